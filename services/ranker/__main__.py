@@ -31,7 +31,7 @@ from services.ranker.api.outcome import OutcomeService
 from services.ranker.api.ranker import RankerService
 from services.ranker.api.ranks import RankReplies
 from services.ranker.api.search import SearchReplies
-from services.ranker.api.verification import VerificationService
+from services.ranker.api.verification import WORDING, VerificationService
 from services.ranker.cache.cache import Cache
 from services.ranker.cache.redis import store_at
 from services.ranker.claims import facts, registry
@@ -39,6 +39,7 @@ from services.ranker.comparing.ranks import Ranks
 from services.ranker.comparing.records import Records
 from services.ranker.database.database import Database, StoreError
 from services.ranker.database.evidence_store import EvidenceStore
+from services.ranker.database.job_store import JobStore
 from services.ranker.database.manifest_store import ManifestStore
 from services.ranker.database.match_store import MatchStore
 from services.ranker.database.sqlite import SqliteDatabase
@@ -145,7 +146,7 @@ class _Ranker:
             alone=self._database.alone,
         )
         self.closing.push_async_callback(self._discovery.close)
-        jobs = Jobs(verifier, _now)
+        self._jobs = jobs = Jobs(verifier, JobStore(self._database), WORDING, _now)
         self.metrics.watch_jobs((JobState.QUEUED, JobState.RUNNING), jobs.count)
         self.closing.push_async_callback(jobs.close)
         self._ranker = RankerService(
@@ -197,6 +198,8 @@ class _Ranker:
         try:
             await self._database.open()
             await self._registration.restore()
+            if self._settings.operations:
+                await self._jobs.restore()
         except (StoreError, AssayError) as error:
             raise StartError(str(error)) from error
         self._database.subscribe(self._follow)

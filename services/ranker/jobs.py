@@ -1,7 +1,9 @@
 """Verifications as jobs: one after the other, followed and cancelled by whoever knows the id.
 
-Jobs live in this process and end with it; the evidence that they made stays. A job that nobody asks
-about any more is forgotten after `_MAX_ENDED_JOBS` others have ended.
+A job is kept with its verdicts: a ranker that is started again answers for those that have ended,
+and goes on with the others, after the claims that they have decided. One that has taken two
+processes with it is begun no third time. A job that nobody asks about any more is forgotten after
+`_MAX_ENDED_JOBS` others have ended.
 """
 
 from __future__ import annotations
@@ -11,20 +13,29 @@ import contextvars
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 import structlog
 
 from services.common.identity import ANONYMOUS, Identity
-from services.errors import AssayError, InternalError, NotFound, Overloaded, RequestIdReused
+from services.errors import (
+    AssayError,
+    InternalError,
+    NotFound,
+    Overloaded,
+    RequestIdReused,
+    Unavailable,
+)
 from services.ranker.claims.findings import ClaimVerdict
+from services.ranker.database.job_store import JobStore, KeptJob, KeptVerdict
 from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress, Verifier
 
 _MAX_ENDED_JOBS = 200
 _MAX_WAITING_JOBS = 16
+_MOST_BEGUN = 2
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +61,14 @@ class VerificationRequest:
     budget: Budget
 
 
+@dataclass(frozen=True)
+class Wording:
+    """Writes verdicts and errors as the messages that are sent and kept."""
+
+    verdict: Callable[[ClaimVerdict], bytes]
+    error: Callable[[AssayError], bytes]
+
+
 @dataclass
 class Job:
     """A verification as it stands. `verdicts` grows; the times are aware, None before they came."""
@@ -61,9 +80,12 @@ class Job:
     owner: Identity = ANONYMOUS
     state: JobState = JobState.QUEUED
     progress: VerificationProgress | None = None
-    verdicts: list[ClaimVerdict] = field(default_factory=list)
-    error: AssayError | None = None
+    verdicts: list[KeptVerdict] = field(default_factory=list)
+    error: bytes = b""
+    """The message that says why it failed."""
     request_id: str = ""
+    begun: int = 0
+    """Processes that have begun to run it."""
     started: datetime | None = None
     ended: datetime | None = None
 
@@ -72,29 +94,51 @@ class Job:
         """Whether nothing more will happen."""
         return self.state in _ENDED
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Claims of the plan that are not decided."""
+        decided = {one.claim for one in self.verdicts}
+        return tuple(one for one in self.plan.claims if one not in decided)
+
 
 class Jobs:
     """The queue of verifications of one verifier, and what became of them."""
 
-    def __init__(self, verifier: Verifier, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, verifier: Verifier, store: JobStore, wording: Wording, now: Callable[[], datetime]
+    ) -> None:
         self._verifier = verifier
+        self._store = store
+        self._wording = wording
         self._now = now
+        self._closing = False
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._by_request: dict[str, str] = {}
         self._changed = asyncio.Condition()
 
+    async def restore(self) -> None:
+        """Take up what was kept: queue again what has not ended. Raises `Unavailable`."""
+        for kept in await self._store.every():
+            job = _restored(kept)
+            self._jobs[job.id] = job
+            if job.request_id:
+                self._by_request[job.request_id] = job.id
+            if not job.over:
+                job.state = JobState.QUEUED
+                self._start(job)
+
     def plan(self, order: VerificationRequest) -> VerificationPlan:
         """What an order would do and cost. Raises `NotFound` and `InvalidArgument`."""
         return self._verifier.plan(order.subject, order.claims, order.budget)
 
-    def submit(
+    async def submit(
         self, order: VerificationRequest, request_id: str = "", owner: Identity = ANONYMOUS
     ) -> Job:
         """Put an order of `owner` into the queue; a request id that was used gives its job.
 
-        Raises as `plan`, `RequestIdReused` when the id was used for another order, and
-        `Overloaded` when the queue is full.
+        It is kept when this returns. Raises as `plan`, `RequestIdReused` when the id was used for
+        another order, `Overloaded` when the queue is full, `Unavailable` when it cannot be kept.
         """
         if request_id in self._by_request:
             job = self._jobs[self._by_request[request_id]]
@@ -113,20 +157,19 @@ class Jobs:
         self._jobs[job.id] = job
         if request_id:
             self._by_request[request_id] = job.id
-        self._tasks[job.id] = asyncio.create_task(
-            self._run(job),
-            name=f"job {job.id}",
-            context=contextvars.Context(),  # so that it has not the deadline of this call
-        )
-        self._forget()
+        try:
+            await self._store.keep(_kept(job))
+        except BaseException:
+            self._remove({job.id})
+            raise
+        self._start(job)
+        await self._forget()
         return job
 
     def get(self, name: str) -> Job:
         """The job, or `NotFound`."""
         if name not in self._jobs:
-            raise NotFound(
-                "job", name, None, hint="it was never submitted here, or was forgotten or lost"
-            )
+            raise NotFound("job", name, None, hint="it was never submitted here, or was forgotten")
         return self._jobs[name]
 
     def count(self, state: str) -> int:
@@ -138,7 +181,7 @@ class Jobs:
         """Every job that is known."""
         return list(reversed(self._jobs.values()))
 
-    async def watch(self, name: str, after: int = 0) -> AsyncGenerator[Job | ClaimVerdict, None]:
+    async def watch(self, name: str, after: int = 0) -> AsyncGenerator[Job | KeptVerdict, None]:
         """Yield the job, then its verdicts and changes in order; the last is the job, ended.
 
         The first `after` verdicts are left out. Raises `NotFound`.
@@ -174,26 +217,29 @@ class Jobs:
         return job
 
     async def close(self) -> None:
-        """Cancel every job that has not ended."""
+        """Stop the jobs that have not ended; who restores them goes on with them."""
+        self._closing = True
         for task in (tasks := list(self._tasks.values())):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for job in self._jobs.values():
+            if job.state is JobState.RUNNING:
+                job.begun -= 1  # it has ended no process
+                await self._keep(job)
+
+    def _start(self, job: Job) -> None:
+        self._tasks[job.id] = asyncio.create_task(
+            self._run(job),
+            name=f"job {job.id}",
+            context=contextvars.Context(),  # so that it has not the deadline of this call
+        )
 
     async def _run(self, job: Job) -> None:
         state = JobState.CANCELLED
         error: AssayError | None = None
         try:
-            order = job.order
-            updates = self._verifier.verify(order.subject, order.claims, order.budget)
-            async with aclosing(updates):
-                async for update in updates:
-                    if isinstance(update, VerificationPlan):
-                        job.state, job.started = JobState.RUNNING, self._now()
-                    elif isinstance(update, VerificationProgress):
-                        job.progress = update
-                    else:
-                        job.verdicts.append(update)
-                    await self._tell()
+            if left := job.left:
+                await self._verify(job, left)
             state = JobState.SUCCEEDED
         except AssayError as problem:
             state, error = JobState.FAILED, problem
@@ -203,22 +249,106 @@ class Jobs:
             state = JobState.FAILED
             error = InternalError("a fault of the server; its log says more")
         finally:
-            await self._end(job, state, error)
+            if not self._closing:
+                await self._end(job, state, error)
+
+    async def _verify(self, job: Job, left: tuple[str, ...]) -> None:
+        """Decide what is left of a job's claims."""
+        if job.begun >= _MOST_BEGUN:
+            raise Unavailable(
+                f"the ranker has ended {job.begun} times while this job ran, and does not begin it "
+                "again; verify fewer claims at a time, or look into its log for why it ended"
+            )
+        before = len(job.verdicts)
+        updates = self._verifier.verify(job.order.subject, left, job.order.budget)
+        async with aclosing(updates):
+            async for update in updates:
+                if isinstance(update, VerificationPlan):
+                    job.state, job.begun = JobState.RUNNING, job.begun + 1
+                    job.started = job.started or self._now()
+                    # Not begun where it cannot be kept: a crash would repeat it without end.
+                    await self._store.keep(_kept(job))
+                elif isinstance(update, VerificationProgress):
+                    total = before + update.total
+                    job.progress = replace(update, done=before + update.done, total=total)
+                else:
+                    await self._decided(job, update)
+                await self._tell()
+
+    async def _decided(self, job: Job, verdict: ClaimVerdict) -> None:
+        kept = KeptVerdict(verdict.claim.id, self._wording.verdict(verdict))
+        try:
+            await self._store.decide(job.id, len(job.verdicts), kept)
+        except Unavailable as error:  # the caller gets it all the same
+            _log.warning("verdict of a job not kept", job=job.id, problem=str(error))
+        job.verdicts.append(kept)
 
     async def _end(self, job: Job, state: JobState, error: AssayError | None = None) -> None:
-        job.state, job.error, job.progress, job.ended = state, error, None, self._now()
+        job.state, job.progress, job.ended = state, None, self._now()
+        job.error = b"" if error is None else self._wording.error(error)
         self._tasks.pop(job.id, None)
+        await self._keep(job)
         await self._tell()
+
+    async def _keep(self, job: Job) -> None:
+        try:
+            await self._store.keep(_kept(job))
+        except Unavailable as error:
+            _log.warning("job not kept", job=job.id, problem=str(error))
 
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
-    def _forget(self) -> None:
+    async def _forget(self) -> None:
         over = [name for name, job in self._jobs.items() if job.over]
         gone = set(over[: max(0, len(over) - _MAX_ENDED_JOBS)])
+        self._remove(gone)
+        try:
+            if gone:
+                await self._store.forget(gone)
+        except Unavailable as error:  # they are forgotten once more after the next start
+            _log.warning("old jobs not removed", problem=str(error))
+
+    def _remove(self, gone: set[str]) -> None:
         for name in gone:
             del self._jobs[name]
         self._by_request = {
             request: name for request, name in self._by_request.items() if name not in gone
         }
+
+
+def _kept(job: Job) -> KeptJob:
+    return KeptJob(
+        id=job.id,
+        request_id=job.request_id,
+        owner=(job.owner.name, job.owner.verified),
+        subject=job.order.subject,
+        asked=job.order.claims,
+        budget=job.order.budget.value,
+        claims=job.plan.claims,
+        seconds=job.plan.seconds,
+        created=job.created,
+        state=job.state.value,
+        begun=job.begun,
+        started=job.started,
+        ended=job.ended,
+        error=job.error,
+    )
+
+
+def _restored(kept: KeptJob) -> Job:
+    return Job(
+        id=kept.id,
+        order=VerificationRequest(kept.subject, kept.asked, Budget(kept.budget)),
+        plan=VerificationPlan(kept.claims, kept.seconds),
+        created=kept.created,
+        owner=Identity(*kept.owner),
+        state=JobState(kept.state),
+        verdicts=list(kept.verdicts),
+        error=kept.error,
+        request_id=kept.request_id,
+        begun=kept.begun,
+        started=kept.started,
+        ended=kept.ended,
+    )

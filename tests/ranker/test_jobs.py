@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
+from contextlib import closing
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,6 +18,8 @@ from assay_rpc.ranker.v1 import (
     verification_pb2_grpc,
 )
 
+from services.errors import Unavailable
+from services.ranker.database.job_store import JobStore
 from tests.ranker.conftest import Ranker
 
 PILE = "the-pile"
@@ -217,3 +222,82 @@ async def test_what_was_decided_before_a_job_was_cancelled_stays(ranker: Ranker)
     )
     kept = {one.claim.id for one in reply.left.claims if one.HasField("evidence")}
     assert kept == {"B3.1"}
+
+
+async def job_of(
+    stub: verification_pb2_grpc.VerificationServiceAsyncStub, name: str
+) -> verification_pb2.Job:
+    return (await stub.GetJob(verification_pb2.GetJobRequest(job=name))).job
+
+
+async def test_a_job_that_has_ended_outlives_its_ranker(ranker: Ranker) -> None:
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+    asked = order("P1.2", "P2.2", request_id="r")
+    job = (await stub.SubmitVerification(asked)).job
+    told = await ended(stub, job.id)
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+    assert await job_of(stub, job.id) == told[-1].progress
+    verdicts = [one for one in told if one.HasField("result")]
+    assert (await ended(stub, job.id))[1:-1] == verdicts
+    assert (await ended(stub, job.id, after=1))[1:-1] == verdicts[1:]
+    assert (await stub.SubmitVerification(asked)).job.id == job.id
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_has_not_ended_goes_on_in_the_next_ranker(ranker: Ranker, waits: bool) -> None:
+    ranker.segment.hangs = True
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+    running = (await stub.SubmitVerification(order("B4.1", "B4.5", artifact=B4))).job
+    watching = stub.WatchJob(verification_pb2.WatchJobRequest(job=running.id))
+    async for update in watching:
+        if update.progress.progress.claim == f"{B4}/B4.5":
+            break
+    watching.cancel()
+    before = await job_of(stub, running.id)
+    assert (before.state, before.done) == (verification_pb2.JOB_STATE_RUNNING, 1)
+    job = (await stub.SubmitVerification(order("P1.2"))).job if waits else running
+    await ranker.stop()
+    ranker.segment.hangs = False
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+    updates = await ended(stub, job.id)
+    last = updates[-1].progress
+    assert last.state == verification_pb2.JOB_STATE_SUCCEEDED
+    decided = [one.result.claim.id for one in updates if one.HasField("result")]
+    assert [f"{job.artifact}/{one}" for one in decided] == list(job.plan.claims)
+    assert last.create_time == job.create_time
+
+
+async def test_a_job_that_ends_its_ranker_is_not_begun_for_ever(
+    ranker: Ranker, tmp_path: Path
+) -> None:
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+    job = (await stub.SubmitVerification(order("P1.2"))).job
+    await ended(stub, job.id)
+    await ranker.stop()
+    with closing(sqlite3.connect(tmp_path / "evidence.sqlite")) as connection, connection:
+        # As after the second process that ended while it ran.
+        connection.execute("DELETE FROM job_verdict")
+        connection.execute("UPDATE job SET state = 'RUNNING', begun = 2, ended = NULL")
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+    last = (await ended(stub, job.id))[-1].progress
+    assert last.state == verification_pb2.JOB_STATE_FAILED
+    assert "has ended 2 times while this job ran" in last.error.message
+    assert last.error.reason == common_pb2.ERROR_REASON_UNAVAILABLE
+
+
+async def test_a_job_that_cannot_be_kept_is_not_taken(
+    ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect())
+
+    async def full(*_: object) -> None:
+        raise Unavailable("the evidence database cannot be written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JobStore, "keep", full)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.SubmitVerification(order("P1.2", request_id="r"))
+    assert AssayError.of(refused.value).reason == "UNAVAILABLE"
+    assert (await stub.ListJobs(verification_pb2.ListJobsRequest())).jobs == []
+    job = (await stub.SubmitVerification(order("P1.2", request_id="r"))).job
+    assert (await ended(stub, job.id))[-1].progress.state == verification_pb2.JOB_STATE_SUCCEEDED

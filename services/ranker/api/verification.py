@@ -7,12 +7,13 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from assay_rpc.ranker.v1 import verification_pb2, verification_pb2_grpc
+from assay_rpc.common.v1 import common_pb2
+from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
 from services.common import identity
 from services.errors import InvalidArgument, NotFound
 from services.ranker.api import evidence_messages, messages, requests
-from services.ranker.jobs import Job, Jobs, VerificationRequest
+from services.ranker.jobs import Job, Jobs, VerificationRequest, Wording
 from services.ranker.measuring.verify import VerificationPlan
 from services.rpc.pagination import page
 from services.rpc.status import item_error
@@ -20,6 +21,11 @@ from services.rpc.status import item_error
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _MAX_REQUEST_ID_CHARACTERS = 100
+WORDING = Wording(
+    verdict=lambda verdict: evidence_messages.claim_verdict(verdict).SerializeToString(),
+    error=lambda error: item_error(error).SerializeToString(),
+)
+"""How jobs write what they keep."""
 
 
 class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
@@ -49,7 +55,7 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
                 job=_planned(order, self._jobs.plan(order))
             )
         return verification_pb2.SubmitVerificationResponse(
-            job=_job(self._jobs.submit(order, request.request_id, identity.current()))
+            job=_job(await self._jobs.submit(order, request.request_id, identity.current()))
         )
 
     async def GetJob(  # noqa: N802  # the contract's name
@@ -90,7 +96,7 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
                     yield verification_pb2.WatchJobResponse(progress=_job(update))
                 else:
                     yield verification_pb2.WatchJobResponse(
-                        result=evidence_messages.claim_verdict(update)
+                        result=evidence_pb2.ClaimVerdict.FromString(update.message)
                     )
 
     async def CancelJob(  # noqa: N802  # the contract's name
@@ -131,8 +137,8 @@ def _job(value: Job) -> verification_pb2.Job:
     message.request_id = value.request_id
     if value.owner.verified:
         message.submitter = value.owner.name
-    if value.error is not None:
-        message.error.CopyFrom(item_error(value.error))
+    if value.error:
+        message.error.CopyFrom(common_pb2.ItemError.FromString(value.error))
     message.create_time.CopyFrom(messages.timestamp(value.created))
     if value.progress is not None:
         message.progress.CopyFrom(messages.progress(value.progress, value.order.subject))

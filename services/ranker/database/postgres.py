@@ -24,14 +24,35 @@ import structlog
 from services.errors import Unavailable
 from services.ranker.database.database import Connection, Cursor, StoreError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Of the same tables as SQLite's schema of that number."""
 
 _CHANNEL = "assay_ranker_changed"
-TABLES = ("evidence", "manifest", "matched", "outcome", "report")
-_SCHEMA = """
+_APPEND_ONLY = ("evidence", "manifest", "matched", "outcome", "report")
+TABLES = (*_APPEND_ONLY, "job", "job_verdict")
+_JOBS = """
+CREATE TABLE IF NOT EXISTS job (
+    id TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    created TEXT NOT NULL,
+    state TEXT NOT NULL,
+    begun INTEGER NOT NULL,
+    started TEXT,
+    ended TEXT,
+    error BYTEA NOT NULL
+);
+CREATE TABLE IF NOT EXISTS job_verdict (
+    job TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    claim TEXT NOT NULL,
+    content BYTEA NOT NULL,
+    PRIMARY KEY (job, place)
+);
+"""
+_SCHEMA = (
+    """
 CREATE TABLE schema_version (version INTEGER NOT NULL);
-INSERT INTO schema_version VALUES (4);
+INSERT INTO schema_version VALUES (5);
 CREATE TABLE evidence (
     rowid BIGINT GENERATED ALWAYS AS IDENTITY,
     digest TEXT PRIMARY KEY,
@@ -75,14 +96,17 @@ CREATE FUNCTION assay_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE FUNCTION assay_notify() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('assay_ranker_changed', ''); RETURN NULL; END $$;
-""" + "".join(
-    f"""
+"""
+    + _JOBS
+    + "".join(
+        f"""
 CREATE TRIGGER {table}_is_append_only BEFORE UPDATE OR DELETE ON {table}
 FOR EACH ROW EXECUTE FUNCTION assay_refuse_change();
 CREATE TRIGGER {table}_notifies AFTER INSERT ON {table}
 FOR EACH STATEMENT EXECUTE FUNCTION assay_notify();
 """
-    for table in TABLES
+        for table in _APPEND_ONLY
+    )
 )
 
 # From schema 3, whose rankers may go on writing meanwhile: nobody is known of what they register.
@@ -90,6 +114,7 @@ _TO_SCHEMA_4 = """
 ALTER TABLE manifest ADD COLUMN registered_by TEXT NOT NULL DEFAULT '';
 UPDATE schema_version SET version = 4;
 """
+_TO_SCHEMA_5 = _JOBS + "UPDATE schema_version SET version = 5;"  # noqa: S608  a constant
 
 # Numbers of the server's advisory locks, which the rankers of one database share.
 WRITE_LOCK = 0x4153_5341_5901
@@ -328,7 +353,9 @@ def prepare(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     row = connection.execute("SELECT version FROM schema_version").fetchone()
     version = row[0] if row else None
     if version == 3:
-        connection.execute(_TO_SCHEMA_4.encode())
+        connection.execute((_TO_SCHEMA_4 + _TO_SCHEMA_5).encode())
+    elif version == 4:
+        connection.execute(_TO_SCHEMA_5.encode())
     elif version != SCHEMA_VERSION:
         raise StoreError(
             f"the database of ASSAY_RANKER_DATABASE_URL has schema {version}; this ranker knows "

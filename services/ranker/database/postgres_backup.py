@@ -80,6 +80,8 @@ def _fill(
     copy: sqlite3.Connection, table: str, server: psycopg.Connection[tuple[Any, ...]]
 ) -> None:
     columns = [one for one in _columns(copy, table) if one in _there(server, table)]
+    if not columns:
+        return
     select = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {_order(table)}"  # noqa: S608
     rows = server.execute(select.encode())
     places = ", ".join("?" for _ in columns)
@@ -105,10 +107,10 @@ def _columns(copy: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _there(server: psycopg.Connection[tuple[Any, ...]], table: str) -> set[str]:
-    """The columns of a table; fewer where no ranker of this version has opened the database."""
+    """The columns of a table; fewer, or none, where no ranker of this version has opened it."""
     rows = server.execute(
         "SELECT attname FROM pg_attribute "
-        "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
         (table,),
     )
     return {str(row[0]) for row in rows}
@@ -122,6 +124,8 @@ def _order(table: str) -> str:
         "matched": "id",
         "outcome": "matched",
         "report": "number",
+        "job": "id",
+        "job_verdict": "job, place",
     }[table]
 
 

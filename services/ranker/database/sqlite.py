@@ -21,7 +21,7 @@ from typing import IO, TypeVar
 from services.errors import Unavailable
 from services.ranker.database.database import Connection, StoreError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _APPEND_ONLY = """
 CREATE TRIGGER IF NOT EXISTS {table}_is_never_changed BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
@@ -67,14 +67,31 @@ CREATE TABLE IF NOT EXISTS report (
     time TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS report_by_match ON report (matched, reporter);
+CREATE TABLE IF NOT EXISTS job (
+    id TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    created TEXT NOT NULL,
+    state TEXT NOT NULL,
+    begun INTEGER NOT NULL,
+    started TEXT,
+    ended TEXT,
+    error BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS job_verdict (
+    job TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    claim TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (job, place)
+) STRICT;
 """ + "".join(
     _APPEND_ONLY.format(table=table)
     for table in ("evidence", "manifest", "matched", "outcome", "report")
 )
-"""Of schema 4. Schema 1 had `evidence` alone, in this form, schema 2 all but `report`, and schema 3
-all but `manifest.registered_by`: opening one adds the rest, and changes no row. `outcome` is
-read and no longer written; its reports are nobody's. In `report` the last row of a reporter on a
-match stands, and withdraws the outcome where it has none."""
+"""Of schema 5. Schema 1 had `evidence` alone, in this form, schema 2 all but `report`, schema 3 all
+but `manifest.registered_by`, and schema 4 all but jobs: opening one adds the rest, and changes no
+row. `outcome` is read and no longer written; its reports are nobody's. In `report` the last row of
+a reporter on a match stands, and withdraws the outcome where it has none. Jobs alone change."""
 
 _POLL_SECONDS = 0.05
 

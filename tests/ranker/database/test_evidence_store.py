@@ -137,7 +137,7 @@ async def test_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(StoreError, match="schema 7; this ranker knows 4"):
+    with pytest.raises(StoreError, match="schema 7; this ranker knows 5"):
         await SqliteDatabase(path).open()
 
 

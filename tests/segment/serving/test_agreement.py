@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +15,8 @@ from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.segment.export.command import export_checkpoint
 from tests.segment.conftest import Start, evaluated
 
-MODEL = "segformer-b0-finetuned-ade-512-512"
 # Shares of the pixels: of all photographs together, and of each. In bf16 0.9 % of COCO's differ.
 LEAST = {"fp32": 0.9999, "bf16": 0.995}
 LEAST_OF_EACH = {"fp32": 0.9999, "bf16": 0.99}
@@ -33,18 +31,6 @@ class Expected:
     path: Path
     labels: Labels
     mask: Labels | None
-
-
-@pytest.fixture(scope="session")
-def real_model(data_dir: Path, made_once: Callable[..., Path]) -> Path:
-    """The real B0, exported."""
-    pytest.importorskip("torch")
-
-    def write(out: Path) -> None:
-        probes = sorted((data_dir / "ade20k/images").iterdir())[:1]
-        export_checkpoint(data_dir / "segformer/b0-ade", out, name=MODEL, probes=probes)
-
-    return made_once(MODEL, write)
 
 
 @pytest.fixture(scope="session")

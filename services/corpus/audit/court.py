@@ -14,25 +14,21 @@ mistakes fit equally well, all are named.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-from services.corpus.audit.averages import LN2, document_nats, figures, nats_of
-from services.corpus.audit.byte_counts import size
+from services.corpus.audit.averages import figures
+from services.corpus.audit.correction import Correction, corrected
 from services.corpus.audit.evaluation_set import compare_with_set
 from services.corpus.audit.evidence import Evidence
 from services.corpus.audit.impossible import impossible, impossible_bytes
 from services.corpus.audit.record import Record, Sums
-from services.corpus.audit.scored_tokens import Pattern, scored_in, scored_of
 from services.corpus.audit.tokenizer import Cutter
 from services.corpus.audit.trial import Trial
-from services.corpus.audit.verdict import Mistake, Status, Verdict
+from services.corpus.audit.verdict import Status, Verdict
 from services.corpus.audit.which_bytes import which_bytes
 from services.corpus.audit.which_tokens import which_text, which_tokens
 
 _SHOWN = 10
-_SOURCE = "the texts"
-_FOLDED = "the texts in small letters: no figure of the source, which was never scored"
 
 
 def judge(
@@ -58,8 +54,8 @@ def judge(
     compare_with_set(trial)
     recomputed = _which_average(trial)
     # Numbers that cannot be are not corrected.
-    corrected = None if never or not trial.correctable else _corrected(trial)
-    return _verdict(trial, never, recomputed, corrected)
+    correction = None if never or not trial.correctable else corrected(trial)
+    return _verdict(trial, never, recomputed, correction)
 
 
 def _claim_alone(record: Record) -> bool:
@@ -72,7 +68,7 @@ def _claim_alone(record: Record) -> bool:
 
 
 def _verdict(
-    trial: Trial, never: list[str], recomputed: float | None, corrected: float | None
+    trial: Trial, never: list[str], recomputed: float | None, correction: Correction | None
 ) -> Verdict:
     if never:
         status = Status.IMPOSSIBLE
@@ -86,8 +82,8 @@ def _verdict(
         status=status,
         claimed=trial.record.claim.value,
         recomputed=recomputed,
-        corrected=corrected,
-        corrected_of="" if corrected is None else _FOLDED if trial.folded else _SOURCE,
+        corrected=None if correction is None else correction.value,
+        corrected_of="" if correction is None else correction.of,
         impossible=_listed(never),
         findings=tuple(trial.findings),
         checked=tuple(trial.checked),
@@ -117,50 +113,3 @@ def _which_average(trial: Trial) -> float | None:
     ]
     trial.accuse(mistakes, f"the claim, {claim.value} where the published sums give {right:.6g}")
     return right
-
-
-def _corrected(trial: Trial) -> float | None:
-    """Compute the figure of the scored tokens over the bytes that they stand for."""
-    documents = trial.evidence.documents
-    nats: list[float] = []
-    for place, document in enumerate(documents):
-        one = trial.nats.get(place, document_nats(document))
-        if one is None:
-            break
-        nats.append(one)
-    whole = math.fsum(nats) if documents and len(nats) == len(documents) else None
-    if whole is None:
-        whole = nats_of(trial.record.totals)
-    covered = _covered(trial)
-    return whole / LN2 / covered if whole is not None and covered else None
-
-
-def _covered(trial: Trial) -> float | None:
-    """Return the bytes of source that the scored tokens stand for, None where it is not known."""
-    evidence, pattern = trial.evidence, trial.pattern
-    partial = pattern is not None and bool(pattern.mistakes)
-    if not evidence.sources or None in evidence.sources:
-        known = trial.record.known.bytes
-        return None if known is None else known * _share(trial, pattern)
-    if trial.folded and evidence.all_texts:
-        return float(sum(size(evidence.text(i).lower()) for i in evidence.with_text))
-    sources = [one or 0 for one in evidence.sources]
-    if not partial or pattern is None:
-        return float(sum(sources))
-    if evidence.cutter is not None and evidence.all_texts:
-        cuts = evidence.cuts(range(len(sources)))
-        return float(sum(pattern.covered(cuts[i].sizes) for i in range(len(sources))))
-    return sum(sources) * _share(trial, pattern)
-
-
-def _share(trial: Trial, pattern: Pattern | None) -> float:
-    """Estimate the share of bytes that were scored by that of tokens."""
-    if pattern is None or not pattern.mistakes or Mistake.GUIDE_WEIGHTS in pattern.mistakes:
-        return 1.0
-    known, totals, documents = trial.record.known, trial.record.totals, trial.evidence.documents
-    tokens = known.tokens if known.tokens is not None else totals.tokens
-    counts = [one.sums.tokens for one in documents]
-    if counts and None not in counts:
-        scored = sum(scored_of(one) or 0 for one in documents)
-        return scored / max(1, sum(count or 0 for count in counts))
-    return (scored_in(totals) or tokens or 1) / tokens if tokens else 1.0

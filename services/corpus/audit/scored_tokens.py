@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from services.corpus.audit.tokenizer import Counts
 from services.corpus.audit.verdict import Mistake
 
 _WINDOWS = tuple(2**k for k in range(6, 18))
+_SHOWN = 4  # windows that nulls show: more of them are no windows
 # Tokens around a text that a project may score with it: its beginning, its end.
 _AROUND = (1, 2)
 
@@ -53,11 +54,34 @@ class Pattern:
     def covered(self, sizes: Counts) -> int:
         """Return how many bytes the scored tokens stand for, given the bytes of all."""
         left_out = sizes[self.unscored(len(sizes))].sum()
-        both = {Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING} <= set(self.mistakes)
-        return int(sizes.sum() - left_out - (sizes[:1].sum() if both else 0))
+        return int(sizes.sum() - left_out - (sizes[:1].sum() if self._first_too else 0))
+
+    def left_out(self, tokens: int) -> int:
+        """Return how many of so many tokens are not scored."""
+        return len(range(tokens)[self.unscored(tokens)]) + min(int(self._first_too), tokens)
+
+    @property
+    def _first_too(self) -> bool:
+        return {Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING} <= set(self.mistakes)
 
 
 COMPLETE = Pattern(())
+
+
+def likely_windows(record: Record) -> Sequence[int]:
+    """Return the windows that are tried: the record's, or those that its nulls show and usual ones.
+
+    Some write a window with the token that stands before it, and some without.
+    """
+    if record.window:
+        return (record.window, record.window + 1, record.window - 1)
+    shown: dict[int, None] = {}
+    for document in record.documents:
+        passed_over = (i for i, nats in enumerate(document.token_nats or ()) if nats is None)
+        later = next((place for place in passed_over if place), None)
+        if later is not None:
+            shown.setdefault(later)
+    return (*tuple(shown)[:_SHOWN], *_WINDOWS)
 
 
 def patterns(record: Record, longest: int) -> Iterator[Pattern]:
@@ -69,12 +93,12 @@ def patterns(record: Record, longest: int) -> Iterator[Pattern]:
     for extra in _AROUND:
         yield Pattern((), extra=extra)
     yield Pattern((Mistake.FIRST_TOKEN_MISSING,))
-    near = (record.window, record.window + 1, record.window - 1)
+    near = likely_windows(record)
     for window in (*near, longest, longest + 1) if record.window else (longest, longest + 1):
         if window > 1:
             yield Pattern((Mistake.TRUNCATED,), window)
             yield Pattern((Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING), window)
-    for window in near if record.window else _WINDOWS:
+    for window in near:
         if window < 2:
             continue
         # The stride is here how many chunks' first tokens are scored all the same.

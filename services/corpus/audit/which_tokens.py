@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 
-from services.corpus.audit.record import Number
+from services.corpus.audit.guide import Listed, guide_pattern
 from services.corpus.audit.scored_tokens import Pattern, recognise, scored_in, scored_of
 from services.corpus.audit.tokenizer import Counts, Cutter
 from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Mistake
-from services.corpus.bpb.windows import guide_windows
 
 
 def which_text(trial: Trial) -> None:
@@ -142,54 +140,30 @@ def _conclude(trial: Trial, found: Sequence[Pattern], where: str) -> None:
 
 def _likelihoods(trial: Trial) -> None:
     """Compare each document's nats with the likelihoods of its tokens."""
-    tested = [
-        (i, document.token_nats, document.sums.nats)
+    tested = {
+        i: Listed(document.token_nats, document.sums.nats)
         for i, document in enumerate(trial.evidence.documents)
         if document.token_nats and document.sums.nats is not None
-    ]
+    }
     if not tested:
         return
-    plain = {i: math.fsum(one or 0 for one in tokens) for i, tokens, _ in tested}
-    off = [i for i, _, nats in tested if not _near(nats, plain[i])]
+    off = [one for one in tested.values() if not one.agrees(one.plain)]
     if not off:
         trial.checked.append(f"nats of {len(tested):,} documents are the sums of their tokens'")
         return
-    window = trial.record.window
-    strides = {trial.record.stride, window // 2, window // 4}
-    for stride in sorted((one for one in strides if 0 < one < window), reverse=True):
-        if all(_near(nats, by_guide(tokens, window, stride)) for _, tokens, nats in tested):
-            trial.nats = plain
-            trial.pattern = Pattern((Mistake.GUIDE_WEIGHTS,), window, stride)
-            # That the first token is not scored is a part of it.
-            trial.findings = [
-                finding
-                for finding in trial.findings
-                if finding.mistakes != (Mistake.FIRST_TOKEN_MISSING,)
-            ]
-            trial.accuse(
-                [Mistake.GUIDE_WEIGHTS],
-                f"the nats of {len(off):,} documents (window {window:,}, stride {stride:,})",
-            )
-            return
-    trial.correctable = False
-    trial.accuse((), f"the nats of {len(off):,} documents are not the sums of their tokens'")
-
-
-def _near(nats: Number | None, value: float) -> bool:
-    if nats is None:
-        return False
-    return abs(nats.value - value) <= nats.half_digit * 1.02 + 1e-5 * abs(value) + 1e-9
-
-
-def by_guide(token_nats: Sequence[float | None], window: int, stride: int) -> float:
-    """Sum a document's likelihoods as the guide does.
-
-    The first token's is None, or, where none is None, missing.
-    """
-    nats = list(token_nats) if None in token_nats[:1] else [None, *token_nats]
-    place, total = 1, 0.0
-    for one in guide_windows(range(len(nats)), window, stride):
-        part = [nats[i] or 0.0 for i in range(place, place + len(one.targets))]
-        place += len(part)
-        total += math.fsum(part) / len(part) * one.counted
-    return total
+    pattern = guide_pattern(trial.record, list(tested.values()))
+    if pattern is None:
+        trial.correctable = False
+        trial.accuse((), f"the nats of {len(off):,} documents are not the sums of their tokens'")
+        return
+    trial.nats = {i: one.plain for i, one in tested.items()}
+    trial.pattern = pattern
+    # That the first token is not scored is a part of it.
+    trial.findings = [
+        finding for finding in trial.findings if finding.mistakes != (Mistake.FIRST_TOKEN_MISSING,)
+    ]
+    trial.accuse(
+        pattern.mistakes,
+        f"the nats of {len(off):,} documents (window {pattern.window:,}, stride "
+        f"{pattern.stride:,})",
+    )

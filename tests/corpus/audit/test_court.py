@@ -103,6 +103,18 @@ def test_texts_that_were_cut_off_somewhere_else(labs: dict[str, Lab]) -> None:
     assert verdict.corrected == pytest.approx(case.truth, rel=1e-4)
 
 
+@pytest.mark.parametrize("mistake", [Mistake.GUIDE_WEIGHTS, Mistake.BOUNDARY_UNSCORED])
+@pytest.mark.parametrize("kind", KINDS)
+def test_windows_that_only_the_likelihoods_tell(
+    labs: dict[str, Lab], mistake: Mistake, kind: str
+) -> None:
+    case = cases.MISTAKES[mistake](labs[kind])
+    del case.record["window"], case.record["stride"]
+    verdict = _judge(case.record, labs[kind])
+    assert verdict.mistakes == (mistake,)
+    assert verdict.corrected == pytest.approx(case.truth, rel=1e-4)
+
+
 # Less evidence
 
 TOTALS_ENOUGH = set(cases.MISTAKES) - {
@@ -115,7 +127,8 @@ TOTALS_ENOUGH = set(cases.MISTAKES) - {
 def _only_totals(record: dict[str, Any]) -> dict[str, Any]:
     """The record without anything of a document but its text."""
     documents = record["documents"]
-    totals = {key: sum(d[key] for d in documents) for key in ("tokens", "bytes", "nats")}
+    names = ("tokens", "scored_tokens", "bytes", "nats")
+    totals = {key: sum(d[key] for d in documents) for key in names if key in documents[0]}
     texts = [{"id": d["id"], "text": d["text"]} for d in documents]
     return {**record, "totals": totals, "documents": texts}
 
@@ -127,6 +140,30 @@ def test_sums_and_texts_are_enough_for_most(labs: dict[str, Lab], mistake: Mista
     verdict = _judge(_only_totals(case.record), lab)
     assert mistake in {one for finding in verdict.findings for one in finding.mistakes}
     assert verdict.corrected == pytest.approx(case.truth, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_and_the_loss_are_enough_for_the_guides_weights(
+    labs: dict[str, Lab], kind: str
+) -> None:
+    case = cases.guide_counts(labs[kind])
+    for record in (case.record, _only_totals(case.record)):
+        verdict = _judge(record, labs[kind])
+        assert verdict.mistakes == (Mistake.GUIDE_WEIGHTS,)
+        assert verdict.corrected == pytest.approx(case.truth, rel=1e-3)
+        assert "an estimate" in verdict.corrected_of
+
+
+@pytest.mark.parametrize("mistake", [Mistake.GUIDE_WEIGHTS, Mistake.BOUNDARY_UNSCORED])
+def test_without_a_tokenizer_a_correction_of_unscored_tokens_is_called_an_estimate(
+    labs: dict[str, Lab], mistake: Mistake
+) -> None:
+    case = cases.MISTAKES[mistake](labs["byte_level"])
+    verdict = _judge(case.record)
+    assert verdict.mistakes == (mistake,)
+    assert verdict.corrected == pytest.approx(case.truth, rel=1e-2)
+    assert "an estimate" in verdict.corrected_of
+    assert "estimate" not in _judge(case.record, labs["byte_level"]).corrected_of
 
 
 def test_sound_sums_are_sound(labs: dict[str, Lab]) -> None:

@@ -30,7 +30,6 @@ $(BIN)/.torch: requirements/torch.lock $(BIN)/.base
 	@$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
-demo: export ASSAY_HOME ?= $(CURDIR)/.assay
 demo: setup ## start the three services, measure, and show the comparison
 	@$(BIN)/assay demo
 
@@ -83,4 +82,4 @@ soak: setup ## load with random faults on all services, for SECONDS (600)
 	@$(BIN)/python -m benchmarks.faults.soak --seconds $(SECONDS)
 
 clean: ## remove what make made
-	@rm -rf .venv .assay build dist *.egg-info protos/build protos/*.egg-info
+	@rm -rf .venv build dist *.egg-info protos/build protos/*.egg-info

@@ -1,7 +1,7 @@
 """Takes docs/images/comparison.webp from the running product: python docs/screenshot.py.
 
-Compares the registered page's two artifacts from the evidence in ASSAY_HOME, which `make demo`
-leaves in .assay, and photographs the page with chromium.
+Compares the registered page's two artifacts from the evidence that `make demo` left, and
+photographs the page with chromium.
 """
 
 from __future__ import annotations

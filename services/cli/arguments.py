@@ -265,7 +265,7 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="",
         metavar="NAME",
-        help="openvino-cpu, torch-cpu, torch-cuda or onnxruntime-cpu; without it the fastest on a "
+        help="openvino-cpu, torch-cpu, torch-cuda or onnxruntime-cpu; default: the fastest on a "
         "CPU that agrees with torch",
     )
     parser.add_argument(

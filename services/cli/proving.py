@@ -22,6 +22,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import existing_folder, names_a_folder
 from services.cli.output.console import OUT, note, print_json, progress_console
 from services.cli.shards import corpus_ref, shards_inventory
+from services.common.counts import plural
 from services.corpus.bpb.definition import Definition, Prefix, Preset
 from services.corpus.proof import file_format
 from services.corpus.proof.engines.proving_model import ProvingModel, open_model
@@ -219,7 +220,7 @@ def _ratio(bits: float, size: int) -> float | None:
 def _summary(proof: Proof) -> str:
     facts = _facts(proof)
     left_out = f", {len(facts['left_out']):,} left out as lossy" if facts["left_out"] else ""
-    lines = [f"{facts['documents']:,} documents of {facts['bytes']:,} bytes{left_out}"]
+    lines = [f"{plural(facts['documents'], 'document')} of {facts['bytes']:,} bytes{left_out}"]
     if facts["bytes"]:
         lines.append(
             f"{facts['bits_per_byte']:.6f} bits per byte by the model, "

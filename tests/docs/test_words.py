@@ -19,13 +19,19 @@ FORBIDDEN = re.compile(
     r"\(asked\b|\basked: |\bare asked\b|\bat hand\b|\bunless told\b|\bnot separable\b"
     r"|\bstands in\b"
     r"|\bfault of the product\b|\bslow hour\b|\bwas there\b|\bserves? (?:this|a) wish\b"
-    r"|(?<![\d,])1 claims\b",
+    r"|(?<![\d,.])1 (?:claims|documents|shards|pictures|files|units|threads)\b",
     re.IGNORECASE,
 )
 OWN_PERCENT = re.compile(r":[+\d{}a-z]*\.(?:\d|\{\w+\})%\}")
 DEFAULT = re.compile(r"^[^.]* without it$|[\w'] without it(?:;|$)")
 """How a default is not said in help; in prose "without it" may well be right."""
-PROGRAMS = sorted((ROOT / "services" / "cli").rglob("*.py"))
+PROGRAMS = sorted(
+    one
+    for folder in ("services", "protos/assay_rpc")
+    for one in (ROOT / folder).rglob("*.py")
+    if "_pb2" not in one.name
+)
+MANIFESTS = sorted((ROOT / "services" / "ranker").rglob("*.yaml"))
 TEMPLATES = sorted((ROOT / "services" / "ranker" / "web" / "templates").rglob("*.html"))
 DOCUMENTS = [
     *(ROOT / one for one in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
@@ -66,9 +72,14 @@ def test_help_keeps_to_the_style() -> None:
     assert not [text for text in said if FORBIDDEN.search(text) or DEFAULT.search(text)]
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_messages_keep_to_the_style(path: Path) -> None:
-    assert not [text for text in strings(path) if FORBIDDEN.search(text)]
+def test_messages_keep_to_the_style() -> None:
+    found = {path: [one for one in strings(path) if FORBIDDEN.search(one)] for path in PROGRAMS}
+    assert not {path: texts for path, texts in found.items() if texts}
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_manifests_keep_to_the_style(path: Path) -> None:
+    assert not FORBIDDEN.findall(path.read_text("utf-8"))
 
 
 def test_a_percentage_has_a_blank_before_its_sign() -> None:

@@ -91,7 +91,7 @@ async def run(_: argparse.Namespace) -> Exit:
         await _compare(connection)
     note(
         f"done in {time.monotonic() - began:.0f} s; evidence and pictures are in {home()}\n"
-        f"to repeat a measurement: ASSAY_HOME={home()} assay claims {RIGHT} --claim P4.2"
+        f"to repeat a measurement: assay claims {RIGHT} --claim P4.2"
     )
     return Exit.DONE
 
@@ -148,7 +148,7 @@ async def _segment(connection: Connection, model: str) -> None:
     shares = ", ".join(f"{c.name} {percent(c.share)}" for c in reply.classes[:6])
     if OUT.is_terminal:
         OUT.print(_terminal_picture(beside, min(OUT.width, 100)))
-    OUT.print(f"{model} sees {shares}\na scene that the project drew, segmented: {path}\n")
+    OUT.print(f"{model} sees {shares}\na synthetic test scene, segmented: {path}\n")
 
 
 async def _score(connection: Connection, model: str, corpus: str, subsets: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, print_json
 from services.cli.processes import SERVICES
-from services.ranker.web.words import plural
+from services.common.counts import plural
 from services.rpc.settings import ServerSettings, read_settings
 
 _MARKS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2
 
+from services.common.counts import plural
 from services.common.percent import percent
 
 _UNITS = {
@@ -27,8 +28,8 @@ def basis_sentences(basis: scoring_pb2.Basis, what: str = "95 % intervals are") 
     """Which question the figures answer, and what they rest on."""
     worth = f"worth {basis.effective_documents:,.4g} of equal size"
     if basis.standing == scoring_pb2.STANDING_EXACT:
-        return [f"exact: of all {basis.documents:,} documents, {worth}"]
-    documents = f"{basis.documents:,} documents"
+        return [f"exact: over {plural(basis.documents, 'document')}, {worth}"]
+    documents = plural(basis.documents, "document")
     if basis.scope == scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND:
         question = f"of the corpus behind these {documents}"
     else:

@@ -30,9 +30,17 @@ def show(reply: compare_pb2.CompareResponse) -> None:
     """Prints both artifacts side by side, their claims, and what follows."""
     left, right = reply.left, reply.right
     for side in (left, right):
-        verdicts.show(f"\nClaims about {side.artifact.id}", side.claims)
+        verdicts.show(
+            f"\nClaims about {side.artifact.id}",
+            side.claims,
+            verified_by=f"assay claims {side.artifact.id}",
+        )
     for page in reply.pages:
-        verdicts.show(f"\nClaims about {page.page.name}", page.claims)
+        verdicts.show(
+            f"\nClaims about {page.page.name}",
+            page.claims,
+            verified_by=f"assay claims {page.page.id}",
+        )
     grid.show(_side_by_side(reply))
     for component in reply.components:
         if component.missing:
@@ -46,7 +54,7 @@ def show(reply: compare_pb2.CompareResponse) -> None:
     OUT.print(reply.summary, style="bold", markup=False)
     OUT.print(
         f"methodology {reply.methodology.version} {reply.methodology.digest[:19]}, "
-        f"as of {reply.as_of}, cache {enum_name(reply.cache, 'status')}",
+        f"as of {reply.as_of}, cache {enum_name(reply.cache, 'status').lower()}",
         style="dim",
         markup=False,
     )

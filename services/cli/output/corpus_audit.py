@@ -7,6 +7,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import describe_pb2
 
 from services.cli.output.grid import Column, Grid, Kind
+from services.common.counts import plural
 from services.common.percent import percent
 
 _LISTED_PLACES = 20
@@ -101,7 +102,7 @@ def summary(found: pb.CorpusAudit) -> list[str]:
 
 def _subsets(found: pb.CorpusAudit) -> Grid:
     table = Grid(
-        f"{found.corpus.name}: {found.whole.documents:,} documents, "
+        f"{found.corpus.name}: {plural(found.whole.documents, 'document')}, "
         f"{found.whole.text_bytes:,} bytes of text",
         [
             Column("subset", Kind.NAME),
@@ -186,7 +187,7 @@ def _places(found: pb.Contamination) -> Grid:
 
 def _repeats(what: str, found: pb.Repeats) -> list[str]:
     inside = ", ".join(f"{count:,} in {split}" for split, count in sorted(found.within.items()))
-    lines = [f"{found.documents:,} documents {what}; within a split: {inside or 'none'}"]
+    lines = [f"{plural(found.documents, 'document')} {what}; within a split: {inside or 'none'}"]
     between = [
         f"{one.documents:,} of {one.split} in {one.other}" for one in found.between if one.documents
     ]
@@ -208,8 +209,8 @@ def _scores(score: pb.ScoredWithout) -> list[str]:
             interval = f" ({part.interval.low:.4f} .. {part.interval.high:.4f})"
         lines.append(
             f"bits per byte of {score.model.name}, {name}: {value}{interval}, "
-            f"{part.documents:,} documents"
+            f"{plural(part.documents, 'document')}"
         )
     if score.excluded:
-        lines.append(f"  {score.excluded:,} documents could not be scored and are in none of them")
+        lines.append(f"  not scored, and in none of them: {plural(score.excluded, 'document')}")
     return lines

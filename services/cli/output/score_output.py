@@ -12,6 +12,7 @@ from services.cli.output.console import OUT, note
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
+from services.common.counts import plural
 from services.common.percent import percent
 from services.ranker.web.values import enum_name
 
@@ -28,7 +29,8 @@ def running_table(running: scoring_pb2.RunningScore) -> Grid:
     of = f" of {running.documents_total:,}" if running.documents_total else ""
     restored = f", {running.documents_restored:,} of an earlier run"
     table = _table(
-        f"{running.model.name}: {running.overall.documents:,}{of} documents"
+        f"{running.model.name or 'loading the model'}: "
+        f"{running.overall.documents:,}{of} documents"
         + (restored if running.documents_restored else "")
     )
     if running.HasField("tokens_per_second"):
@@ -139,8 +141,8 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
         note(f"nothing could be compared: {_none_of(final.documents_left_out)}")
     if final.documents_left_out:
         note(
-            f"{final.documents_left_out:,} documents are left out: a tokenizer does not reproduce "
-            "them, or gives tokens that its model does not have, or they are empty"
+            f"left out: {plural(final.documents_left_out, 'document')} that a tokenizer does not "
+            "reproduce, or gives tokens for that its model does not have, or that are empty"
         )
     for scored in (final.model, final.against):
         _note_doubts(scored)
@@ -240,8 +242,8 @@ def _none_of(documents: int) -> str:
     if not documents:
         return "no document has a text"
     return (
-        f"the tokenizer reproduces none of the {documents:,} documents, or gives tokens that the "
-        "model does not have; see whether tokenizer.json is this model's"
+        f"the tokenizer reproduces none of {plural(documents, 'document')}, or gives tokens "
+        "that the model does not have; see whether tokenizer.json is this model's"
     )
 
 
@@ -302,7 +304,7 @@ def comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
 def _note_lost(final: scoring_pb2.FinalScore) -> None:
     for one in final.excluded:
         note(
-            f"excluded from all figures: {one.score.documents:,} documents "
+            f"excluded from all figures: {plural(one.score.documents, 'document')} "
             f"({one.score.text_bytes:,} bytes) {_EXCLUDED[one.reason]}. First: {one.ids[0]}"
         )
     merged = _merged(final)["bits_per_byte"]

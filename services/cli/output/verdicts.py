@@ -9,10 +9,11 @@ from assay_rpc.ranker.v1 import evidence_pb2
 from rich.text import Text
 
 from services.cli.output import grid
-from services.cli.output.console import OUT
+from services.cli.output.console import OUT, Format, chosen_format
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain
-from services.ranker.web.kinds import kind
+from services.common.counts import plural
+from services.ranker.web.kinds import KINDS, UNVERIFIED, kind
 from services.ranker.web.values import (
     BASES,
     SOURCING,
@@ -78,12 +79,24 @@ def grouped(commands: Iterable[str]) -> list[str]:
     return [f"{before}{''.join(of)}{rest}" for (before, rest), of in claims.items()]
 
 
-def show(title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict]) -> None:
+def show(
+    title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict], *, verified_by: str = ""
+) -> None:
     """Prints the claims; under them how to see again what is refuted, and what changed.
 
-    The commands are lines of their own, not cells: a cell that is broken cannot be pasted.
+    The commands are lines of their own, not cells: a cell that is broken cannot be pasted. With
+    `verified_by`, a command, who reads a screen is shown what has a verdict, and of the rest how
+    many there are and the command.
     """
-    grid.show(table(title, verdicts))
+    listed = verdicts
+    if verified_by and chosen_format() not in {Format.CSV, Format.MD}:
+        listed = [one for one in verdicts if kind(one) is not KINDS[UNVERIFIED]]
+    if listed or not verdicts:
+        grid.show(table(title, listed))
+    else:
+        OUT.print(title, style="italic", markup=False)
+    if waiting := len(verdicts) - len(listed):
+        _lines(f"Not verified yet: {plural(waiting, 'claim')}. To verify:", [verified_by])
     _lines("Re-run the refuted claims:", commands(verdicts))
     _lines("Since they were verified last:", changes(verdicts))
 

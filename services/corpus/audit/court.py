@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.common.counts import plural
 from services.corpus.audit.averages import figures
 from services.corpus.audit.correction import Correction, corrected
 from services.corpus.audit.evaluation_set import compare_with_set
@@ -46,7 +47,7 @@ def judge(
         return _verdict(trial, never, None, None)
     missing = len(trial.evidence.texts) - len(trial.evidence.with_text)
     if missing:
-        trial.unchecked.append(f"{missing:,} documents, whose texts are not known")
+        trial.unchecked.append(f"{plural(missing, 'document')}, whose texts are not known")
     which_text(trial)
     which_tokens(trial)
     if not which_bytes(trial):

@@ -77,7 +77,7 @@ def require_unchanged(part: Part, source: Source) -> None:
         now = size_and_version(Path(part.file))
     except OSError as error:
         raise SourceChanged(
-            f"{where} was there when the build began and cannot be read now ({error.strerror}); "
+            f"{where} existed when the build began and cannot be read now ({error.strerror}); "
             "put it back, and the same command goes on"
         ) from None
     if now != (part.size, part.version):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from services.common.counts import plural
 from services.ranker.claims.findings import Change, ClaimVerdict, Difference, Evidence
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.wording import show
@@ -95,7 +96,8 @@ def _engine(evidence: Evidence) -> str:
     name = " ".join(str(engine[key]) for key in ("id", "version") if engine.get(key))
     precision = str(engine.get("precision", "")).lower()
     text = name if precision in {"", "unspecified"} else f"{name} {precision}"
-    return f"{text}, {engine['threads']} threads" if engine.get("threads") else text
+    threads = engine.get("threads")
+    return f"{text}, {plural(threads, 'thread')}" if threads and isinstance(threads, int) else text
 
 
 def _named(evidence: Evidence) -> Mapping[str, str]:

@@ -131,11 +131,11 @@ class Measurements:
     async def accuracy(self, model: Model) -> Accuracy:
         """Compare a model's labels with masks: of a few pictures on the quick budget, else of all.
 
-        Raises `UnobservableError` when no labelled pictures are at hand.
+        Raises `UnobservableError` when no labelled pictures are given.
         """
         if not self._pictures:
             raise UnobservableError(
-                "no labelled pictures are at hand: ASSAY_RANKER_LABELLED_PICTURES names a folder",
+                "no labelled pictures are given: ASSAY_RANKER_LABELLED_PICTURES names a folder",
                 UnmeasuredReason.DATA_MISSING,
                 "set ASSAY_RANKER_LABELLED_PICTURES to a folder of them",
             )

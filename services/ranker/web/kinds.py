@@ -8,10 +8,11 @@ from typing import Final
 
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 
+from services.common.counts import plural
 from services.ranker.web.values import enum_name
-from services.ranker.web.words import joined, plural
+from services.ranker.web.words import joined
 
-_UNVERIFIED: Final = "UNVERIFIED"
+UNVERIFIED: Final = "UNVERIFIED"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ KINDS: Final = {
     "NOT_TESTABLE_HERE": Kind(
         "untestable", "not testable here", "cannot be tested here", "cannot be tested here"
     ),
-    _UNVERIFIED: Kind("unverified", "not verified yet", "is not verified yet", "are not verified"),
+    UNVERIFIED: Kind("unverified", "not verified yet", "is not verified yet", "are not verified"),
 }
 """Verdicts in the order in which they are shown."""
 
@@ -49,8 +50,8 @@ def kind(verdict: evidence_pb2.ClaimVerdict) -> Kind:
     name = enum_name(verdict, "verdict")
     if name == "NOT_TESTABLE_HERE" and not verdict.HasField("evidence"):
         unverified = verdict.claim.method and not verdict.HasField("not_measured")
-        return KINDS[_UNVERIFIED] if unverified else KINDS[name]
-    return KINDS.get(name, KINDS[_UNVERIFIED])
+        return KINDS[UNVERIFIED] if unverified else KINDS[name]
+    return KINDS.get(name, KINDS[UNVERIFIED])
 
 
 def counted(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> dict[Kind, int]:
@@ -65,7 +66,7 @@ _ORDER: Final = (
     "INCONCLUSIVE",
     "UNDERSPECIFIED",
     "NOT_TESTABLE_HERE",
-    _UNVERIFIED,
+    UNVERIFIED,
 )
 """In which order a sentence counts them."""
 

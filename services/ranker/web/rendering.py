@@ -17,9 +17,10 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from services.common.counts import plural
 from services.common.safe_text import shown
 from services.ranker.web.links import Links
-from services.ranker.web.words import plural, words
+from services.ranker.web.words import words
 
 _FOLDER: Final = Path(__file__).parent
 STATIC: Final = _FOLDER / "static"

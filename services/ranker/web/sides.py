@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from assay_rpc.ranker.v1 import compare_pb2, score_pb2
 
+from services.common.counts import plural
+
 LEAST, MOST = -0.5, 1.5
 """Ends of what a utility is drawn on."""
 
@@ -61,5 +63,7 @@ def facts(reliability: compare_pb2.PageReliability) -> str:
     if reliability.trivial:
         counts += f"; {reliability.trivial} of the confirmed say nothing, for a guess would do"
     if reliability.left_out:
-        counts += f"; {reliability.left_out} claims left out (the machine's, or about others)"
+        counts += (
+            f"; {plural(reliability.left_out, 'claim')} left out (the machine's, or about others)"
+        )
     return counts

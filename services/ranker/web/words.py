@@ -65,8 +65,3 @@ def joined(parts: list[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def plural(count: int, one: str, several: str = "") -> str:
-    """A count with its noun: "1 claim", "2 claims"."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"

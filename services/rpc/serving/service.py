@@ -37,7 +37,7 @@ class Service:
     """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
     drains, and ends with Exit.FAILED."""
     probes: frozenset[str] = frozenset()
-    """Methods, "/package.Service/Method", that are asked whether it is ready: they answer before it
+    """Methods, "/package.Service/Method", that ask whether it is ready: they answer before it
     is, and are logged as health checks are."""
     http: HttpService | None = None
     """Its HTTP port; None: it has none."""

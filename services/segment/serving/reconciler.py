@@ -232,7 +232,7 @@ class Reconciler:
         except AssayError as error:
             return self._as_before(str(error))
         if state is None and self._seen:
-            return self._as_before(f"{self._file.path}: was there and is gone")
+            return self._as_before(f"{self._file.path}: has been removed")
         self._seen = self._seen or state is not None
         self._warned.pop("desired", None)
         return state or Desired()

@@ -84,8 +84,8 @@ def test_what_is_left_out_is_told_by_reason() -> None:
         reason=scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE, score=unknown, ids=["b:1"]
     )
     shown = " ".join(printed(lambda: score_output.show_score(final)).split())
-    assert "1 documents (10 bytes) that the tokenizer cannot round-trip. First: a:0" in shown
-    assert "1 documents (99 bytes) with tokens that the model does not have. First: b:1" in shown
+    assert "1 document (10 bytes) that the tokenizer cannot round-trip. First: a:0" in shown
+    assert "1 document (99 bytes) with tokens that the model does not have. First: b:1" in shown
     document = score_output.score_json(final)
     assert [one["reason"] for one in document["excluded"]] == [
         "NOT_ROUND_TRIPPING",
@@ -110,7 +110,7 @@ def test_a_comparison_is_printed_with_signs(capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr()
     assert "-0.5000" in printed.out
     assert "-0.6000 .. -0.4000" in printed.out
-    assert "3 documents are left out" in printed.err
+    assert "left out: 3 documents" in printed.err
     assert score_output.comparison_json(final)["overall"]["bits_per_byte"] == -0.5
 
 
@@ -133,7 +133,7 @@ def test_nothing_scored_is_neither_drawn_nor_a_zero() -> None:
         ids=["test.jsonl.zst:7"],
     )
     shown = printed(lambda: score_output.show_score(final))
-    assert "nothing could be scored: the tokenizer reproduces none of the 5 documents" in " ".join(
+    assert "nothing could be scored: the tokenizer reproduces none of 5 documents" in " ".join(
         shown.split()
     )
     assert "0.000" not in shown
@@ -185,7 +185,7 @@ def test_which_question_is_answered_is_said() -> None:
     behind.overall.basis.CopyFrom(basis(scoring_pb2.STANDING_ESTIMATE))
     behind.overall.basis.scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
     for final, *words in (
-        (exact, "exact: of all 6,507 documents, worth 341.2 of equal size", "exact"),
+        (exact, "exact: over 6,507 documents, worth 341.2 of equal size", "exact"),
         (
             sampled,
             "95 % intervals are of these 6,507 documents, worth 341.2",

@@ -25,7 +25,7 @@ def row(name: str, bits: float, published: float | None = None) -> Row:
 
 
 ROWS = [row("<Pile & \x00CC>", 1.0, published=1.5), row("overall", 2.0)]
-SAID = ["exact: of all 2 documents", "byte perplexity 2"]
+SAID = ["exact: over 2 documents", "byte perplexity 2"]
 
 
 def test_a_picture_has_every_mark_where_it_belongs(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from services.cli.output import comparison, grid, verdicts
+from services.cli.output.console import Format
 from services.ranker.web import values
 
 
@@ -77,6 +78,25 @@ def test_a_comparison_ends_with_how_many_claims_have_which_verdict(
     reply.right.claims.add(claim=claim_pb2.Claim(id="P1", artifact="b", method="corpus.count@1"))
     comparison.show(reply)
     assert "Of 2 claims 1 is refuted and 1 is not verified yet.\nneither is ahead" in out.getvalue()
+
+
+def test_a_comparison_lists_what_has_a_verdict_and_says_how_to_verify_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = io.StringIO()
+    for module in (verdicts, grid):
+        monkeypatch.setattr(module, "OUT", Console(file=out, width=100))
+    waiting = evidence_pb2.ClaimVerdict(claim=claim_pb2.Claim(id="P1", artifact="b", method="m@1"))
+    every = [measured(1.25, 1.2, 1.3), waiting]
+    verdicts.show("Claims", every, verified_by="assay claims b")
+    assert "P1" not in out.getvalue()
+    assert "Not verified yet: 1 claim. To verify:\n  assay claims b\n" in out.getvalue()
+    verdicts.show("Claims", [waiting], verified_by="assay claims b")
+    assert out.getvalue().count("assay claims b\n") == 2
+    for module in (verdicts, grid):
+        monkeypatch.setattr(module, "chosen_format", lambda: Format.CSV)
+    verdicts.show("Claims", every, verified_by="assay claims b")
+    assert "P1" in capsys.readouterr().out
 
 
 def test_a_value_with_its_interval() -> None:

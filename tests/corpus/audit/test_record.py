@@ -266,7 +266,7 @@ def test_the_documented_record_works_as_printed() -> None:
     cutter = open_cutter(record.tokenizer)
     verdict = judge(record, cutter)
     assert verdict.status is Status.CONSISTENT, verdict
-    assert verdict.unchecked == ("1 documents, whose texts are not known",)
+    assert verdict.unchecked == ("1 document, whose texts are not known",)
     known = "Gr\u00fc\u00dfe".encode()
     verdict = judge(record, cutter, {hashlib.sha256(known).hexdigest(): known})
     assert verdict.status is Status.SOUND, verdict

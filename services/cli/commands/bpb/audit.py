@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bpb.add_argument(
         "--tokenizer",
         metavar="FILE",
-        help='its tokenizer.json, or "bytes"; without it, the one that the record names',
+        help='its tokenizer.json, or "bytes"; default: the one that the record names',
     )
     bpb.add_argument(
         "--shards",

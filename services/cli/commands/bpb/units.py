@@ -13,6 +13,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
+from services.common.counts import plural
 from services.errors import InvalidArgument
 
 # What needs the corpus extra is imported where it is used: other commands do without.
@@ -164,7 +165,7 @@ def _score(scorer: UnitScorer, unit: WorkUnit, out: Path) -> None:
         return
     result = scorer.score(unit)
     path = write_result(out, result)
-    note(f"{unit}: {len(result.documents):,} documents, {result.engine} -> {path}")
+    note(f"{unit}: {plural(len(result.documents), 'document')}, {result.engine} -> {path}")
 
 
 async def score_on_ray(arguments: argparse.Namespace) -> Exit:
@@ -183,7 +184,7 @@ async def score_on_ray(arguments: argparse.Namespace) -> Exit:
         out,
         address=arguments.address,
         workers=arguments.workers,
-        progress=lambda done, total: note(f"{done:,} of {total:,} units"),
+        progress=lambda done, total: note(f"{done:,} of {plural(total, 'unit')}"),
     )
     merged = await asyncio.to_thread(merge, out, _scope(arguments))
     return _show(merged, as_json=arguments.json)

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a variable of the recipe's paths, before the environment's; repeatable",
     )
     parser.add_argument(
-        "--jobs", type=count, default=0, metavar="N", help="processes; one a processor"
+        "--jobs", type=count, default=0, metavar="N", help="processes; default: one a processor"
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

@@ -17,6 +17,7 @@ from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.messages import note_bad_line
 from services.cli.shards import add_reading, local_layout, reading
+from services.common.counts import plural
 
 _NOTE_SECONDS = 2.0
 
@@ -39,7 +40,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="shards at a time; one a processor",
+        help="shards at a time; default: one a processor",
     )
     parser.add_argument(
         "--level",
@@ -47,7 +48,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         choices=range(1, 23),
         default=3,
         metavar="N",
-        help="zstd level, 1 to 22; 3 without",
+        help="zstd level, 1 to 22; default: 3",
     )
     parser.add_argument(
         "--no-text",
@@ -112,10 +113,11 @@ async def index(arguments: argparse.Namespace) -> Exit:
     for shard in shards:
         state = "indexed" if shard.fresh else "up to date"
         OUT.print(
-            f"{shard.path}: {state}, {shard.documents:,} documents in {shard.frames:,} frames, "
+            f"{shard.path}: {state}, {plural(shard.documents, 'document')} in "
+            f"{plural(shard.frames, 'frame')}, "
             f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes"
             + (f", from {shard.source}" if shard.source != shard.path else "")
-            + (f", {shard.bad_lines:,} bad lines passed over" if shard.bad_lines else ""),
+            + (f", {plural(shard.bad_lines, 'bad line')} passed over" if shard.bad_lines else ""),
             markup=False,
             soft_wrap=True,
         )
@@ -143,8 +145,8 @@ async def verify(arguments: argparse.Namespace) -> Exit:
         verified.append({"path": name, **asdict(found)})
         if not arguments.json:
             OUT.print(
-                f"{name}: {found.documents:,} documents in {found.frames:,} frames are, byte "
-                f"for byte, those of the source ({found.jsonl_bytes:,} bytes of jsonl)",
+                f"{name}: OK, identical to the source ({plural(found.documents, 'document')}, "
+                f"{plural(found.frames, 'frame')}, {found.jsonl_bytes:,} bytes of jsonl)",
                 markup=False,
                 soft_wrap=True,
             )

@@ -12,6 +12,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import home
 from services.cli.output.console import OUT, print_json, warn
 from services.cli.shards import add_reading, local_layout, reading
+from services.common.counts import plural
 from services.common.percent import percent
 from services.errors import InvalidArgument
 
@@ -100,8 +101,8 @@ async def plan(arguments: argparse.Namespace) -> Exit:
         print_json(found)
         return Exit.DONE
     OUT.print(
-        f"{found['documents']:,} documents, {found['text_bytes']:,} bytes of text in "
-        f"{found['units']:,} units",
+        f"{plural(found['documents'], 'document')}, {found['text_bytes']:,} bytes of "
+        f"text in {plural(found['units'], 'unit')}",
         markup=False,
     )
     for line in _lines(result) if result is not None else ():

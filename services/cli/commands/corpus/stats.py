@@ -13,6 +13,7 @@ from services.cli.output.console import OUT, print_json, progress_console
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
+from services.common.counts import plural
 from services.common.percent import percent
 from services.errors import InternalError
 
@@ -72,8 +73,8 @@ async def _described(
 
 def _subset_table(reply: describe_pb2.CorpusDescription) -> Grid:
     table = Grid(
-        f"{reply.corpus.ref.name}: {reply.documents:,} documents, {reply.text_bytes:,} "
-        f"bytes of text in {len(reply.corpus.shards)} shards",
+        f"{reply.corpus.ref.name}: {plural(reply.documents, 'document')}, {reply.text_bytes:,} "
+        f"bytes of text in {plural(len(reply.corpus.shards), 'shard')}",
         [
             Column("subset", Kind.NAME),
             Column("documents"),
@@ -132,18 +133,19 @@ def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
     if compressed:
         lines.append(
             f"{jsonl:,} bytes of jsonl in {compressed:,}, {jsonl / compressed:.2f} to 1; "
-            f"{indexed} of {len(reply.corpus.shards)} shards have an index"
+            f"{indexed} of {plural(len(reply.corpus.shards), 'shard')} with an index"
         )
     if reply.corpus.left_out_total:
         named = ", ".join(reply.corpus.left_out[:_NAMED])
         more = " ..." if reply.corpus.left_out_total > _NAMED else ""
         lines.append(
-            f"{reply.corpus.left_out_total} files that look like shards are not read: {named}{more}"
+            f"not read, though they look like shards: "
+            f"{plural(reply.corpus.left_out_total, 'file')}, {named}{more}"
         )
     if indexed < len(reply.corpus.shards):
         lines.append("compression by subset needs an index in every shard: assay corpus index")
     lines.append(
-        f"{reply.duplicate_documents:,} documents repeat an earlier text, "
-        f"{reply.documents_without_subset:,} name no subset; digest {reply.corpus.ref.digest}"
+        f"documents that repeat an earlier text: {reply.duplicate_documents:,}, "
+        f"that name no subset: {reply.documents_without_subset:,}; digest {reply.corpus.ref.digest}"
     )
     return lines

@@ -15,6 +15,7 @@ from services.cli.output.console import note
 from services.cli.output.messages import note_bad_line
 from services.cli.pipe import PIPE_CHUNK_BYTES, PositionedOutput
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
+from services.common.counts import plural
 
 _TIMEOUT_SECONDS = 24 * 3600.0
 
@@ -84,7 +85,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
             for frame in chunk.damaged:
                 note(
                     f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
-                    f"{frame.offset}: {frame.documents} documents"
+                    f"{frame.offset}: {plural(frame.documents, 'document')}"
                 )
             for line in chunk.bad_lines:
                 bad += 1

@@ -18,8 +18,8 @@ from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import verdicts
 from services.cli.output.console import note, print_json, progress_console
+from services.common.counts import plural
 from services.errors import InternalError
-from services.ranker.web.words import plural
 
 SUBMIT_SECONDS = 60.0
 _CANCEL_SECONDS = 5.0

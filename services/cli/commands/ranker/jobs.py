@@ -18,9 +18,9 @@ from services.cli.output.console import OUT, note, print_json, progress_console
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.remote import running_address
+from services.common.counts import plural
 from services.errors import PreconditionFailed
 from services.ranker.web.values import enum_name
-from services.ranker.web.words import plural
 
 TIMEOUT_SECONDS = 60.0
 

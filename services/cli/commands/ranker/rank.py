@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 
@@ -28,8 +29,8 @@ TYPES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Ranks artifacts from the evidence that is stored: all of a type, those that serve an "
-        "intent, or those that are named, whose places then hold together. With one ARTIFACT, "
+        "Ranks artifacts from the evidence that is stored: all of a type, those that serve a "
+        "need, or those that are named, whose places then hold together. With one ARTIFACT, "
         "traces every point of its score to evidence. Places are of a profile, which takes only "
         "artifacts that have all of its evidence; a metric alone is a profile too."
     )
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="explain its score, or rank these of one type",
     )
     which.add_argument("--type", choices=sorted(TYPES), help="rank all artifacts of this type")
-    which.add_argument("--intent", metavar="TEXT", help="rank what serves this need")
+    which.add_argument("--intent", metavar="TEXT", help="rank what serves this need, in words")
     which.add_argument(
         "--methodology", action="store_true", help="print the file that scores are computed by"
     )
@@ -137,6 +138,8 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: b
             rank for rank in reply.ranks if (rank.type, rank.profile) == (one.type, one.profile)
         ]
         _show_profile(one, ranks, together=together)
+    if not all(rank.HasField("best_place") for rank in reply.ranks):
+        OUT.print("\nto gather what is lacking: assay claims ARTIFACT", style="dim")
 
 
 def _show_profile(
@@ -166,24 +169,27 @@ def _show_profile(
                 one.measured_on,
             )
         show(table)
-        sure = (
-            "nothing in it is by chance"
-            if profile.level == 1
-            else f"{percent(profile.level, 1)} sure"
-        )
+        sure = "no sampling error" if profile.level == 1 else f"{percent(profile.level, 1)} sure"
         of = f"of these {len(placed)} together" if together else "each pair by itself"
-        OUT.print(f"{sure}, {of}; artifacts that nothing separates share places", style="dim")
-    else:
-        OUT.print(f"\n{name}: no artifact has all of its evidence", markup=False)
+        OUT.print(f"{sure}, {of}; ties share places", style="dim")
     unranked: dict[tuple[str, ...], list[str]] = {}
     for one in ranks:
         if not one.HasField("best_place"):
             unranked.setdefault(tuple(one.score.lacks), []).append(one.artifact)
+    if not placed and len(unranked) == 1:
+        (lacks,) = unranked
+        OUT.print(f"\n{name}: nothing is ranked yet, no evidence of {_some(lacks)}", markup=False)
+        return
+    if not placed:
+        OUT.print(f"\n{name}: no artifact has all of its evidence", markup=False)
     for lacks, names in unranked.items():
-        listed = ", ".join(lacks[:MOST_NAMES]) + (" and more" if lacks[MOST_NAMES:] else "")
-        OUT.print(f"  not ranked yet, no evidence of {listed}:", style="dim", markup=False)
+        OUT.print(f"  not ranked yet, no evidence of {_some(lacks)}:", style="dim", markup=False)
         for name in names:
             OUT.print(f"    {name}", style="dim", markup=False, soft_wrap=True)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (" and more" if names[MOST_NAMES:] else "")
 
 
 def _place(one: rank_pb2.Rank) -> str:

@@ -72,7 +72,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         _show("error", "red", checked.errors)
         _show("warning", "yellow", checked.warnings)
-        OUT.print(registered or ("it is valid" if checked.valid else "it is not valid"))
+        OUT.print(registered or ("valid" if checked.valid else "invalid"))
     return Exit.DONE if checked.valid else Exit.BAD_INPUT
 
 

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--withdraw", action="store_true", help="withdraw what you reported of --match"
     )
     parser.add_argument(
-        "--match", default="", metavar="ID", help="id of a match; made up if absent"
+        "--match", default="", metavar="ID", help="id of a match; default: a new one"
     )
     add_format(parser)
     parser.set_defaults(run=run, parser=parser)

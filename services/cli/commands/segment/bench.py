@@ -19,6 +19,7 @@ from services.cli.output import grid
 from services.cli.output.console import ERR, OUT, note, print_json, progress_console
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain, precision
+from services.common.counts import plural
 from services.common.percent import percent
 from services.errors import InternalError
 from services.ranker.web.values import ends
@@ -44,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; without it the only "
-        "one of a running service, or else the demonstration model",
+        help="a folder that `assay export` wrote, or a registered name; default: the only one "
+        "of a running service, else the demonstration model",
     )
     parser.add_argument("--scenario", choices=_SCENARIOS, default="single-stream")
     parser.add_argument(
@@ -141,7 +142,8 @@ def show(result: benchmark_pb2.BenchmarkResult) -> None:
     scenario = benchmark_pb2.Scenario.Name(result.scenario).removeprefix("SCENARIO_")
     OUT.print(
         f"{result.model.name}, {scenario.lower().replace('_', ' ')}, {result.engine.id} "
-        f"{precision(result.engine)}, {result.runs} runs in {result.restarts} processes",
+        f"{precision(result.engine)}, {plural(result.runs, 'run')} in "
+        f"{plural(result.restarts, 'process', 'processes')}",
         markup=False,
     )
     if result.sweep:

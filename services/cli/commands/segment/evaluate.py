@@ -24,6 +24,7 @@ from services.cli.output.console import OUT, print_json, progress_console, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import SUFFIXES
+from services.common.counts import plural
 from services.common.percent import percent
 from services.errors import InternalError, InvalidArgument
 
@@ -43,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; without it the only "
-        "one of a running service, or else the demonstration model",
+        help="a folder that `assay export` wrote, or a registered name; default: the only one "
+        "of a running service, else the demonstration model",
     )
     parser.add_argument(
         "--zero-is-none",
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ignore",
         type=count,
         metavar="VALUE",
-        help="the value of pixels that are left out; without it 255 and, in 16 bits, 65535",
+        help="the value of pixels that are left out; default: 255, and 65535 in 16 bits",
     )
     parser.add_argument(
         "--worst",
@@ -216,7 +217,8 @@ def _print_table(reply: segment_pb2.EvaluationResult) -> None:
         markup=False,
     )
     OUT.print(
-        f"{reply.pairs} pictures, {reply.pixels:,} pixels, {reply.ignored_pixels:,} left out",
+        f"{plural(reply.pairs, 'picture')}, {plural(reply.pixels, 'pixel')}, "
+        f"{reply.ignored_pixels:,} left out",
         markup=False,
     )
     table = Grid(

@@ -68,8 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; without it the only "
-        "one of a running service, or else the demonstration model",
+        help="a folder that `assay export` wrote, or a registered name; default: the only one "
+        "of a running service, else the demonstration model",
     )
     given_as = parser.add_mutually_exclusive_group()
     given_as.add_argument(

@@ -28,6 +28,7 @@ from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import Found, find
 from services.cli.remote_pictures import RemotePictures, read_ahead
+from services.common.counts import plural
 from services.common.percent import percent
 from services.common.shares import Share
 from services.errors import AssayError as OurError
@@ -342,8 +343,8 @@ def _write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) 
 def _print(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:
     rate = f", {tally.done / seconds:.1f} a second" if tally.done and seconds > 0 else ""
     OUT.print(
-        f"{model.ref.name}: {tally.done} pictures labelled{rate}, {tally.skipped} done before, "
-        f"{len(tally.failed)} failed -> {out}",
+        f"{model.ref.name}: {plural(tally.done, 'picture')} labelled{rate}, "
+        f"{tally.skipped} done before, {len(tally.failed)} failed -> {out}",
         markup=False,
         soft_wrap=True,
     )

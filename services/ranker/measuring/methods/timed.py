@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from services.common.counts import plural
 from services.common.statistics.speed.restarts import Restart
 from services.common.statistics.speed.timing import WANTED, Timing, timing
 from services.ranker.claims.evidence import Observation
@@ -82,7 +83,10 @@ def engine_words(of: Observation) -> str:
     precision = str(used.get("precision", "")).lower()
     if precision not in {"", "unspecified"}:
         words += f" in {precision}"
-    return f"{words}, {used['threads']} threads" if used.get("threads") else words
+    threads = used.get("threads")
+    return (
+        f"{words}, {plural(threads, 'thread')}" if threads and isinstance(threads, int) else words
+    )
 
 
 def busy(found: Timing, restarts: Sequence[Restart]) -> str:

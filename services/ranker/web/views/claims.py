@@ -10,6 +10,7 @@ from typing import Final
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from markupsafe import Markup
 
+from services.common.counts import plural
 from services.ranker.web import drawing, measured
 from services.ranker.web.kinds import KINDS, Kind, counted, kind, reference_of, sentence
 from services.ranker.web.links import Links, outside
@@ -22,7 +23,6 @@ from services.ranker.web.values import (
     source,
     with_unit,
 )
-from services.ranker.web.words import plural
 
 _SHORT_DIGEST: Final = 12
 _BASES: Final = {

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from markupsafe import Markup
 
+from services.common.counts import plural
 from services.ranker.web import drawing
 from services.ranker.web.links import Links
 from services.ranker.web.sides import LEAST, MOST, facts, reports
-from services.ranker.web.words import joined, plural, words
+from services.ranker.web.words import joined, words
 
 _SAME = 1e-9
 _MOST_NAMES = 5

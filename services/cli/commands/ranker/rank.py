@@ -138,8 +138,11 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: b
             rank for rank in reply.ranks if (rank.type, rank.profile) == (one.type, one.profile)
         ]
         _show_profile(one, ranks, together=together)
-    if not all(rank.HasField("best_place") for rank in reply.ranks):
-        OUT.print("\nto gather what is lacking: assay claims ARTIFACT", style="dim")
+    lacking = {rank.artifact for rank in reply.ranks if not rank.HasField("best_place")}
+    if lacking:
+        OUT.print("\nto gather what is lacking:", style="dim")
+    for artifact in sorted(lacking):
+        OUT.print(f"  assay claims {artifact}", markup=False, soft_wrap=True)
 
 
 def _show_profile(

@@ -1,0 +1,203 @@
+"""Prints benchmarks/README.md from the committed results.
+
+    python -m benchmarks.page > benchmarks/README.md
+
+A test compares the two. By hand are the frame (`page.md`), the order of the questions, and a line
+for each goal that was missed (`missed.yaml`).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+Row = dict[str, Any]
+
+QUESTIONS = {
+    "Are the labels right?": ["segment-fuzz-images"],
+    "How fast is a picture labelled?": [
+        "segment-pipeline",
+        "segment-servers",
+        "segment-engine",
+        "segment-postprocess",
+    ],
+    "What happens under overload, attack and faults?": ["segment-overload", "faults"],
+    "Are bits per byte right?": [
+        "corpus-bpb-lm-eval",
+        "corpus-bpb-families",
+        "corpus-bpb-double",
+        "corpus-bpb-paper-windows",
+        "corpus-bpb-smollm2",
+        "corpus-bpb-proof",
+        "corpus-bpb-audit",
+        "corpus-bpb-kill",
+    ],
+    "How fast are bits per byte computed, and in how much memory?": [
+        "corpus-bpb-speed",
+        "corpus-bpb-overhead",
+        "corpus-bpb-memory",
+    ],
+    "Does every document arrive once, and unchanged?": [
+        "corpus-kill",
+        "corpus-plans",
+        "corpus-other-readers",
+        "corpus-object-store",
+    ],
+    "How fast is text read, streamed and searched?": [
+        "corpus-local-read",
+        "corpus-stream-flight",
+        "corpus-messages",
+        "corpus-documents",
+        "corpus-random-access",
+        "corpus-index",
+        "corpus-memory",
+        "corpus-contamination",
+    ],
+    "Do intervals hold what they state?": ["corpus-bpb-coverage", "interval-coverage"],
+    "Are verdicts right?": ["ranker-recompute", "ranker-trial"],
+    "How good and how fast is search, and how fast a cached comparison?": [
+        "ranker-search-quality",
+        "ranker-search-speed",
+        "ranker-cache",
+    ],
+    "How far does one call walk through the code?": ["walks"],
+}
+
+# The script itself judges: the goal is that two values agree, and not their ratio.
+_NO_RATIO = {"ranker-recompute"}
+_MOST_ROWS = 12
+_NO_RESULT = ("corpus_build", "corpus_tokens", "segment_gpu", "segment_scaling")
+_NO_RESULT_OF_FAULTS = ("soak", "fuzz_rpcs")
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [f"* {one['why'].strip()} (`{_script(one['file'])}`)" for one in missed()]
+    results = [
+        "\n".join([f"## {question}\n", *map(_section, names)])
+        for question, names in QUESTIONS.items()
+    ]
+    others = [f"* `python -m benchmarks.{one}`: {_about(f'{one}.py')}" for one in _NO_RESULT]
+    others += [
+        f"* `python -m benchmarks.faults.{one}`: {_about(f'faults/{one}.py')}"
+        for one in _NO_RESULT_OF_FAULTS
+    ]
+    frame = (HERE / "page.md").read_text("utf-8")
+    return frame.format(
+        missed="\n".join(lines), results="\n".join(results), others="\n".join(others)
+    )
+
+
+def missed() -> list[dict[str, str]]:
+    """What is said of goals that were missed: a file, a pattern of its rows, and why."""
+    found: list[dict[str, str]] = yaml.safe_load((HERE / "missed.yaml").read_text("utf-8"))
+    return found
+
+
+def result(name: str) -> dict[str, Any]:
+    """A committed result."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def met(name: str, row: Row) -> bool | None:
+    """Whether a row reached its goal; None where it has none. Without a ratio it is the most."""
+    if row["target"] is None or name in _NO_RATIO:
+        return None
+    if row["ratio"] is None:
+        return bool(row["ours"] <= row["target"])
+    return bool(row["ratio"] >= row["target"])
+
+
+def speaks_of(one: dict[str, str], name: str, row: Row) -> bool:
+    """Whether a line about missed goals is about this row."""
+    return one["file"] == name and bool(re.search(one["row"], f"{row['what']}; {row['peer']}"))
+
+
+def _section(name: str) -> str:
+    found = result(name)
+    lines = [
+        f"**{_about(_script(name))}** {found['date']}; {found['hardware']}.",
+        "",
+        f"    {found['command']}",
+        "",
+        "| what | against | ours | theirs | unit | ratio | goal |",
+        "|---|---|--:|--:|---|--:|---|",
+        *(_line(name, row, of) for row, of in _shown(name, found["rows"])),
+        "",
+    ]
+    if name == "faults":
+        lines += ["[All rows](../docs/faults.md).", ""]
+    return "\n".join(lines)
+
+
+def _shown(name: str, rows: list[Row]) -> Iterator[tuple[Row, int]]:
+    """Each row; of many the worst of each peer and unit, with how many it is of, and the missed."""
+    if len(rows) <= _MOST_ROWS:
+        yield from ((row, 1) for row in rows)
+        return
+    for _, group in groupby(sorted(rows, key=_alike), key=_alike):
+        worst, *others = each = sorted(group, key=_worst_first)
+        yield worst, len(each)
+        yield from ((row, 1) for row in others if met(name, row) is False)
+
+
+def _alike(row: Row) -> tuple[str, str]:
+    return row["peer"], row["unit"]
+
+
+def _worst_first(row: Row) -> float:
+    return float(-row["ours"] if row["ratio"] is None else row["ratio"])
+
+
+def _line(name: str, row: Row, of: int) -> str:
+    reached = met(name, row)
+    goal = ""
+    if reached is not None:
+        at = f"at most {_number(row['target'])}"
+        if row["ratio"] is not None:
+            at = f"{_number(row['target'])}x"
+        goal = f"{at}: {'met' if reached else '**missed**'}"
+    cells = [
+        row["what"] + (f" (worst of {of})" if of > 1 else ""),
+        row["peer"],
+        _number(row["ours"]),
+        _number(row["theirs"]),
+        "" if row["unit"] == "1" else row["unit"],
+        "" if row["ratio"] is None else f"{_number(row['ratio'])}x",
+        goal,
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _number(value: float | None) -> str:
+    """Four significant digits, thousands separated."""
+    if value is None:
+        return ""
+    if value == int(value) or abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}" if abs(value) >= 0.001 else f"{value:.2g}"
+
+
+def _script(name: str) -> str:
+    file = f"{name.replace('-', '_')}.py"
+    return file if (HERE / file).exists() else f"{name}/__main__.py"
+
+
+def _about(script: str) -> str:
+    """The first sentence of a script's docstring."""
+    text = ast.get_docstring(ast.parse((HERE / script).read_text("utf-8"))) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Generates the stubs: the client package's into CLIENT (default: beside this script), those of the
 # Open Inference Protocol, which only the server has, into SERVER (default: the project's root).
-# `make stubs` runs it; a test runs it into empty directories and compares.
+# `make stubs` runs it; a test runs it into empty directories and compares. Without arguments the page
+# of the contract in docs is written too.
 #
 # The protos' packages are called `assay`, which is a package of several other distributions: the
 # stubs are written as `assay_rpc`. Names on the wire stay.
@@ -30,3 +31,4 @@ PATH="$(cd "$(dirname "$python")" && pwd):$PATH" "$python" -m grpc_tools.protoc 
 mkdir -p "$client" "$server/services"
 cp -r "$made/assay_rpc" "$client"
 cp -r "$made/inference" "$server/services"
+[ $# -gt 0 ] || "$python" ../docs/contract_page.py > ../docs/contract.md

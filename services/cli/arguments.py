@@ -69,7 +69,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude-subset", action="append", default=[], metavar="NAME", help="not this subset"
     )
-    parser.add_argument("--max-documents", type=positive, default=0, metavar="N")
+    parser.add_argument(
+        "--max-documents", type=positive, default=0, metavar="N", help="at most so many, the first"
+    )
     parser.add_argument(
         "--max-bytes", type=count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
     )
@@ -78,9 +80,19 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="without Books3, BookCorpus2, OpenSubtitles, YoutubeSubtitles and OpenWebText2",
     )
-    parser.add_argument("--min-text-bytes", type=count, default=0, metavar="N")
     parser.add_argument(
-        "--max-text-bytes", type=count, default=0, metavar="N", help="only texts of such a size"
+        "--min-text-bytes",
+        type=count,
+        default=0,
+        metavar="N",
+        help="only texts of at least this size",
+    )
+    parser.add_argument(
+        "--max-text-bytes",
+        type=count,
+        default=0,
+        metavar="N",
+        help="only texts of at most this size",
     )
     parser.add_argument(
         "--seed", type=count, metavar="N", help="shuffle; needs shards with an index"
@@ -153,7 +165,9 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="draw whole documents instead, which compressors and --interval-of corpus need",
     )
-    parser.add_argument("--sample-seed", type=count, default=0, metavar="N")
+    parser.add_argument(
+        "--sample-seed", type=count, default=0, metavar="N", help="draw another sample; default: 0"
+    )
     parser.add_argument(
         "--sample-equally",
         action="store_true",

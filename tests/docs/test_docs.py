@@ -102,11 +102,20 @@ def test_the_readme_has_commands_to_check() -> None:
     assert len(commands((ROOT / "README.md").read_text("utf-8"))) >= 5
 
 
-def test_the_settings_page_is_that_of_the_code() -> None:
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [
+        ("settings_table", "settings"),
+        ("commands_page", "commands"),
+        ("contract_page", "contract"),
+    ],
+)
+def test_a_page_of_reference_is_that_of_the_code(script: str, page: str) -> None:
+    """`python docs/SCRIPT.py > docs/PAGE.md` writes it."""
     printed = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "settings_table.py")],
+        [sys.executable, str(ROOT / "docs" / f"{script}.py")],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == printed
+    assert (ROOT / "docs" / f"{page}.md").read_text("utf-8") == printed

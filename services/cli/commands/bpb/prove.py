@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
         epilog="example: assay prove verify gpt2.proof --model gpt2 --shards pile --split test",
     )
-    check.add_argument("proof", metavar="FILE")
+    check.add_argument("proof", metavar="FILE", help="what `assay score --prove` wrote")
     check.add_argument(
         "--model", metavar="DIR", help="the model's folder; default: the reference model"
     )

@@ -61,6 +61,10 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `verify`."""
+    parser.description = (
+        "Compares every document of the indexed corpus DIR with SOURCE, byte for byte. Exit "
+        "status 6 where one differs; the message names the shard."
+    )
     parser.epilog = "example: assay corpus verify pile pile-indexed"
     parser.add_argument("source", metavar="SOURCE", help="folder or file that was indexed")
     add_reading(parser)

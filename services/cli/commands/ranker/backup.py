@@ -42,7 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str, description: str)
         "file ASSAY_RANKER_DATABASE, else the one under ASSAY_HOME."
     )
     parser.epilog = f"example: assay {name} evidence-2026-11.sqlite"
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", help="the copy")
     add_json(parser)
     parser.set_defaults(run=run, action=name)
 

@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "example: assay claims the-pile --claim P4.2"
     parser.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
-    parser.add_argument("--claim", action="append", default=[], metavar="ID", help="repeatable")
+    parser.add_argument(
+        "--claim", action="append", default=[], metavar="ID", help="only this claim; repeatable"
+    )
     add_budget(parser)
     add_manifest(parser)
     supplies.add_arguments(parser)

@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measures both again."
     )
     parser.epilog = "example: assay compare segformer-b4-finetuned-ade-512-512 the-pile"
-    parser.add_argument("left", metavar="A")
-    parser.add_argument("right", metavar="B")
+    parser.add_argument("left", metavar="A", help='a registered id, such as "the-pile"')
+    parser.add_argument("right", metavar="B", help="another")
     measuring = parser.add_mutually_exclusive_group()
     measuring.add_argument("--verify", action="store_true", help="measure both first")
     measuring.add_argument("--no-verify", action="store_true", help="never measure")

@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: assay jobs submit the-pile --dry-run"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     submit = actions.add_parser("submit", help="put a verification into the queue")
-    submit.add_argument("artifact", metavar="ARTIFACT")
-    submit.add_argument("--claim", action="append", default=[], metavar="ID", help="repeatable")
+    submit.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
+    submit.add_argument(
+        "--claim", action="append", default=[], metavar="ID", help="only this claim; repeatable"
+    )
     submit.add_argument("--dry-run", action="store_true", help="only say what it would cost")
     submit.add_argument(
         "--request-id", default="", metavar="ID", help="submit again with the same id: one job"
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         action = actions.add_parser(name, help=text)
         if name != "list":
-            action.add_argument("job", metavar="JOB")
+            action.add_argument("job", metavar="JOB", help="a job's id, as `list` shows it")
     for action in actions.choices.values():
         add_format(action)
     parser.set_defaults(run=run)

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with it, and what could be better. docs/manifests.md has the format."
     )
     parser.epilog = "example: assay register thing.yaml --check"
-    parser.add_argument("manifest", metavar="MANIFEST", type=Path)
+    parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="a YAML file")
     parser.add_argument("--check", action="store_true", help="only check it")
     add_json(parser)
     parser.set_defaults(run=run)

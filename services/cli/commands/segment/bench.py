@@ -48,7 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder that `assay export` wrote, or a registered name; default: the only one "
         "of a running service, else the demonstration model",
     )
-    parser.add_argument("--scenario", choices=_SCENARIOS, default="single-stream")
+    parser.add_argument(
+        "--scenario",
+        choices=_SCENARIOS,
+        default="single-stream",
+        help="how requests come; default: single-stream, one after the other",
+    )
     parser.add_argument(
         "--batch",
         action="append",

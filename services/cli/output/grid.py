@@ -234,7 +234,7 @@ def _records(grid: Grid, width: int) -> None:
         OUT.print(grid.title, style="italic", markup=False)
     indent = " " * _INDENT
     longest = max(len(one.name) for one in grid.columns[1:]) if grid.columns[1:] else 0
-    label = min(longest, width // 3)
+    label = longest if longest <= width // 2 else width // 3
     for row in grid.rows:
         OUT.print(Text(" ".join(str(row[0]).split()), style="bold"), soft_wrap=True)
         for column, cell in zip(grid.columns[1:], row[1:], strict=True):

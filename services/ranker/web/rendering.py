@@ -96,6 +96,7 @@ def _environment() -> Environment:
         finalize=_clean,
     )
     environment.filters["words"] = words
+    environment.filters["headed"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["plural"] = lambda count, one, several="": plural(count, one, several)
     return environment
 

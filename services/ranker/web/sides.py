@@ -57,7 +57,7 @@ def reports(counts: score_pb2.MatchCounts) -> list[str]:
 def facts(reliability: compare_pb2.PageReliability) -> str:
     """What a page's reliability rests on, and what it does not."""
     counts = (
-        f"{reliability.confirmed} facts confirmed, {reliability.refuted} refuted, "
+        f"{plural(reliability.confirmed, 'fact')} confirmed, {reliability.refuted} refuted, "
         f"{reliability.undecided} undecided"
     )
     if reliability.trivial:

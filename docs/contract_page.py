@@ -23,7 +23,7 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
     MethodOptions,
 )
-from grpc_tools import protoc  # type: ignore[import-untyped]
+from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parents[1] / "protos"
 _WELL_KNOWN = Path(grpc_tools.__file__).with_name("_proto")

@@ -98,7 +98,7 @@ async def test_a_claim_whose_source_does_not_say_it(ranker: Ranker) -> None:
         (
             {"claims": [claim(method="m.none@1")]},
             "claims[C1].method",
-            "no method 'm.none@1'; of a data set there are audited.near_duplicate_rate@1",
+            "no method 'm.none@1'; of a data set there are composition.du",
         ),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
         ({"claims": [claim(id="a/b")]}, "claims[a/b].id", "is no id: it must match [A-Za-z0-9]"),

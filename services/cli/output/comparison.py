@@ -10,7 +10,6 @@ from services.cli.output.console import OUT
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import missing
 from services.ranker.web import measured
-from services.ranker.web.kinds import counted, sentence
 from services.ranker.web.sides import (
     LEAST,
     MOST,
@@ -21,6 +20,7 @@ from services.ranker.web.sides import (
     score_rows,
 )
 from services.ranker.web.values import enum_name, measured_text
+from services.ranker.web.verdicts import counted, sentence
 
 MOST_NAMES = 5
 _BAR_WIDTH = 27

@@ -13,7 +13,6 @@ from services.cli.output.console import OUT, Format, chosen_format
 from services.cli.output.grid import Column, Grid, Kind
 from services.cli.output.messages import plain
 from services.common.counts import plural
-from services.ranker.web.kinds import KINDS, UNVERIFIED, kind
 from services.ranker.web.values import (
     BASES,
     SOURCING,
@@ -22,6 +21,7 @@ from services.ranker.web.values import (
     measured_text,
     value_text,
 )
+from services.ranker.web.verdicts import KINDS, UNVERIFIED, kind
 
 _DIGITS = 8
 _STYLES = {

@@ -9,11 +9,11 @@ from typing import Any
 from assay_rpc.ranker.v1 import search_pb2
 
 from services.errors import NotFound
-from services.ranker.web.kinds import KINDS
 from services.ranker.web.links import Links
 from services.ranker.web.reads import Reads
 from services.ranker.web.rendering import fragment, render
 from services.ranker.web.values import enum_name
+from services.ranker.web.verdicts import KINDS
 from services.ranker.web.views import boards, claims, comparison, scores
 from services.ranker.web.views.parts import drawings
 from services.ranker.web.words import words

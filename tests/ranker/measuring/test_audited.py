@@ -50,7 +50,7 @@ def asked(
 
 
 async def observed(method: str, measurements: Measurements) -> Observation:
-    found = replace(CLAIM, method=f"audited.{method}@1")
+    found = replace(CLAIM, method=f"composition.{method}@1")
     return await method_named(found.method).observe(found, measurements)
 
 

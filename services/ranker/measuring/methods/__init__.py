@@ -8,8 +8,7 @@ a new version, so that evidence always says which rule it was made by.
     model_facts     counts and shapes of the source model, from segment's GetModel
     model_speed     latency and throughput, from segment's BenchmarkModel
     relative_speed  latency beside a reference's, from the same
-    composition     documents and subsets, from corpus's DescribeCorpus
-    audited         what texts repeat and spell, from corpus's AuditCorpus
+    composition     documents and subsets, from corpus's DescribeCorpus and AuditCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
     scoring         bits per byte as a yardstick, from corpus's ScoreBPB
     language_models what a language model is, and its bits per byte, from corpus's ScoringService
@@ -20,7 +19,6 @@ a new version, so that evidence always says which rule it was made by.
 from __future__ import annotations
 
 from services.ranker.measuring.methods import (
-    audited,
     composition,
     language_models,
     model_accuracy,
@@ -37,7 +35,6 @@ from services.ranker.measuring.methods.registration import Measurement, Method, 
 __all__ = [
     "Measurement",
     "Method",
-    "audited",
     "composition",
     "known",
     "language_models",

@@ -1,4 +1,4 @@
-"""Documents and subsets of a corpus, from what corpus counted in its shards."""
+"""Documents and subsets of a corpus: what its shards hold, and what an audit of it tells."""
 
 from __future__ import annotations
 
@@ -237,18 +237,80 @@ def _licensed(subset: SubsetInfo) -> bool:
     return bool(stated) and not stated.startswith(_UNLICENSED) and "in copyright" not in stated
 
 
+@method(
+    1,
+    Measurement.CORPUS_AUDIT,
+    Definition(
+        aspect=Aspect.COMPOSITION,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="near-duplicate-rate",
+        types=DATA,
+        chance=Plausible(0, 0.5, least=0, most=1),
+    ),
+)
+async def near_duplicate_rate(claim: Claim, measurements: Measurements) -> Observation:
+    """Share of documents that repeat an earlier one or nearly do, by MinHash of 5-word runs."""
+    corpus, relation = await measurements.corpus(claim.artifact)
+    description, audit = await measurements.audit(corpus)
+    compared = audit.near_documents
+    return _of_the_whole(
+        description,
+        relation,
+        audit.near.documents / compared,
+        f"{audit.near.documents:,} of the first {compared:,} repeat one, or nearly do: 0.8 of 112 "
+        "hashes of their runs of five words agree.",
+        compared,
+    )
+
+
+@method(
+    1,
+    Measurement.CORPUS_AUDIT,
+    Definition(
+        aspect=Aspect.COMPOSITION,
+        kind=Kind.NUMBER,
+        unit="share",
+        fact="personal-data",
+        types=DATA,
+        chance=Plausible(0, 1, least=0, most=1),
+    ),
+)
+async def personal_data_share(claim: Claim, measurements: Measurements) -> Observation:
+    """Share of documents that spell an e-mail address, a public IP address or a telephone number.
+
+    Whether one belongs to a person is not known.
+    """
+    corpus, relation = await measurements.corpus(claim.artifact)
+    description, audit = await measurements.audit(corpus)
+    found = audit.whole.personal
+    return _of_the_whole(
+        description,
+        relation,
+        found.documents / audit.whole.documents,
+        f"{found.emails:,} e-mail addresses, {found.ip_addresses:,} IP addresses and "
+        f"{found.phone_numbers:,} telephone numbers are spelled in {found.documents:,} of them.",
+        audit.whole.documents,
+    )
+
+
 def _of_the_whole(
-    description: CorpusDescription, relation: SubjectRelation, share: float, note: str
+    description: CorpusDescription,
+    relation: SubjectRelation,
+    share: float,
+    note: str,
+    documents: int | None = None,
 ) -> Observation:
-    """A share of a whole corpus, counted; a part of it that was not drawn bounds nothing."""
-    whole = relation is SubjectRelation.EXACT
+    """A share of `documents` (default: all); of a part that was not drawn it bounds nothing."""
+    n = description.documents if documents is None else documents
+    exact = n == description.documents and relation is SubjectRelation.EXACT
     return Observation(
         value=Value(share, "share"),
         relation=relation,
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
         subject=corpus_subject(description.corpus, relation),
-        interval=Interval(share, share) if whole else Interval(0.0, 1.0),
-        n=description.documents,
+        interval=Interval(share, share) if exact else Interval(0.0, 1.0),
+        n=n,
         note=about(description, note),
     )

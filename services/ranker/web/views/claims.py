@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from services.common.counts import plural
 from services.ranker.web import drawing, measured
-from services.ranker.web.kinds import KINDS, Kind, counted, kind, reference_of, sentence
 from services.ranker.web.links import Links, outside
 from services.ranker.web.values import (
     SOURCING,
@@ -23,6 +22,7 @@ from services.ranker.web.values import (
     source,
     with_unit,
 )
+from services.ranker.web.verdicts import KINDS, Kind, counted, kind, reference_of, sentence
 
 _SHORT_DIGEST: Final = 12
 _BASES: Final = {

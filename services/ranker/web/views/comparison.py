@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_pb2
 
 from services.ranker.web import drawing, measured
-from services.ranker.web.kinds import KINDS, Kind, reference_of
 from services.ranker.web.links import Links, outside
 from services.ranker.web.sides import Answer, component_rows, score_rows
 from services.ranker.web.values import changes, ends, enum_name, measured_text
+from services.ranker.web.verdicts import KINDS, Kind, reference_of
 from services.ranker.web.views import claims, scores
 from services.ranker.web.views.claims import ClaimView, Tally
 from services.ranker.web.views.parts import Drawing, drawings

@@ -1,8 +1,7 @@
-"""A label map's bytes, and how much of it each class covers. Adapter of zstandard and Pillow."""
+"""A label map's bytes, and how much of it each class covers. Adapter of zstandard."""
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ import numpy as np
 import zstandard
 from numba import njit
 from numpy.typing import NDArray
-from PIL import Image
 
 from services.segment.engines.engine import Labels
+from services.segment.images.png import label_png
 
 # Level 1 shrinks a label map thirtyfold in half a millisecond; higher ones cost more than that.
 _ZSTD_LEVEL = 1
-_PNG_LEVEL = 1
 # What pixels have that a filter leaves out, by the bytes of a label.
 OTHER = {1: 255, 2: 65_535}
 _local = threading.local()
@@ -53,9 +51,7 @@ def encode(labels: Labels, encoding: Encoding) -> bytes:
     if encoding is Encoding.ZSTD:
         return compressed(labels)
     if encoding is Encoding.PNG:
-        file = io.BytesIO()
-        Image.fromarray(labels).save(file, "PNG", compress_level=_PNG_LEVEL)
-        return file.getvalue()
+        return label_png(labels)
     if encoding is Encoding.RAW:
         return _little_endian(labels).tobytes()
     raise ValueError(f"a map as {encoding.value} has no bytes")

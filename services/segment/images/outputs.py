@@ -20,7 +20,7 @@ from services.segment.manifest import Manifest
 
 MAX_TOP = 16
 # Work for a pixel, as measured on one machine, in that for a pixel of a label map in zstd.
-_PNG_WORK = 5
+_PNG_WORK = 2
 _OVERLAY_WORK = {PictureFormat.JPEG: 6, PictureFormat.PNG: 60}
 _BEST_WORK, _NEXT_WORK = 200, 100
 # Of a message, for an item with its name left out.

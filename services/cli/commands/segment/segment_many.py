@@ -275,7 +275,7 @@ class _Job:
 
     def _save(self, one: Found, labels: Labels) -> dict[str, Any]:
         """Write a picture's files; return its line."""
-        from PIL import Image  # noqa: PLC0415  # of the segment extra
+        from services.segment.images.png import label_png  # noqa: PLC0415  # numpy's extra
 
         picture, place = one.name, self.out / f"{one.place}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -284,9 +284,7 @@ class _Job:
             overlay = self.out / f"{one.place}.overlay.jpg"
             _write(overlay, labels.overlay)
             line["overlay"] = str(overlay)
-        file = io.BytesIO()
-        Image.fromarray(labels.numpy()).save(file, "PNG", compress_level=1)
-        _write(place, file.getvalue())  # the last one: where it is, all of them are
+        _write(place, label_png(labels.numpy()))  # the last one: where it is, all of them are
         notices = list(labels.reply.notices)
         for notice in notices:
             warn(f"{picture}: {notice}")

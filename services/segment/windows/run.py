@@ -179,8 +179,9 @@ class InWindows:
                     logits = logits.copy()
                     logits[..., 0] += np.float32(shift)
                 strip.put(row, column, logits)
-                if column == band.windows[-1]:
-                    _, seconds = await self._timed(partial(strip.finish, row))
+                more = column == band.windows[-1]
+                while more:
+                    more, seconds = await self._timed(partial(strip.advance, row))
                     spent.finish += seconds
         finally:
             for _, task in running:

@@ -98,15 +98,22 @@ class Strip:
         """Add the logits (h, w, C) of a window; windows come in their order."""
         self._held.setdefault(row, []).append((column, logits))
 
-    def finish(self, row: int) -> None:
-        """Make every label that no window after this row of windows has a part in."""
+    def advance(self, row: int) -> bool:
+        """Make some of the labels that no window after this row of windows has a part in.
+
+        Returns whether there are more of them. A step takes milliseconds: what others have to do
+        in the same threads comes in between.
+        """
         rows, height = self._plan.rows, self._plan.size[0]
         end = rows[row + 1][0] if row + 1 < len(rows) else height
         step = max(1, _BLOCK_BYTES // (4 * self._classes * self._width))
-        while self._done < end:
+        if self._done < end:
             self._block(min(self._done + step, end))
+        if self._done < end:
+            return True
         for index in [index for index in self._held if rows[index][1] <= end]:
             del self._held[index]
+        return False
 
     def _block(self, end: int) -> None:
         """Make the mean of some rows, and the labels between them and the row before."""

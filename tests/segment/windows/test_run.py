@@ -14,6 +14,7 @@ from PIL import Image
 from services.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from services.segment.batching.scheduler import Trace
 from services.segment.batching.ticket import Admission
+from services.segment.windows import strips
 from services.segment.windows.options import Grid, Inference, Size, settled
 from services.segment.windows.room import Room
 from services.segment.windows.run import InWindows
@@ -106,6 +107,23 @@ async def test_a_window_that_fails_ends_the_picture_and_no_other(
     assert engine.computed < 8
     engine.fail_at = MANY
     await labelled(windows)  # its room was given back
+
+
+async def test_labels_are_made_in_short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others' pictures are decoded in the same threads, in between."""
+    jobs = 0
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, *given: Any, **more: Any) -> Any:
+            nonlocal jobs
+            jobs += 1
+            return super().submit(*given, **more)
+
+    monkeypatch.setattr(strips, "_BLOCK_BYTES", 1)  # a row of the picture
+    with Counting(1) as pool:
+        mapped, _ = await labelled(runner(pool, Engine()))
+    assert mapped.labels.shape == (64, 128)
+    assert jobs >= 64
 
 
 async def test_windows_that_no_room_holds_are_refused(pool: ThreadPoolExecutor) -> None:

@@ -44,7 +44,8 @@ def made(
             for column in band.windows:
                 strip.put(row, column, low_resolution(part(pixels, plan, row, column)))
             most = max(most, held(strip))
-            strip.finish(row)
+            while strip.advance(row):
+                pass
         strips.append(strip)
     labels = np.concatenate([strip.labels for strip in strips], axis=1)
     best = [strip.top for strip in strips if strip.top is not None]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
-from services.cli.commands import COMMANDS
+from services.cli import commands
 from services.cli.exits import MEANINGS, Exit, explain
 from services.cli.parsing import Parser, add_commands, add_quiet
 
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action=_Version, help="versions of assay and of its engines")
     add_quiet(root)
-    add_commands(root, COMMANDS, dest="command")
+    add_commands(root, commands.COMMANDS, dest="command")
     return root
 
 
@@ -60,6 +60,15 @@ def _output(parsed: argparse.Namespace) -> AbstractContextManager[None]:
     if chosen == console.Format.JSON:
         parsed.json, chosen = True, None
     return console.printing(parsed.quiet, None if chosen is None else console.Format(chosen))
+
+
+def _extra(given: Sequence[str]) -> str:
+    """The extra with what the command needs: the folder that it lies in is called so."""
+    named = next(
+        (commands.COMMANDS[word].module for word in given if word in commands.COMMANDS), ""
+    )
+    folder = named.removeprefix(f"{commands.__name__}.").partition(".")[0]
+    return {"bpb": "corpus"}.get(folder, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except Exception as error:
-        explained = explain(error)
+        explained = explain(error, _extra(given))
         if explained is None:
             raise
         status, message = explained

@@ -74,8 +74,11 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 )
 
 
-def explain(error: Exception) -> tuple[Exit, str] | None:
-    """The status and the one-line message of an error that a user can act on, else None."""
+def explain(error: Exception, extra: str = "") -> tuple[Exit, str] | None:
+    """The status and the one-line message of an error that a user can act on, else None.
+
+    `extra` is the one that the command belongs to, where a library is missing that several have.
+    """
     if isinstance(error, RpcError):
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):
@@ -84,7 +87,7 @@ def explain(error: Exception) -> tuple[Exit, str] | None:
     if isinstance(error, client.AssayError):
         return _BY_CODE.get(error.code, Exit.FAULT), error.message + _hint(error.code)
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return Exit.FAULT, missing_library(error.name)
+        return Exit.FAULT, missing_library(error.name, extra)
     for kind, status in _BY_ERROR:
         if isinstance(error, kind):
             return status, _of_file(error) if isinstance(error, OSError) else str(error)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from services.cli.extras import install
 from services.errors import Unavailable
 
 
 def templates(what: str) -> None:
     """Raises Unavailable, which says what needs the library, where it is not installed."""
     if find_spec("jinja2") is None:
-        raise Unavailable(f"{what} needs jinja2: install the extra `page`, pip install '.[page]'")
+        raise Unavailable(
+            f"{what} needs jinja2, which comes with the extra page: {install('page')}"
+        )

@@ -109,12 +109,21 @@ def add_commands(
         chosen.add_parser(name, help=command.help, add_arguments=command.add_arguments)
 
 
-def completed(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The parser once all its commands have their arguments, which imports all of their modules."""
+def completed(
+    parser: argparse.ArgumentParser, *, skip_missing: bool = False
+) -> argparse.ArgumentParser:
+    """The parser once all its commands have their arguments, which imports all of their modules.
+
+    With `skip_missing` a command whose libraries are not installed stays without arguments.
+    """
     if isinstance(parser, LazyParser):
-        parser.complete()
+        try:
+            parser.complete()
+        except ModuleNotFoundError:
+            if not skip_missing:
+                raise
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for chosen in action.choices.values():
-                completed(chosen)
+                completed(chosen, skip_missing=skip_missing)
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import NoReturn
 
 import pytest
 
@@ -89,6 +90,29 @@ def test_a_missing_library_names_its_extra() -> None:
     assert "the extra ranker" in missing_library("redis.asyncio")
     assert "the extra corpus" in missing_library("numpy", "corpus")
     assert "install assay again" in missing_library("no_such_module")
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (["corpus", "plan"], "corpus"),
+        (["-q", "units", "list"], "corpus"),
+        (["evaluate"], "segment"),
+        (["rank"], "ranker"),
+    ],
+)
+def test_a_library_that_several_extras_have_is_of_the_commands_one(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    extra: str,
+) -> None:
+    def missing() -> NoReturn:
+        raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+
+    monkeypatch.setattr("services.cli.__main__.parser", missing)
+    assert main(command) == 1
+    assert f"the extra {extra}," in capsys.readouterr().err
 
 
 def test_extras_are_those_of_the_package() -> None:

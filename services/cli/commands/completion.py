@@ -34,5 +34,5 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
     from services.cli.__main__ import parser  # noqa: PLC0415  which imports this module lazily
 
-    sys.stdout.write(shtab.complete(completed(parser()), arguments.shell) + "\n")
+    sys.stdout.write(shtab.complete(completed(parser(), skip_missing=True), arguments.shell) + "\n")
     return Exit.DONE

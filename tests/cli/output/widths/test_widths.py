@@ -98,7 +98,7 @@ def test_what_a_terminal_shows(monkeypatch: pytest.MonkeyPatch, name: str, width
         monkeypatch.setattr(module, "OUT", terminal)
     SHOWN[name]()
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
-    golden = HERE / f"{name}-{width}.txt"
+    golden = HERE / f"{name}-{width}.golden"
     if os.environ.get("ASSAY_TEST_UPDATE"):
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text("utf-8")

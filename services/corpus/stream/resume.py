@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from services.errors import InvalidArgument
 
-MAX_WORLD_SIZE = 1 << 20
+MAX_WORLD_SIZE = 65_536
+"""As the contract says, and as many positions as a call may resume from."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -43,7 +44,7 @@ def start(rank: int, world_size: int) -> RankPosition:
     """
     if not 1 <= world_size <= MAX_WORLD_SIZE:
         raise InvalidArgument(
-            "rank.world_size", f"{world_size} is not between 1 and {MAX_WORLD_SIZE}"
+            "rank.world_size", f"{world_size} is not between 1 and {MAX_WORLD_SIZE:,}"
         )
     if not 0 <= rank < world_size:
         raise InvalidArgument(

@@ -12,7 +12,7 @@ import grpc
 PathLike = str | os.PathLike[str]
 
 _SCHEME = re.compile(r"(dns|unix|unix-abstract|ipv4|ipv6|xds|vsock):")
-_LOOPBACK = re.compile(r"(dns:///)?(localhost|127\.[0-9.]+|\[::1\])(:|$)")
+_LOOPBACK = re.compile(r"(dns:///)?(localhost|127\.[0-9.]+|\[::1\])(:\w*)?")
 _LOCAL = re.compile(r"unix(-abstract)?:")
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -71,7 +71,7 @@ class Connection:
     @property
     def loopback(self) -> bool:
         """Whether it is on this machine, as far as its name says."""
-        return bool(_LOOPBACK.match(self.target) or _LOCAL.match(self.target))
+        return bool(_LOOPBACK.fullmatch(self.target) or _LOCAL.match(self.target))
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What is sent with every call."""

@@ -42,7 +42,18 @@ def test_a_connection_pickles_and_shows_no_token() -> None:
 
 @pytest.mark.parametrize(
     ("target", "loopback"),
-    [("localhost:1", True), ("dns:///127.0.0.1:1", True), ("unix:/s", True), ("a.b:1", False)],
+    [
+        ("localhost:1", True),
+        ("localhost", True),
+        ("dns:///127.0.0.1:1", True),
+        ("[::1]:1", True),
+        ("unix:/s", True),
+        ("a.b:1", False),
+        ("localhost.a.b:1", False),
+        ("127.0.0.1.a.b:1", False),
+        ("localhost:1@a.b:1", False),
+        ("dns://a.b/localhost:1", False),
+    ],
 )
 def test_a_token_needs_no_tls_on_this_machine(target: str, loopback: bool) -> None:
     assert Connection(target).loopback is loopback

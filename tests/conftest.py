@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from services.cli import testdata
 from tests.ports import free_port
 
-pytest_plugins = ["tests.tiers"]
+pytest_plugins = ["tests.listed_errors", "tests.tiers"]
 
 # How long an example takes says more of the machine's load than of the code.
 settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -32,7 +32,7 @@ def evidence(value: findings.Evidence, owner: str) -> evidence_pb2.Evidence:
         command=value.command,
         measure_time=messages.timestamp(value.time),
         note=value.note,
-        inputs=[evidence_pb2.Input(digest=one) for one in value.inputs],
+        inputs=[evidence_pb2.Input(**vars(one)) for one in value.inputs],
         parts=[
             evidence_pb2.Part(name=name, value=number) for name, number in value.breakdown.items()
         ],

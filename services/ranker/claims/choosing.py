@@ -97,7 +97,7 @@ def _identity(item: Evidence) -> str:
         subject=item.subject,
         engine=item.engine,
         environment=item.environment,
-        inputs=item.inputs,
+        inputs=[one.digest for one in item.inputs],
     )
 
 

@@ -15,7 +15,14 @@ from datetime import UTC, datetime
 
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.findings import Evidence, NotMeasured, UnmeasuredReason
-from services.ranker.claims.model import Basis, Source, SourceRole, SubjectRelation, reference
+from services.ranker.claims.model import (
+    Basis,
+    Input,
+    Source,
+    SourceRole,
+    SubjectRelation,
+    reference,
+)
 
 UNIDENTIFIED = "unidentified"
 """Key of a subject: "NAME DIGEST" of each thing that has a claim's name, and no digest of it."""
@@ -42,7 +49,7 @@ class Observation:
     environment: Mapping[str, object] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     note: str = ""
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
     recipe: str = ""
     breakdown: Mapping[str, float] = field(default_factory=dict)
     breakdown_unit: str = ""
@@ -162,7 +169,7 @@ def canonical(evidence: Evidence) -> bytes:
         "command": evidence.command,
         "time": evidence.time.astimezone(UTC).isoformat(),
         "note": evidence.note,
-        "inputs": list(evidence.inputs),
+        "inputs": [_input(one) for one in evidence.inputs],
     }
     if evidence.breakdown:  # only then, so that older evidence keeps its digest
         document["breakdown"] = dict(evidence.breakdown)
@@ -226,7 +233,7 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
         command=str(document["command"]),
         time=datetime.fromisoformat(str(document["time"])),
         note=str(document["note"]),
-        inputs=_texts(document["inputs"]),
+        inputs=_inputs(document["inputs"]),
         breakdown=_numbers(document.get("breakdown", {})),
         breakdown_unit=str(document.get("breakdown_unit", "")),
         subject=_mapping(document.get("subject", {})),
@@ -285,10 +292,15 @@ def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
     return tuple(_mapping(one) for one in value)
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _input(one: Input) -> object:
+    """An input as it is kept: its digest alone as a text, as all were kept at first."""
+    return vars(one) if one.role or one.name else one.digest
+
+
+def _inputs(value: object) -> tuple[Input, ...]:
     if not isinstance(value, list):
         raise TypeError(f"{value!r} is no list")
-    return tuple(str(one) for one in value)
+    return tuple(Input(**one) if isinstance(one, dict) else Input(str(one)) for one in value)
 
 
 def _open(end: float) -> float | None:

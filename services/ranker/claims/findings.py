@@ -14,6 +14,7 @@ from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.model import (
     Basis,
     Claim,
+    Input,
     Page,
     Source,
     SourceVerdict,
@@ -27,8 +28,8 @@ class Evidence:
     """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
 
     `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
-    load, time), empty where nothing was run. `sources` are citations, `inputs` the digests of what
-    it was computed from, `command` repeats it. `breakdown` is the value by part, where it has
+    load, time), empty where nothing was run. `sources` are citations, `inputs` what it was
+    computed from, `command` repeats it. `breakdown` is the value by part, where it has
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
     empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
@@ -54,7 +55,7 @@ class Evidence:
     command: str
     time: datetime
     note: str
-    inputs: tuple[str, ...]
+    inputs: tuple[Input, ...]
     breakdown: Mapping[str, float] = field(default_factory=dict)
     breakdown_unit: str = ""
     owner: str = ""

@@ -146,6 +146,19 @@ class Source:
     silent: bool = False
 
 
+@dataclass(frozen=True)
+class Input:
+    """What evidence was computed from.
+
+    `role` is its part in it ("model", "corpus", "images", "manifest") and `name` what to find it
+    by; both are empty in what was kept when digests alone were.
+    """
+
+    digest: str
+    role: str = ""
+    name: str = ""
+
+
 class SourceVerdict(StrEnum):
     """Whether a page repeats its source."""
 

@@ -38,10 +38,14 @@ def _of_sample(old: Evidence | None, new: Evidence) -> Iterator[Difference]:
     if old is None:
         yield Difference("value", "nothing was measured", _value(new))
         return
-    if (old.n, old.inputs) != (new.n, new.inputs):
+    if (old.n, _digests(old)) != (new.n, _digests(new)):
         others = "others" if old.n == new.n else f"{new.n:,}"
         yield Difference("subject", f"{old.n:,}", others)
     yield from _between(old, new)
+
+
+def _digests(of: Evidence) -> list[str]:
+    return [one.digest for one in of.inputs]
 
 
 def _between(old: Evidence, new: Evidence) -> Iterator[Difference]:

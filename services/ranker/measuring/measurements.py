@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, 
 from enum import StrEnum
 from typing import TypeVar, cast
 
-from services.errors import AssayError, Unsupported
+from services.errors import AssayError, LicenseNotAccepted, Unsupported
 from services.ranker.claims.definition import Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.facts import Facts, quoted
@@ -311,6 +311,10 @@ class Measurements:
                 # It answered: it cannot measure this, and asking again changes nothing.
                 self._answers[key] = UnobservableError(
                     f"{peer} cannot measure it: {error}", UnmeasuredReason.DATA_MISSING
+                )
+            except LicenseNotAccepted as error:
+                self._answers[key] = UnobservableError(
+                    f"{peer} refuses it: {error}", UnmeasuredReason.LICENSE_NOT_ACCEPTED
                 )
             except AssayError as error:
                 self._answers[key] = UnobservableError(

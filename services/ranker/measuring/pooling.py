@@ -7,7 +7,7 @@ kept in the evidence and taken together with the new ones;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from services.common.statistics.speed.restarts import Restart
@@ -109,14 +109,13 @@ def pooled(
 
 
 def _identity(of: Observation | Evidence, method: str) -> str:
-    inputs: Sequence[str] = of.inputs
     return identity(
         method=method,
         subject_digest=of.subject_digest,
         subject=of.subject,
         engine=of.engine,
         environment=of.environment,
-        inputs=inputs,
+        inputs=[one.digest for one in of.inputs],
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from assay_rpc import errors as rpc_errors
 
 from services.errors import (
     AssayError,
     DeadlineExceeded,
     InternalError,
+    LicenseNotAccepted,
     Overloaded,
     Unavailable,
     Unsupported,
@@ -66,4 +68,6 @@ def _error(peer: str, limit: float, error: grpc.aio.AioRpcError) -> AssayError:
         return Overloaded(f"{peer} is busy: {details}", _RETRY_SECONDS)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Unsupported(details)
+    if isinstance(rpc_errors.AssayError.of(error), rpc_errors.LicenseNotAccepted):
+        return LicenseNotAccepted(details)
     return InternalError(f"{peer} refused with {code.name}: {details}")

@@ -58,7 +58,7 @@ from assay_rpc.segment.v1.models_pb2 import RESIZE_MODE_PAD, Model, SourceFacts
 from google.protobuf import json_format
 
 from services.ranker.claims.evidence import UNIDENTIFIED
-from services.ranker.claims.model import SubjectRelation
+from services.ranker.claims.model import Input, SubjectRelation
 from services.ranker.measuring.labelled_images import LabelledImage
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "definition_name",
     "engine",
     "environment",
+    "input_of",
     "language_model_subject",
     "model_subject",
     "unidentified",
@@ -232,6 +233,11 @@ def unidentified(
     if relation is not SubjectRelation.NAMED:
         return {}
     return {UNIDENTIFIED: [f"{one.name} {digest or one.digest}" for one in named]}
+
+
+def input_of(ref: ModelRef | CorpusRef) -> Input:
+    """What evidence was computed from: a model, or a corpus."""
+    return Input(ref.digest, "corpus" if isinstance(ref, CorpusRef) else "model", ref.name)
 
 
 def corpus_subject(

@@ -16,6 +16,7 @@ from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Rang
 from services.ranker.claims.model import (
     ArtifactType,
     Basis,
+    Input,
     PublishedScore,
     Source,
     SubjectRelation,
@@ -107,7 +108,7 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
         },
         engine={"id": "openvino-cpu", "precision": "FP32", "threads": 2},
         sources=(Source("a paper"), Source("b", values=(1.0, 2.0)), Source("c", says=True)),
-        inputs=("sha256:1",),
+        inputs=(Input("sha256:1"), Input("sha256:2", "model", "tiny")),
         breakdown={"b": 2.0},
         content=b"{}",
     )
@@ -130,7 +131,10 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
         claim_pb2.Source(title="b", values=[1.0, 2.0]),
         claim_pb2.Source(title="c", quote="true"),
     ]
-    assert list(message.inputs) == [evidence_pb2.Input(digest="sha256:1")]
+    assert list(message.inputs) == [
+        evidence_pb2.Input(digest="sha256:1"),
+        evidence_pb2.Input(digest="sha256:2", role="model", name="tiny"),
+    ]
     assert list(message.parts) == [evidence_pb2.Part(name="b", value=2.0)]
     assert message.interval.kind == common_pb2.INTERVAL_KIND_CONFIDENCE
     assert message.content == b"{}"

@@ -19,7 +19,7 @@ from services.ranker.claims.evidence import (
     seal,
 )
 from services.ranker.claims.findings import Evidence
-from services.ranker.claims.model import Basis, Source, SourceRole, SubjectRelation
+from services.ranker.claims.model import Basis, Input, Source, SourceRole, SubjectRelation
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ observations = st.builds(
     environment=st.dictionaries(texts, texts | numbers | st.lists(texts, max_size=2), max_size=3),
     sources=st.lists(sources, max_size=3).map(tuple),
     note=texts,
-    inputs=st.lists(texts, max_size=3).map(tuple),
+    inputs=st.lists(st.builds(Input, texts, texts, texts), max_size=3).map(tuple),
     subject=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3),
     engine=st.dictionaries(texts, texts | st.integers(0, 9), max_size=3),
     unmeasured=st.dictionaries(texts, texts, max_size=2),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.findings import Change, ClaimVerdict, Difference, Evidence
-from services.ranker.claims.model import Basis, SubjectRelation, Verdict
+from services.ranker.claims.model import Basis, Input, SubjectRelation, Verdict
 from services.ranker.measuring.changes import change
 from tests.ranker.records import CPU, NOON, claim, evidence, verdict
 
@@ -107,7 +107,7 @@ SAMPLE = replace(
     [
         ({"value": Value(46.0, "%")}, "value", "45 %", "46 %"),
         ({"n": 2000}, "subject", "10", "2,000"),
-        ({"inputs": ("sha256:other pictures",)}, "subject", "10", "others"),
+        ({"inputs": (Input("sha256:other pictures"),)}, "subject", "10", "others"),
         ({"method": "test.method@2"}, "method", "test.method@1", "test.method@2"),
     ],
 )

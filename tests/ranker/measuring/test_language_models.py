@@ -16,7 +16,7 @@ from services.errors import InvalidArgument
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.evidence import Observation, seal
-from services.ranker.claims.model import Artifact, Claim, SubjectRelation, Verdict
+from services.ranker.claims.model import Artifact, Claim, Input, SubjectRelation, Verdict
 from services.ranker.claims.registry import Registry, packaged, parse_text
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
@@ -184,7 +184,10 @@ async def test_the_artifacts_own_model_is_scored_on_the_subset_of_its_claim() ->
         "8 documents in the test split of held-out (sample, sha256:5a5a5a5a5a5a), all scored"
         in (observation.conditions)
     )
-    assert observation.inputs == (TINY.ref.digest, "sha256:" + "5a" * 32)
+    assert observation.inputs == (
+        Input(TINY.ref.digest, "model", TINY.ref.name),
+        Input("sha256:" + "5a" * 32, "corpus", "held-out"),
+    )
     assert observation.subject["dataset"] == "held-out sha256:" + "5a" * 32
     assert observation.subject["definition"] == "lm_eval, windows of 512 tokens, 1 of context"
     assert observation.engine["id"] == "torch-cpu"

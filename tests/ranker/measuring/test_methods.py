@@ -16,14 +16,14 @@ from assay_rpc.segment.v1 import benchmark_pb2 as segment_benchmark_pb2
 
 from services.common.statistics.ranking import family
 from services.corpus.catalog import published
-from services.errors import Unavailable, Unsupported
+from services.errors import LicenseNotAccepted, Unavailable, Unsupported
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Equals, Interval, Range, Ratio, Value
 from services.ranker.claims.choosing import choose
 from services.ranker.claims.definition import fact_of
 from services.ranker.claims.evidence import Observation, seal
 from services.ranker.claims.findings import Evidence, UnmeasuredReason
-from services.ranker.claims.model import Basis, Claim, SubjectRelation, Verdict
+from services.ranker.claims.model import Basis, Claim, Input, SubjectRelation, Verdict
 from services.ranker.claims.registry import Registry, packaged
 from services.ranker.claims.verdict import judge
 from services.ranker.measuring import methods
@@ -724,7 +724,7 @@ async def test_a_segment_that_lies_is_refused() -> None:
 async def test_bits_per_byte_are_a_yardstick() -> None:
     observation = await observe("P2.1")
     assert content(observation) is True
-    assert observation.inputs == (BPB.model.digest,)
+    assert observation.inputs == (Input(BPB.model.digest, "model", BPB.model.name),)
     # The definition and its 22 subsets are cited; the run shows no more than it computed.
     assert observation.basis is Basis.DERIVED
     assert any("Tables 1" in source.locator for source in observation.sources)
@@ -885,7 +885,8 @@ async def test_a_time_beside_the_reference_is_at_the_level_that_its_restarts_giv
     assert found.value.number == pytest.approx(3 + 0.0005 * (count - 1))
     assert found.interval is not None
     assert found.interval.level >= level
-    assert (found.n, found.relation, found.inputs) == (count, RANDOM, (B0.ref.digest,))
+    assert (found.n, found.relation) == (count, RANDOM)
+    assert found.inputs == (Input(B0.ref.digest, "model", B0.ref.name),)
     assert found.subject["architecture"] == "segformer-b4"
 
 
@@ -932,6 +933,13 @@ async def test_what_is_not_compressed_says_nothing_of_how_it_compresses() -> Non
     )
     with pytest.raises(UnobservableError, match=r"train/00\.jsonl is not compressed here"):
         await observe("P3.2", whole_pile(plain))
+
+
+async def test_weights_whose_licence_is_refused_are_no_service_that_is_down() -> None:
+    refusing = FakeSegment(error=LicenseNotAccepted("the licence of m is not accepted"))
+    with pytest.raises(UnobservableError, match="segment refuses it: the licence of m") as no:
+        await observe("B4.5", measurements(refusing))
+    assert no.value.reason is UnmeasuredReason.LICENSE_NOT_ACCEPTED
 
 
 async def test_what_corpus_cannot_measure_is_no_service_that_is_down() -> None:

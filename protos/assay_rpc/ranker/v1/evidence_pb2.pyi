@@ -365,7 +365,7 @@ class Input(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     role: _builtins.str
-    """"model", "corpus", "images"."""
+    """"model", "corpus", "images", "manifest". Empty, as the name, in older evidence."""
     digest: _builtins.str
     name: _builtins.str
     """Name to find it by."""
@@ -398,7 +398,7 @@ class Part(_message.Message):
     """Which: the subset, the class."""
     value: _builtins.float
     n: _builtins.int
-    """Observations behind it."""
+    """Observations behind it; 0: not counted."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval: ...
     def __init__(

@@ -38,6 +38,7 @@ from services.ranker.peers.protocol import (
     definition_name,
     engine,
     environment,
+    input_of,
     language_model_subject,
     unidentified,
 )
@@ -253,7 +254,7 @@ async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observa
         conditions=f"with {used.get('id', 'an engine that is not named')}; a lower bound, since "
         "all were in one process and other load only takes time",
     )
-    base = replace(base, inputs=(model.ref.digest, corpus.ref.digest))
+    base = replace(base, inputs=(input_of(model.ref), input_of(corpus.ref)))
     return _described(base, corpus, plan, results[-1])
 
 
@@ -347,7 +348,7 @@ def _together(
         observation,
         relation=relation,
         subject={**observation.subject, **unidentified(relation, *named)},
-        inputs=tuple(ref.digest for ref, _ in things),
+        inputs=tuple(input_of(ref) for ref, _ in things),
     )
 
 

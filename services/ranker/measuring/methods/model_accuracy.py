@@ -13,7 +13,7 @@ from services.ranker.claims.definition import (
 )
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.findings import UnmeasuredReason
-from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
+from services.ranker.claims.model import Aspect, Basis, Claim, Input, SubjectRelation
 from services.ranker.measuring.labelled_images import VALIDATION_CLASSES, VALIDATION_PICTURES
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
@@ -62,5 +62,5 @@ async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
             f"{percent(accuracy.pixel_accuracy, 1)} of the pixels are right."
         ),
         engine=engine(model.engine),
-        inputs=(accuracy.pictures_digest,),
+        inputs=(Input(accuracy.pictures_digest, "images"),),
     )

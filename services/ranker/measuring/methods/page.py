@@ -10,6 +10,7 @@ from services.ranker.claims.model import (
     Aspect,
     Basis,
     Claim,
+    Input,
     Page,
     Source,
     SubjectRelation,
@@ -48,7 +49,7 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
         basis=Basis.DERIVED,
         interval=Interval(bounds.low, bounds.high) if inside else None,
         sources=(Source(artifact.published.source),),
-        inputs=(artifact.digest,),
+        inputs=(Input(artifact.digest, "manifest", artifact.id),),
         note=(
             f"With the components as printed, the published formula allows {bounds.low} to "
             f"{bounds.high}; {printed:g} is {'one of those' if inside else 'none of those'}."
@@ -73,7 +74,7 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
         sources=(Source(page.name),),
-        inputs=(page.digest,),
+        inputs=(Input(page.digest, "manifest", page.id),),
         note=(
             f"Times matched are printed as {_listed(matched)}, the match graph's component as "
             f"{_listed(parts)}."
@@ -100,7 +101,7 @@ async def component_leads(claim: Claim, measurements: Measurements) -> Observati
         relation=SubjectRelation.EXACT,
         basis=Basis.DERIVED,
         sources=(Source(page.name),),
-        inputs=(page.digest,),
+        inputs=(Input(page.digest, "manifest", page.id),),
         note=(
             f"As printed, {first.id} is ahead in {', '.join(sorted(ahead)) or 'nothing'} and "
             f"{second.id} in {', '.join(sorted(behind)) or 'nothing'}."

@@ -35,6 +35,7 @@ from services.ranker.peers.protocol import (
     SpeedPlan,
     engine,
     environment,
+    input_of,
     model_subject,
 )
 
@@ -135,7 +136,7 @@ def _observed(
         n=count,
         environment=described,
         engine=engine(result.engine),
-        inputs=(reference.ref.digest,),
+        inputs=(input_of(reference.ref),),
         recipe=recipe(model, relation),
         conditions=f"with {model.engine.id} on {hardware_class(described) or 'this machine'}",
     )

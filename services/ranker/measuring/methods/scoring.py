@@ -21,6 +21,7 @@ from services.ranker.peers.protocol import (
     corpus_subject,
     engine,
     environment,
+    input_of,
 )
 
 _FEW, _MANY = 6, 60
@@ -79,7 +80,7 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
         environment=environment(result.environment),
         engine=engine(result.compute.engine),
         sources=published.sources if published else (),
-        inputs=(result.model.digest,),
+        inputs=(input_of(result.model),),
         breakdown={name: one.bits_per_byte for name, one in sorted(scored.items())},
         breakdown_unit="bits per byte",
         note=(

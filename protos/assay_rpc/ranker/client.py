@@ -193,8 +193,7 @@ class RankerClient(Client):
     ) -> Iterator[evidence_pb2.ClaimVerdict]:
         """Iterate a job's verdicts as they are decided, until it ends.
 
-        `progress` takes the Job each time that it has changed. A lost connection costs time; a job
-        that its server has lost is NotFound.
+        `progress` takes the Job each time that it has changed. A restart of the server costs time.
         Raises AssayError when the job has failed or was cancelled.
         """
         patience, had = Patience(PATIENCE_SECONDS), 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +14,9 @@ import kubernetes_validate
 import pytest
 
 from services.common.identity import ANONYMOUS, Identity
+from services.corpus.settings import CorpusSettings
 from services.errors import Unauthenticated
+from services.ranker.settings import RankerSettings
 from services.rpc.access.policy import read_policy
 from services.rpc.access.roles import Role
 from services.segment.settings import SegmentSettings
@@ -22,29 +27,57 @@ from tests.deploy.test_manifests import (
     matches,
     of_kind,
     pod,
+    quantity,
     settings,
     variables,
 )
 
 Object = dict[str, Any]
 COMPONENTS = sorted(path.name for path in (ROOT / "deploy" / "components").iterdir())
+START = ROOT / "deploy" / "components" / "redis-sentinel" / "start.sh"
 OVERLAYS = sorted(path.name for path in (ROOT / "deploy" / "overlays").iterdir())
 Render = Callable[[Sequence[str]], list[Object]]
+# Two autoscalers of one Deployment undo each other.
+ALTERNATIVES = {"autoscaling-queue": "autoscaling"}
+# Kinds of operators, whose schemas Kubernetes has not.
+CUSTOM = {"keda.sh"}
+
+
+def combinations_of(names: list[str]) -> list[list[str]]:
+    """Each alone, all of them, and six more: any two are together, and each without the other.
+
+    Of two alternatives one is in each.
+    """
+    subsets = list(combinations(range(6), 4))
+    assert len(names) <= len(subsets)
+    rows = [[name for name, own in zip(names, subsets, strict=False) if n in own] for n in range(6)]
+    others = [name for name in names if name not in ALTERNATIVES.values()]
+    return [*([one] for one in names), *map(without_alternatives, [*rows, names]), others]
+
+
+def without_alternatives(names: list[str]) -> list[str]:
+    return [name for name in names if ALTERNATIVES.get(name) not in names]
 
 
 def check(rendered: list[Object]) -> None:
     """What schemas say, and what they miss: names that are referred to, selectors, limits."""
     version = kubernetes_validate.latest_version()
     for one in rendered:
-        kubernetes_validate.validate(one, version, strict=True)
+        if one["apiVersion"].partition("/")[0] not in CUSTOM:
+            kubernetes_validate.validate(one, version, strict=True)
     deployments = of_kind(rendered, "Deployment")
     labels = {
         name: one["spec"]["template"]["metadata"]["labels"] for name, one in deployments.items()
     }
-    ports = {port["name"] for one in deployments.values() for port in container(one)["ports"]}
+    ports = {
+        port["name"]
+        for one in rendered
+        if one["kind"] in {"Deployment", "StatefulSet"}
+        for box in pod(one)["containers"]
+        for port in box["ports"]
+    }
     for name, one in deployments.items():
-        mounted = [mount["name"] for mount in container(one)["volumeMounts"]]
-        assert sorted(mounted) == sorted(volume["name"] for volume in pod(one)["volumes"])
+        check_pod(one, rendered)
         for spread in pod(one).get("topologySpreadConstraints", []):
             assert matches(spread["labelSelector"]["matchLabels"], labels[name])
     for one in of_kind(rendered, "HorizontalPodAutoscaler").values():
@@ -52,6 +85,22 @@ def check(rendered: list[Object]) -> None:
         assert 2 <= spec["minReplicas"] <= spec["maxReplicas"]
         assert "replicas" not in deployments[target]["spec"]
         assert container(deployments[target])["resources"]["requests"]["cpu"]
+    for name, one in of_kind(rendered, "StatefulSet").items():
+        check_pod(one, rendered)
+        template = one["spec"]["template"]["metadata"]["labels"]
+        assert matches(one["spec"]["selector"]["matchLabels"], template)
+        service = of_kind(rendered, "Service")[one["spec"]["serviceName"]]["spec"]
+        assert service["clusterIP"] == "None"
+        assert matches(service["selector"], template)
+        own = {port["name"] for box in pod(one)["containers"] for port in box["ports"]}
+        assert {port["targetPort"] for port in service["ports"]} == own
+        budget = of_kind(rendered, "PodDisruptionBudget")[name]["spec"]
+        assert budget["maxUnavailable"] < one["spec"]["replicas"]
+    for one in of_kind(rendered, "ScaledObject").values():
+        target, spec = one["spec"]["scaleTargetRef"]["name"], one["spec"]
+        assert 2 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"]
+        assert spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
+        assert "replicas" not in deployments[target]["spec"]
     for one in of_kind(rendered, "NetworkPolicy").values():
         for rule in [*one["spec"].get("ingress", []), *one["spec"].get("egress", [])]:
             for port in rule["ports"]:
@@ -62,15 +111,37 @@ def check(rendered: list[Object]) -> None:
         assert set(variables(rendered, service)) <= known
 
 
-@pytest.mark.parametrize(
-    "components",
-    [
-        *([one] for one in COMPONENTS),
-        *(list(pair) for pair in combinations(COMPONENTS, 2)),
-        COMPONENTS,
-    ],
-    ids="+".join,
-)
+def check_confined(box: Object) -> None:
+    """A container may do nothing that it need not, and requests no more than its limits."""
+    confined = box["securityContext"]
+    assert confined["readOnlyRootFilesystem"]
+    assert not confined["allowPrivilegeEscalation"]
+    assert confined["capabilities"] == {"drop": ["ALL"]}
+    for name, requested in box["resources"]["requests"].items():
+        assert 0 < quantity(requested) <= quantity(box["resources"]["limits"][name])
+
+
+def check_pod(one: Object, rendered: list[Object]) -> None:
+    """Volumes are those that are mounted, maps and claims exist, containers are confined."""
+    spec = pod(one)
+    boxes = [*spec["containers"], *spec.get("initContainers", [])]
+    mounted = {mount["name"] for box in boxes for mount in box["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["volumes"]}
+    for box in boxes:
+        assert len({mount["mountPath"] for mount in box["volumeMounts"]}) == len(
+            box["volumeMounts"]
+        )
+        check_confined(box)
+    assert spec["securityContext"]["runAsNonRoot"]
+    for volume in spec["volumes"]:
+        if "configMap" in volume:
+            assert volume["configMap"]["name"] in of_kind(rendered, "ConfigMap")
+        if "persistentVolumeClaim" in volume:
+            claim = volume["persistentVolumeClaim"]["claimName"]
+            assert claim in of_kind(rendered, "PersistentVolumeClaim")
+
+
+@pytest.mark.parametrize("components", combinations_of(COMPONENTS), ids="+".join)
 def test_a_combination_is_valid(components: list[str], with_components: Render) -> None:
     check(with_components(components))
 
@@ -161,3 +232,100 @@ def test_with_gpu_a_replica_has_one_and_runs_on_nothing_else(
         assert segment["resources"][kind]["nvidia.com/gpu"] == "1"
     # Threads are those of the base's limit of processors, which must not have become less.
     assert loaded.threads <= int(segment["resources"]["limits"]["cpu"])
+
+
+def test_two_components_are_together_somewhere_and_each_without_the_other() -> None:
+    found = [set(one) for one in combinations_of(COMPONENTS)]
+    for first, second in combinations(COMPONENTS, 2):
+        if ALTERNATIVES.get(second) != first:
+            assert any({first, second} <= one for one in found), (first, second)
+        for one, other in ((first, second), (second, first)):
+            assert any(one in names and other not in names for names in found)
+
+
+def test_with_sentinels_the_ranker_asks_each_pod_by_its_name(
+    with_components: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = with_components(["redis-sentinel", "network-policies", "postgres"])
+    assert "redis" not in of_kind(rendered, "Deployment")
+    loaded = settings(rendered, "ranker", monkeypatch)
+    assert isinstance(loaded, RankerSettings)
+    redis = of_kind(rendered, "StatefulSet")["redis"]["spec"]
+    names = [f"redis-{n}.{redis['serviceName']}:26379" for n in range(redis["replicas"])]
+    assert list(loaded.redis.sentinels) == names
+    assert f"PEERS:-{' '.join(one.partition(':')[0] for one in names)}" in START.read_text("utf-8")
+    assert f"sentinel monitor {loaded.redis.service} " in START.read_text("utf-8")
+    (rule,) = of_kind(rendered, "NetworkPolicy")["redis"]["spec"]["ingress"]
+    (expression,) = rule["from"][0]["podSelector"]["matchExpressions"]
+    assert set(expression["values"]) == {"redis", "ranker", "ranker-operations"}
+    assert {port["port"] for port in rule["ports"]} == {6379, 26379}
+
+
+@pytest.mark.parametrize(
+    ("role", "own", "known", "told"),
+    [
+        ("redis", "redis-0.redis", "", "--replica-announce-ip redis-0.redis"),
+        ("redis", "redis-1.redis", "", "--replicaof redis-0.redis 6379"),
+        ("redis", "redis-0.redis", "redis-2.redis", "--replicaof redis-2.redis 6379"),
+        ("sentinel", "redis-1.redis", "redis-2.redis", "monitor assay redis-2.redis 6379 2"),
+    ],
+)
+def test_a_redis_follows_the_primary_that_a_sentinel_names(
+    tmp_path: Path, role: str, own: str, known: str, told: str
+) -> None:
+    programs = {
+        # The second peer alone answers, when one is known.
+        "redis-cli": f'[ "$2" = redis-1.redis ] && [ -n "{known}" ] && printf "%s\n6379\n" {known}',
+        "redis-server": 'echo "$@"; [ ! -f "$1" ] || cat "$1"',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    script = START.read_text("utf-8").replace("/data/", f"{tmp_path}/")
+    done = subprocess.run(
+        ["sh", "-s", role],
+        input=script,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SELF": own},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert told in done.stdout
+    assert ("--replicaof" in done.stdout) == (told.startswith("--replicaof"))
+
+
+@pytest.mark.parametrize("service", ["segment", "corpus"])
+def test_what_is_fetched_comes_by_https_alone(service: str, with_components: Render) -> None:
+    rendered = with_components(["model-download", "object-storage", "network-policies"])
+    found = [
+        one["spec"]
+        for one in of_kind(rendered, "NetworkPolicy").values()
+        if one["spec"]["podSelector"].get("matchLabels") == {"app.kubernetes.io/name": service}
+        and one["spec"]["policyTypes"] == ["Egress"]
+    ]
+    (spec,) = found
+    (rule,) = (one for one in spec["egress"] if "ipBlock" in one["to"][0])
+    assert [port["port"] for port in rule["ports"]] == [443]
+    assert rule["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]  # metadata of a cloud's node
+
+
+def test_frames_of_object_storage_fit_the_volume(
+    with_components: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = with_components(["object-storage"])
+    loaded = settings(rendered, "corpus", monkeypatch)
+    assert isinstance(loaded, CorpusSettings)
+    (home,) = (
+        one
+        for one in pod(of_kind(rendered, "Deployment")["corpus"])["volumes"]
+        if one["name"] == "home"
+    )
+    assert loaded.frame_cache_bytes < quantity(home["emptyDir"]["sizeLimit"])
+
+
+def test_replicas_follow_a_metric_that_there_is(with_components: Render) -> None:
+    (scaler,) = of_kind(with_components(["autoscaling-queue"]), "ScaledObject").values()
+    (trigger,) = scaler["spec"]["triggers"]
+    (name,) = re.findall(r"assay_\w+", trigger["metadata"]["query"])
+    assert f'"{name}"' in (ROOT / "services" / "segment" / "metrics.py").read_text("utf-8")

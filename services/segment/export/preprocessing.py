@@ -145,8 +145,8 @@ def _size(size: Any) -> tuple[int, int]:
         if "shortest_edge" in size or "longest_edge" in size:
             raise InvalidArgument(
                 FILE,
-                f"size is {size!r:.60}: it keeps a picture's proportions, which is not served; "
-                "give the size that pictures are to be resized to with --size WxH",
+                f"size is {size!r:.60}: it keeps a picture's proportions; give the size that "
+                "pictures are resized to by default with --size WxH, and --mode keep-ratio in use",
             )
         height, width = size.get("height"), size.get("width")
     elif isinstance(size, list | tuple) and len(size) == 2:

@@ -28,6 +28,7 @@ from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.pictures import Found, find
 from services.cli.remote_pictures import RemotePictures, read_ahead
+from services.cli.result_places import labels_file, overlay_file, without_results
 from services.common.counts import plural
 from services.common.percent import percent
 from services.common.shares import Share
@@ -73,13 +74,13 @@ async def segment_many(
     """Label every picture that is not done yet; return BAD_INPUT if one of them failed."""
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    _require_same_run(out, _run(arguments, model, classes), again=arguments.again)
     share = Share.of(arguments.share or "0/1")
     remote = RemotePictures()
     given = [*arguments.images, *_listed(arguments.list)]
-    everything = list(find(given, _MAX_BYTES, remote.below))
+    everything = without_results(list(find(given, _MAX_BYTES, remote.below)), given, out)
     if not everything:
         raise InvalidArgument("IMAGE", "no picture is there")
+    _require_same_run(out, _run(arguments, model, classes), again=arguments.again)
     found = [one for one in everything if share.has(str(one.place))]
     summary = out / SUMMARY
     if share.count > 1:
@@ -227,7 +228,7 @@ class _Job:
         for one in found:
             if one.problem:
                 self._fail(one, one.problem)
-            elif not again and _is_done(one, self.out / f"{one.place}.png"):
+            elif not again and _is_done(one, labels_file(self.out, one)):
                 self.tally.skipped += 1
                 self.follow.finished(None)
             else:
@@ -277,11 +278,11 @@ class _Job:
         """Write a picture's files; return its line."""
         from services.segment.images.png import label_png  # noqa: PLC0415  # numpy's extra
 
-        picture, place = one.name, self.out / f"{one.place}.png"
+        picture, place = one.name, labels_file(self.out, one)
         place.parent.mkdir(parents=True, exist_ok=True)
         line: dict[str, Any] = {"picture": picture, "labels": str(place)}
         if labels.overlay is not None:
-            overlay = self.out / f"{one.place}.overlay.jpg"
+            overlay = overlay_file(self.out, one)
             _write(overlay, labels.overlay)
             line["overlay"] = str(overlay)
         _write(place, label_png(labels.numpy()))  # the last one: where it is, all of them are

@@ -46,6 +46,7 @@ def test_a_state_continues_with_the_next_document(
                 assert before + texts(documents) == TEXTS
 
 
+@pytest.mark.slow
 @given(taken=st.lists(st.integers(1, 7), max_size=6))
 def test_iterating_again_continues(taken: list[int]) -> None:
     with serving(Small()) as address, stream(address, "plain") as documents:

@@ -168,6 +168,7 @@ async def test_a_copy_is_made_beside_a_ranker_and_put_back_without_one(
     assert json.loads(text)["evidence"] == 1
 
 
+@pytest.mark.slow
 async def test_a_comparison_as_a_page(assay: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     status, _ = await assay("compare", B4, PILE, "--no-verify", "--html", str(page))

@@ -402,6 +402,7 @@ def withdrawal(identifier: str, version: int = 2) -> admin_pb2.RegisterManifestR
     return admin_pb2.RegisterManifestRequest(manifest=yaml.safe_dump(record).encode())
 
 
+@pytest.mark.slow
 async def test_an_artifact_is_withdrawn_by_a_later_record_and_registered_again(
     ranker: Ranker,
 ) -> None:

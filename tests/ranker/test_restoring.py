@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+import pytest
 import yaml
 from assay_rpc.ranker.v1 import (
     admin_pb2,
@@ -56,6 +57,7 @@ async def test_two_models_that_compare_with_each_other_are_kept(ranker: Ranker) 
         assert [one.id for one in found.claims] == ["BETTER"]
 
 
+@pytest.mark.slow
 async def test_nobody_keeps_an_artifact_by_comparing_with_it(ranker: Ranker) -> None:
     """Two that name each other could never be withdrawn, and a stranger could keep any."""
     channel = await ranker.connect()

@@ -66,6 +66,7 @@ async def trial(ranker: Ranker) -> Verdicts:
     return found
 
 
+@pytest.mark.slow
 async def test_what_is_not_served_is_said_to_be_so_and_nothing_is_refuted(ranker: Ranker) -> None:
     """A segment with B4 of ADE20K and a corpus with a sample of The Pile: neither is theirs."""
     found = await trial(ranker)
@@ -99,6 +100,7 @@ async def test_what_is_not_served_is_said_to_be_so_and_nothing_is_refuted(ranker
         assert found[name][claim].not_measured.remedy
 
 
+@pytest.mark.slow
 async def test_a_card_repeats_its_source_and_proves_nothing_by_it(ranker: Ranker) -> None:
     found = await trial(ranker)
     cited = {
@@ -118,6 +120,7 @@ async def test_a_card_repeats_its_source_and_proves_nothing_by_it(ranker: Ranker
     )
 
 
+@pytest.mark.slow
 async def test_a_stand_in_of_the_same_configuration_decides_all_that_it_can(
     ranker: Ranker,
 ) -> None:

@@ -82,6 +82,7 @@ def test_only_what_may_be_repeated_is_retried(service: str, name: str) -> None:
     assert ("retryPolicy" in config_of(service, name)) == (name not in NEVER_RETRIED)
 
 
+@pytest.mark.slow
 async def test_replicas_that_stop_under_load_fail_no_call() -> None:
     """Clients go on at the others; what reached a replica too late is tried again there."""
     replicas = [build_server(ServerSettings(), echo_service(Echo())) for _ in range(4)]

@@ -67,6 +67,7 @@ def test_json_lines_have_nulls_and_the_reason(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_parquet_has_the_same(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
     path = document_rows.check(str(tmp_path / "d.parquet"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -44,6 +45,7 @@ def test_attacks_reach_no_terminal_and_our_own_styles_do() -> None:
         assert shown(rest) == rest
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_whatever_is_printed_is_safe(text: str) -> None:
     rest = printed(text.replace("\x1b", "")).replace("\x1b[1m", "").replace("\x1b[0m", "")

@@ -37,6 +37,7 @@ def refused(cells: list[Cell]) -> bool:
     return cells[0].refused
 
 
+@pytest.mark.slow
 def test_medians_cover() -> None:
     found = check(values.of_values("median", 1000, np.random.default_rng(1)))
     assert [refused(found[count]) for count in COUNTS] == [True, True, False, False]
@@ -48,11 +49,13 @@ def test_extremes_cover_at_their_own_level() -> None:
     check(values.of_few_restarts(2000, np.random.default_rng(2)))
 
 
+@pytest.mark.slow
 def test_means_cover() -> None:
     found = check(values.of_values("mean", 1000, np.random.default_rng(3)))
     assert [refused(found[count]) for count in COUNTS] == [True, True, True, False]
 
 
+@pytest.mark.slow
 def test_a_mean_of_fifty_covers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "COUNTS", (49, 50))
     found = check(values.of_values("mean", 1500, np.random.default_rng(4)))
@@ -80,6 +83,7 @@ def test_shares_cover() -> None:
     check(values.of_shares(1500, np.random.default_rng(6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "peer"), [("heavy-tailed", 0.88), ("two modes", 1.0)])
 def test_bits_per_byte_cover_where_todays_do_not(sizes: str, peer: float) -> None:
     cell = documents.sampled(
@@ -91,6 +95,7 @@ def test_bits_per_byte_cover_where_todays_do_not(sizes: str, peer: float) -> Non
     assert cell.peer < peer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", ["skewed", "two modes"])
 def test_differences_cover(rates: str) -> None:
     cell = documents.sampled(
@@ -110,6 +115,7 @@ def test_few_spans_are_refused(count: int, difference: bool) -> None:
     assert cell.needs == (30 if difference else 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [times.of_timings, times.of_ratios])
 def test_times_cover(cells: Callable[[int, np.random.Generator], Iterator[Cell]]) -> None:
     found = check(cells(400, np.random.default_rng(10)))
@@ -118,10 +124,12 @@ def test_times_cover(cells: Callable[[int, np.random.Generator], Iterator[Cell]]
         assert min(cell.peer or 0.0 for cell in found[24]) < 0.1
 
 
+@pytest.mark.slow
 def test_corpora_cover() -> None:
     check(documents.of_corpora(100, np.random.default_rng(11)), noise=0.04)
 
 
+@pytest.mark.slow
 def test_reports_cover() -> None:
     found = check(reports.of_reports(200, np.random.default_rng(12)), noise=0.03)
     operators = {

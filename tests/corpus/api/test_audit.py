@@ -57,6 +57,7 @@ async def verify(client: Client, data: bytes, **more: Any) -> audit_pb2.ProofVer
     return updates[-1].result
 
 
+@pytest.mark.slow
 async def test_a_proof_travels_and_holds(serve: Start, root: Path) -> None:
     client = await serve({"c": root})
     data, proof = await prove(client)
@@ -82,6 +83,7 @@ async def test_a_proof_travels_and_holds(serve: Start, root: Path) -> None:
     assert (await prove(client))[0] == data, "the same documents give the same file"
 
 
+@pytest.mark.slow
 async def test_what_is_no_proof_of_this_model_is_refused(serve: Start, root: Path) -> None:
     client = await serve({"c": root})
     data, _ = await prove(client)
@@ -130,6 +132,7 @@ async def test_a_file_comes_after_what_it_is_of(serve: Start, root: Path) -> Non
                 pass
 
 
+@pytest.mark.slow
 async def test_sizes_are_bounded(serve: Start, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = await serve({"c": root})
     data, _ = await prove(client)
@@ -169,6 +172,7 @@ async def test_what_has_no_proof_is_refused(serve: Start, root: Path) -> None:
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.slow
 async def test_leaving_ends_the_work_and_frees_the_place(serve: Start, tmp_path: Path) -> None:
     texts = ["spam and eggs " * 2000] * 64  # minutes of work
     long = write_corpus(tmp_path / "long", {"test.jsonl.zst": [line(text) for text in texts]})
@@ -187,6 +191,7 @@ async def test_leaving_ends_the_work_and_frees_the_place(serve: Start, tmp_path:
     assert code == grpc.StatusCode.INVALID_ARGUMENT  # no document is that small
 
 
+@pytest.mark.slow
 async def test_leaving_ends_the_decoding_of_a_document(serve: Start, root: Path) -> None:
     """The file is of one document, which says that it has tokens for hours."""
     client = await serve({"c": root})
@@ -306,6 +311,7 @@ async def test_bad_records_are_refused(
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.slow
 async def test_a_stream_that_is_cut_off_leaves_the_place_free(serve: Start, root: Path) -> None:
     client = await serve({"c": root})
     data, _ = await prove(client)

@@ -6,6 +6,7 @@ import random
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from assay_rpc.corpus.v1 import describe_pb2, selection_pb2, stream_pb2
 
 from services.corpus.shards.index.writer import write_index
@@ -35,6 +36,7 @@ def _positions(file: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_reads_costs_a_bounded_amount(
     serve: Start, tmp_path: Path
 ) -> None:
@@ -61,6 +63,7 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount(
     assert not _positions(file), "a cancelled call holds its file"
 
 
+@pytest.mark.slow
 async def test_a_stalled_client_of_frames_costs_a_bounded_amount(
     serve: Start, tmp_path: Path
 ) -> None:
@@ -91,6 +94,7 @@ async def test_a_stalled_client_of_frames_costs_a_bounded_amount(
     assert made[-1] < len(stalled) * 4 * max(whole) < len(stalled) * sum(whole) / 2
 
 
+@pytest.mark.slow
 async def test_cancelled_streams_leave_room_for_others(serve: Start, tmp_path: Path) -> None:
     client = await serve({"small": _large(tmp_path / "large")}, reader_threads=1)
     for _ in range(20):

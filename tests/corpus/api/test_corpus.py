@@ -317,6 +317,7 @@ async def test_a_deadline_already_past(serve: Start, root: Path) -> None:
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.mark.slow
 async def test_scoring_is_wired_to_the_corpus(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     models = await client.scoring.ListLanguageModels(scoring_pb2.ListLanguageModelsRequest())
@@ -425,6 +426,7 @@ async def test_a_sample_is_for_scoring_and_a_small_one_is_an_example(
         await _stream(client, selection=request.selection)
 
 
+@pytest.mark.slow
 async def test_spans_are_of_models_and_of_these_documents(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     request = _score()
@@ -509,6 +511,7 @@ async def test_a_surer_interval_is_a_wider_one_of_the_same_sample(
     assert sure.low < usual.low <= found[1].bits_per_byte <= usual.high < sure.high
 
 
+@pytest.mark.slow
 async def test_two_models_are_compared_on_the_same_documents(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     request = scoring_pb2.CompareBPBRequest(
@@ -531,6 +534,7 @@ async def test_two_models_are_compared_on_the_same_documents(serve: Start, root:
     assert final.documents_left_out == 0
 
 
+@pytest.mark.slow
 async def test_a_text_after_a_context_is_scored_alone(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
 
@@ -584,6 +588,7 @@ async def test_the_figures_of_each_document_come_when_asked_for(serve: Start, ro
     assert not any(one.HasField("document") for one in plain)
 
 
+@pytest.mark.slow
 async def test_both_models_figures_of_each_document_come_when_asked_for(
     serve: Start, root: Path
 ) -> None:
@@ -620,6 +625,7 @@ async def test_both_models_figures_of_each_document_come_when_asked_for(
     assert not any(one.HasField("document") for one in plain)
 
 
+@pytest.mark.slow
 async def test_levanters_bytes_are_of_no_sample_and_no_second_model(
     serve: Start, root: Path
 ) -> None:
@@ -642,6 +648,7 @@ async def test_levanters_bytes_are_of_no_sample_and_no_second_model(
         await _last(client.scoring.CompareBPB(both))
 
 
+@pytest.mark.slow
 async def test_texts_of_the_caller_are_scored(serve: Start, root: Path) -> None:
     client = await serve({"small": root})
     request = scoring_pb2.ScoreTextsRequest(

@@ -53,6 +53,7 @@ async def audited(client: Client, *texts: str, **more: Any) -> pb.CorpusAudit:
     return updates[-1].result
 
 
+@pytest.mark.slow
 async def test_what_a_corpus_has_of_a_test_set(serve: Start, root: Path) -> None:
     client = await serve({"c": root})
     found = await audited(client, "of five words or so", QUESTION, CLEAN[:30])
@@ -113,6 +114,7 @@ async def test_a_withdrawn_subset_is_audited_where_it_is_named(serve: Start, roo
     assert not part.HasField("contaminated_documents")
 
 
+@pytest.mark.slow
 async def test_bits_per_byte_with_and_without(serve: Start, root: Path) -> None:
     client = await serve({"c": root})
     found = (await audited(client, QUESTION, model=MODEL)).score
@@ -132,6 +134,7 @@ async def test_bits_per_byte_with_and_without(serve: Start, root: Path) -> None:
     assert found.model.name == MODEL.name
 
 
+@pytest.mark.slow
 async def test_languages_and_near_duplicates_are_told_on_request(serve: Start, root: Path) -> None:
     pytest.importorskip("rensa")
     pytest.importorskip("py3langid")

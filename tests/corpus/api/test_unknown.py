@@ -63,6 +63,7 @@ async def test_a_shard_has_counts_once_they_are_known(serve: Start, roots: dict[
     assert await known("plain") == [True, True, False]
 
 
+@pytest.mark.slow
 async def test_nothing_scored_has_no_figures(serve: Start, tmp_path: Path) -> None:
     empty = write_corpus(tmp_path / "empty", {"test.jsonl.zst": [line("", "Github")] * 3})
     client = await serve({"empty": empty})

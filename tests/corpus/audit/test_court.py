@@ -39,6 +39,7 @@ def _kinds_of(mistake: Mistake) -> tuple[str, ...]:
     return ("lossy",) if mistake is Mistake.DECODED_BYTES else KINDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistake", "kind"), [(mistake, k) for mistake in cases.MISTAKES for k in _kinds_of(mistake)]
 )

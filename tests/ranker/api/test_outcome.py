@@ -195,6 +195,7 @@ async def test_an_id_is_one_match_and_an_outcome_stands_until_it_is_withdrawn(
     assert again.counts == counts(1, 1, 1)
 
 
+@pytest.mark.slow
 async def test_a_thousand_calls_of_one_client_move_nothing(ranker: Ranker) -> None:
     channel = await ranker.connect()
     stub = outcome_pb2_grpc.OutcomeServiceStub(channel)

@@ -74,6 +74,7 @@ def observed(number: float, interval: Interval | None = None) -> Observation:
     return Observation(Value(number, "s"), SubjectRelation.EXACT, Basis.MEASURED, interval=interval)
 
 
+@pytest.mark.slow
 @given(observations)
 def test_evidence_comes_back_as_it_was(observation: Observation) -> None:
     evidence = sealed(observation)
@@ -82,6 +83,7 @@ def test_evidence_comes_back_as_it_was(observation: Observation) -> None:
     assert again.content == evidence.content == canonical(evidence)
 
 
+@pytest.mark.slow
 @given(observations, observations)
 def test_equal_content_is_equal_digests(one: Observation, other: Observation) -> None:
     assert (sealed(one).digest == sealed(other).digest) == (
@@ -95,6 +97,7 @@ def test_bytes_that_are_no_evidence_are_refused(content: bytes) -> None:
         restore(content, digest_of(content))
 
 
+@pytest.mark.slow
 @given(observations, st.data())
 def test_a_changed_byte_is_found(observation: Observation, data: st.DataObject) -> None:
     evidence = sealed(observation)

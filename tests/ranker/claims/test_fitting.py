@@ -205,6 +205,7 @@ def test_no_share_is_within_a_bound_that_cannot_hold(low: float, width: float, a
     assert cannot_hold(bound, definition) == (low > 1 or low + width < 0)
 
 
+@pytest.mark.slow
 @given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6), st.floats(1, 10))
 def test_a_wider_bound_is_no_harder_to_guess(low: float, width: float, more: float) -> None:
     narrow, wide = (Range(low / f, (low + width) * f, "s") for f in (1, more))

@@ -57,6 +57,7 @@ def answers(given_: Iterable[Answer]) -> dict[str, Separation]:
     return {one.name: one.separation for one in given_}
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(records("a"), records("b"))
 def test_swapping_the_sides_swaps_the_answer(a: ArtifactRecord, b: ArtifactRecord) -> None:
@@ -68,6 +69,7 @@ def test_swapping_the_sides_swaps_the_answer(a: ArtifactRecord, b: ArtifactRecor
     assert key(canonical(a, b), METHODOLOGY, DAY) == key(canonical(b, a), METHODOLOGY, DAY)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(records("a"), records("b"))
 def test_the_same_input_gives_the_same_answer(a: ArtifactRecord, b: ArtifactRecord) -> None:
@@ -78,6 +80,7 @@ def test_the_same_input_gives_the_same_answer(a: ArtifactRecord, b: ArtifactReco
     assert key(canonical(a, b), METHODOLOGY, DAY) == key(canonical(shuffled, b), METHODOLOGY, DAY)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(records("a"), records("b"))
 def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(
@@ -90,6 +93,7 @@ def test_the_same_input_gives_the_same_bytes_whichever_side_is_left(
     assert comparisons.encode(back) == comparisons.encode(forth)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(records("a"), records("b"), records("third"))
 def test_third_artifacts_change_nothing(
@@ -100,6 +104,7 @@ def test_third_artifacts_change_nothing(
     assert key(canonical(crowd, b), METHODOLOGY, DAY) == key(canonical(a, b), METHODOLOGY, DAY)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(records("a"), records("b"), st.text(max_size=5))
 def test_contradictions_that_strangers_claim_change_nothing(
@@ -130,6 +135,7 @@ def test_contradictions_within_the_pair_and_its_pages_stay() -> None:
     assert pair.pages[0].claims[0].contradicts == ("A2", "b/B1", "page/P1")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(records("a", (MODEL,)), records("b", (MODEL,)))
 def test_overall_is_of_the_first_profile_that_both_are_complete_in(

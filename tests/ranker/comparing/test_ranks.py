@@ -48,6 +48,7 @@ SIDES = st.lists(records("a", (MODEL,)), min_size=1, max_size=6).map(
 PROFILES = profiles(METHODOLOGY.rules(MODEL))
 
 
+@pytest.mark.slow
 @given(records("a"))
 def test_every_point_of_a_score_is_traced(record: ArtifactRecord) -> None:
     standing_ = side(record)
@@ -75,6 +76,7 @@ def test_every_point_of_a_score_is_traced(record: ArtifactRecord) -> None:
         assert {term.metric for term in metrics if not term.known} == set(result.lacks)
 
 
+@pytest.mark.slow
 @given(SIDES, st.randoms(), st.sampled_from(PROFILES))
 def test_places_are_of_those_that_lack_nothing(
     sides: list[Standing], chance: random.Random, profile: Profile
@@ -98,6 +100,7 @@ def test_places_are_of_those_that_lack_nothing(
     assert of_registry(shuffled, profile) == places
 
 
+@pytest.mark.slow
 @given(SIDES, st.sampled_from(PROFILES))
 def test_nothing_without_evidence_is_before_anything_with_some(
     sides: list[Standing], profile: Profile
@@ -109,6 +112,7 @@ def test_nothing_without_evidence_is_before_anything_with_some(
     assert all(one.score.coverage == 0 for one in ranks[at:])
 
 
+@pytest.mark.slow
 @given(SIDES, records("z", (MODEL,)), st.sampled_from(PROFILES))
 def test_another_artifact_changes_no_score_and_no_pair(
     sides: list[Standing], other: ArtifactRecord, profile: Profile

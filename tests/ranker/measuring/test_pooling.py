@@ -59,6 +59,7 @@ def test_what_is_no_restart_is_refused(damage: dict[str, object]) -> None:
         read(damage)
 
 
+@pytest.mark.slow
 @given(RESTARTS, st.randoms())
 def test_the_order_of_verifications_changes_nothing(
     restarts: list[Restart], generator: random.Random

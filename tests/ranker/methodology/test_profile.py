@@ -54,6 +54,7 @@ def test_each_metric_alone_is_a_profile() -> None:
     assert all(one.ranges == {one.name: (1, 1)} for one in ALONE)
 
 
+@pytest.mark.slow
 @given(readings(), readings(), readings())
 @settings(max_examples=200)
 def test_it_is_a_strict_order(a: Readings, b: Readings, c: Readings) -> None:

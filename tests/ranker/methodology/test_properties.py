@@ -41,6 +41,7 @@ def scored(record: ArtifactRecord) -> list[Score]:
     return [side.score(one) for one in side.profiles]
 
 
+@pytest.mark.slow
 @given(records("a"), LEVELS)
 def test_ends_are_ordered_and_what_is_not_known_has_no_point(
     record: ArtifactRecord, level: float
@@ -61,6 +62,7 @@ def test_ends_are_ordered_and_what_is_not_known_has_no_point(
                 assert part.low <= part.point <= part.high
 
 
+@pytest.mark.slow
 @given(records("a"))
 def test_weights_sum_to_one_whatever_is_known(record: ArtifactRecord) -> None:
     for result in scored(record):
@@ -69,6 +71,7 @@ def test_weights_sum_to_one_whatever_is_known(record: ArtifactRecord) -> None:
         assert all(weights[name] == 0 for name in SHOWN)
 
 
+@pytest.mark.slow
 @given(records("a"), st.data())
 def test_better_evidence_never_lowers_a_metric(record: ArtifactRecord, data: st.DataObject) -> None:
     assume(record.evidence)
@@ -96,6 +99,7 @@ def test_better_evidence_never_lowers_a_metric(record: ArtifactRecord, data: st.
         assert after[name].high >= old.high - 1e-12
 
 
+@pytest.mark.slow
 @given(records("a"), st.data())
 def test_whatever_turns_up_of_what_is_missing_stays_in_the_bounds(
     record: ArtifactRecord, data: st.DataObject
@@ -122,6 +126,7 @@ def test_whatever_turns_up_of_what_is_missing_stays_in_the_bounds(
         assert before.coverage <= after.coverage
 
 
+@pytest.mark.slow
 @given(records("a"))
 def test_repeating_what_is_known_changes_nothing(record: ArtifactRecord) -> None:
     twice = replace(record, evidence=record.evidence * 2)
@@ -131,6 +136,7 @@ def test_repeating_what_is_known_changes_nothing(record: ArtifactRecord) -> None
     }
 
 
+@pytest.mark.slow
 @given(records("a"), records("b"))
 def test_evidence_on_other_artifacts_changes_nothing(
     record: ArtifactRecord, other: ArtifactRecord
@@ -139,6 +145,7 @@ def test_evidence_on_other_artifacts_changes_nothing(
     assert scored(crowd) == scored(record)
 
 
+@pytest.mark.slow
 @given(records("a"), outcomes(), st.dates())
 def test_what_is_only_shown_moves_no_score(
     record: ArtifactRecord, other: Outcomes, day: date

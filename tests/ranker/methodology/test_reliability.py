@@ -58,6 +58,7 @@ def made(given_: list[tuple[str, Verdict, float, Aspect]]) -> list[ClaimVerdict]
     ]
 
 
+@pytest.mark.slow
 @given(GIVEN, st.integers(0, 19))
 def test_a_refutation_never_raises_and_a_confirmation_never_lowers(
     given_: list[tuple[str, Verdict, float, Aspect]], place: int
@@ -82,6 +83,7 @@ def test_a_refutation_never_raises_and_a_confirmation_never_lowers(
                 assert sign * new <= sign * old + 2e-3
 
 
+@pytest.mark.slow
 @given(GIVEN)
 def test_reliability_lies_within_its_bounds(
     given_: list[tuple[str, Verdict, float, Aspect]],
@@ -95,6 +97,7 @@ def test_reliability_lies_within_its_bounds(
     assert result.confirmed + result.refuted + result.undecided == len(facts)
 
 
+@pytest.mark.slow
 @given(GIVEN, st.integers(0, 19), st.integers(1, 30))
 def test_repeating_a_claim_changes_nothing(
     given_: list[tuple[str, Verdict, float, Aspect]], place: int, times: int
@@ -104,6 +107,7 @@ def test_repeating_a_claim_changes_nothing(
     assert of(*verdicts, *[verdicts[place]] * times) == of(*verdicts)
 
 
+@pytest.mark.slow
 @given(GIVEN)
 def test_thirty_trivial_claims_move_nothing(
     given_: list[tuple[str, Verdict, float, Aspect]],

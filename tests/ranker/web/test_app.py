@@ -77,6 +77,7 @@ async def site(ranker: Ranker) -> AsyncIterator[Site]:
         await opened.client.close()
 
 
+@pytest.mark.slow
 async def test_every_page_is_whole_and_every_link_leads_somewhere(site: Site) -> None:
     await site.open()
     await site.ranker.verify(DATA_SET, "P1.3", "P5.1")
@@ -108,6 +109,7 @@ async def test_every_page_is_whole_and_every_link_leads_somewhere(site: Site) ->
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
 
 
+@pytest.mark.slow
 async def test_what_a_manifest_says_stays_text(site: Site) -> None:
     await site.open()
     assert site.ranker.channel is not None
@@ -287,6 +289,7 @@ async def test_a_request_is_bounded(site: Site) -> None:
         assert json.loads(await answer.text())["code"] == "resource_exhausted"
 
 
+@pytest.mark.slow
 async def test_the_policy_holds_for_pages_as_for_calls(site: Site, tmp_path: Path) -> None:
     token = new_token()
     (tmp_path / "tokens").write_text(line_of("reader", token) + "\n")

@@ -16,6 +16,7 @@ from tests.ranker.web.pages import Checked
 site = pytest.importorskip("services.ranker.web.site", reason="the extra `page` is not installed")
 
 
+@pytest.mark.slow
 async def test_a_folder_has_every_page_and_every_link_leads_to_a_file(
     ranker: Ranker, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ async def address(ranker: Ranker, **settings: Any) -> str:
     return f"http://127.0.0.1:{ranker.server.http_port}"
 
 
+@pytest.mark.slow
 async def test_it_is_off_by_default(ranker: Ranker, client: Client) -> None:
     at = await address(ranker)
     assert (await client.get(f"{at}/try"))[0] == 404

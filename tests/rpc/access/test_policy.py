@@ -152,6 +152,7 @@ def allowed(policy: Policy, name: str, role: Role) -> bool:
     return True
 
 
+@pytest.mark.slow
 @given(st.lists(grants, max_size=4), grants, st.sampled_from(list(Role)))
 def test_one_more_grant_never_forbids(few: list[Grant], more: Grant, role: Role) -> None:
     before, after = Policy(grant=tuple(few)), Policy(grant=(*few, more))

@@ -106,6 +106,7 @@ async def draining(server: Server) -> AsyncIterator[asyncio.Task[None]]:
         await stopping
 
 
+@pytest.mark.slow
 async def test_a_drain_lets_a_call_in_flight_finish(client: EchoClient) -> None:
     call = method(client.channel, "StreamStream")()
     await call.write(b"before")

@@ -282,6 +282,7 @@ async def test_an_items_time_is_over_while_its_batch_runs(start: Start, gate: Ga
     assert [reply.id async for reply in replies] == [1]
 
 
+@pytest.mark.slow
 async def test_an_unforeseen_fault_is_one_items_alone(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +392,7 @@ async def test_a_call_that_cancels_in_a_batch_leaves_its_neighbours(
     await until_free(client)
 
 
+@pytest.mark.slow
 async def test_a_thousand_requests_at_once(start: Start) -> None:
     client = await start(max_batch=8, queue_items=64)
     channels = [grpc.aio.insecure_channel(f"127.0.0.1:{client.server.port}") for _ in range(4)]

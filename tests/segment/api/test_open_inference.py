@@ -486,6 +486,7 @@ async def test_probes_answer_before_the_server_is_ready(tiny_directory: Path) ->
     await server.stop(0)
 
 
+@pytest.mark.slow
 async def test_a_server_that_drains_takes_no_more_and_finishes_what_it_has(start: Start) -> None:
     client = await start(max_batch=4, batch_window_seconds=0.5)
     held = asyncio.ensure_future(client.inference.ModelInfer(pixels(), timeout=SECONDS))

@@ -170,6 +170,7 @@ def test_nothing_hangs_or_is_left_behind(seed: int) -> None:
     assert trial.outcomes["answered"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_large_item_gets_room_among_small_ones(waits: bool) -> None:
     """Others take each byte that is given back, whether they wait for it or come again."""

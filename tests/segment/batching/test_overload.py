@@ -172,6 +172,7 @@ def test_goodput_stays_at_capacity_and_admitted_work_is_in_time(
     assert outcome.most_held <= 6 * max_batch  # a deadline of four batches leaves no room for more
 
 
+@pytest.mark.slow
 def test_bad_moments_do_not_make_large_batches_too_dear_for_ever() -> None:
     """What is let in decides how large batches get, and so which sizes are observed again."""
     limits = Limits(max_batch_size=8, max_items=1000)
@@ -184,11 +185,13 @@ def test_bad_moments_do_not_make_large_batches_too_dear_for_ever() -> None:
     assert statistics.mean(rates) >= 0.85 * capacity
 
 
+@pytest.mark.slow
 def test_below_capacity_hardly_anything_is_refused() -> None:
     outcome = Simulation(Limits(max_batch_size=1), [Source(0.3)], spread=0.2).run()
     assert outcome.in_time >= 0.99 * ITEMS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_batch", [1, 8])
 def test_higher_priorities_get_more(max_batch: int) -> None:
     outcome = Simulation(
@@ -228,6 +231,7 @@ def test_bulk_work_without_a_deadline_does_not_starve(max_batch: int) -> None:
     assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_batch", [1, 8])
 def test_without_learned_admission_most_work_is_late(max_batch: int) -> None:
     """What is taken and then dropped was prepared in vain, and its caller has waited in vain."""

@@ -110,6 +110,7 @@ def test_a_batch_of_any_size_gives_each_pictures_labels(tmp_path: Path, classes:
         engine.run(pictures(tiny, 7))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_the_processor")
 def test_results_outlive_the_next_runs(tmp_path: Path) -> None:
     tiny = Tiny()
@@ -124,6 +125,7 @@ def test_results_outlive_the_next_runs(tmp_path: Path) -> None:
     assert np.array_equal(first.labels, kept[1])
 
 
+@pytest.mark.slow
 def test_its_memory_goes_with_it_and_with_its_last_result(
     tmp_path: Path, on_the_processor: OrdinaryMemory
 ) -> None:
@@ -166,6 +168,7 @@ def test_each_run_is_on_its_gpu(tmp_path: Path, on_the_processor: OrdinaryMemory
     assert set(on_the_processor.used) == {0}
 
 
+@pytest.mark.slow
 def test_it_is_compared_with_the_processor(
     on_the_processor: OrdinaryMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_results_outlive_the_next_runs() -> None:
     assert not np.array_equal(first.logits, second.logits)
 
 
+@pytest.mark.slow
 def test_sizes_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each size gives what ONNX Runtime gives, and few stay compiled."""
     manifest = read_manifest(MODEL_DIRECTORY)
@@ -170,6 +171,7 @@ async def test_the_reference_model_is_served(start: Start, precision: Precision)
     assert agreement >= (0.9999 if precision == "fp32" else 0.99)
 
 
+@pytest.mark.slow
 def test_bf16_is_near_and_not_the_same() -> None:
     if "BF16" not in capabilities():
         pytest.skip("this processor has no bf16")

@@ -24,6 +24,7 @@ class Ordinary:
         return ctypes.addressof(self.blocks[-1])
 
 
+@pytest.mark.slow
 def test_a_block_is_used_again_when_its_last_view_is_gone() -> None:
     memory = Ordinary()
     pool = PageLocked(memory, memory.freed.append)
@@ -54,6 +55,7 @@ def test_blocks_are_of_one_size_each() -> None:
     assert [len(block) for block in memory.blocks] == [8, 9]
 
 
+@pytest.mark.slow
 def test_blocks_are_freed_once_neither_the_pool_nor_an_array_is_left() -> None:
     memory = Ordinary()
     pool = PageLocked(memory, memory.freed.append)

@@ -125,6 +125,7 @@ _VALUE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(sorted(PUBLISHED)), _VALUE))
 def test_any_value_is_honoured_or_refused(changes: dict[str, object]) -> None:
     try:

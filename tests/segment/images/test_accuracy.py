@@ -101,6 +101,7 @@ def test_figures_are_those_of_the_definitions(pairs: list[Pair]) -> None:
             figures(total)
 
 
+@pytest.mark.slow
 @given(PAIRS, st.randoms(), st.integers(0, 5))
 def test_order_and_parts_change_nothing(pairs: list[Pair], random: Any, cut: int) -> None:
     shuffled = list(pairs)
@@ -114,6 +115,7 @@ def test_order_and_parts_change_nothing(pairs: list[Pair], random: Any, cut: int
         assert figures(parts) == figures(whole)
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_the_confusion_matrix_has_the_counts_on_its_edges(pairs: list[Pair]) -> None:
     total = tally(pairs)
@@ -124,12 +126,14 @@ def test_the_confusion_matrix_has_the_counts_on_its_edges(pairs: list[Pair]) -> 
     assert total.pixels + total.ignored == sum(mask.size for mask, _ in pairs)
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_a_perfect_prediction_is_1(pairs: list[Pair]) -> None:
     total = tally([(labels, labels) for _, labels in pairs])
     assert means(figures(total)) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_the_means_of_a_prediction_without_a_right_pixel_are_0(pairs: list[Pair]) -> None:
     shifted = ((labels + 1) % CLASSES for _, labels in pairs)
@@ -192,6 +196,7 @@ def test_what_does_not_fit_is_an_error() -> None:
     assert math.isclose(figures(tally([(mask, mask)])).mean_iou, 1)
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_neighbouring_classes_are_counted(pairs: list[Pair]) -> None:
     total = tally(pairs)

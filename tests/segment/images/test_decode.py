@@ -340,6 +340,7 @@ SEEDS = [encoded(Image.fromarray(PIXELS), kind, **options) for kind, options in 
 ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(
     st.sampled_from(SEEDS),

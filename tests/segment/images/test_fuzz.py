@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from benchmarks.segment_fuzz_images import mutated, outcome, run_chunk, seeds
 
 
+@pytest.mark.slow
 def test_a_few_thousand_damaged_pictures() -> None:
     result = run_chunk(seed=1, chunk=0, inputs=4000)
     assert set(result["counts"]) == {"picture", "BadImage", "ImageTooLarge"}

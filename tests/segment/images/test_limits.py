@@ -83,6 +83,7 @@ SEEDS = [encoded("JPEG"), encoded("JPEG", progressive=True), encoded("PNG")]
 SEEDS += [encoded("GIF"), encoded("GIF", comment=b"words " * 100)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     st.sampled_from(SEEDS),

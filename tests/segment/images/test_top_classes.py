@@ -50,6 +50,7 @@ def test_equals_the_softmax_of_all_classes(
     assert all(len(set(ids)) == k for ids in found.classes.reshape(k, -1).T.tolist())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_equal_classes_come_in_their_order(h: int, w: int, k: int, seed: int) -> None:

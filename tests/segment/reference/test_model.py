@@ -62,6 +62,7 @@ def test_the_card_names_every_engine_that_was_checked() -> None:
     assert "openvino-cpu, bf16 with avx512_core_bf16: logits differ by up to" in _card()
 
 
+@pytest.mark.slow
 def test_accuracy_on_held_out_scenes() -> None:
     stated = re.search(r"mean IoU ([\d.]+)", _card())
     assert stated is not None

@@ -64,6 +64,7 @@ def test_a_kind_shows_what_it_is(kind: str, classes: set[int]) -> None:
     assert classes | {SKY} <= seen
 
 
+@pytest.mark.slow
 def test_every_class_is_drawn_by_some_scene() -> None:
     seen = {int(i) for seed in range(60) for i in np.unique(draw_scene(seed, 96, 128)[1])}
     assert seen == set(DRAWN)
@@ -76,6 +77,7 @@ def test_a_scene_that_cannot_be_drawn() -> None:
         draw_scene(0, 64, 64, "moon")
 
 
+@pytest.mark.slow
 def test_the_packaged_pictures_are_the_drawn_ones() -> None:
     """All but the pixels that the last bit of a float moves, which differs between processors."""
     packaged = {path.name for path in PROBES_DIRECTORY.glob("*.png")}

@@ -31,6 +31,7 @@ MODELS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(MODELS, unique=True, max_size=8), st.randoms())
 def test_a_state_comes_back_as_it_was_in_any_order(
     models: list[tuple[str, str]], random: object

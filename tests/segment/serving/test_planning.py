@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +121,7 @@ def test_what_is_not_wanted_goes_at_once_beside_a_predecessor() -> None:
     assert first.load == id_("a2x")
 
 
+@pytest.mark.slow
 @given(WISHES, PRESENT, st.sets(IDENTITIES), st.sets(IDENTITIES))
 def test_plans_come_to_rest_with_what_is_wanted(
     state: Desired, present: list[Identity], loaded: set[Identity], broken: set[Identity]

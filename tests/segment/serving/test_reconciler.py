@@ -122,6 +122,7 @@ async def test_everything_that_is_there_is_served_until_somebody_says_otherwise(
     assert await version_of(client) == "2"
 
 
+@pytest.mark.slow
 async def test_models_are_swapped_under_load_without_a_failed_request(
     served: Any, folder: Path
 ) -> None:

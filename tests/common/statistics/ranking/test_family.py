@@ -26,6 +26,7 @@ def test_critical_ranges_against_tables(count: int, level: float, width: float) 
     assert normal_range.critical((count,), level) == pytest.approx(width, abs=6e-4)
 
 
+@pytest.mark.slow
 def test_ranges_against_scipy() -> None:
     stats: Any = pytest.importorskip("scipy.stats")
     for count in (2, 6, 50):

@@ -99,6 +99,7 @@ def test_places_of_six_segformers() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @given(artifacts())
 def test_it_is_a_strict_order(found: dict[str, Readings]) -> None:
     for one in found.values():
@@ -109,6 +110,7 @@ def test_it_is_a_strict_order(found: dict[str, Readings]) -> None:
         assert not (beats(one, two, CORE) and beats(two, one, CORE))
 
 
+@pytest.mark.slow
 @given(artifacts())
 def test_third_artifacts_change_no_order_and_what_is_missing_decides_nothing(
     found: dict[str, Readings],
@@ -151,6 +153,7 @@ def test_better_evidence_loses_no_win(
         assert min(margin({**one, metric: new}, two, weights) for weights in CORE) > -1e-9
 
 
+@pytest.mark.slow
 @given(artifacts())
 def test_corners_answer_for_a_grid(found: dict[str, Readings]) -> None:
     one, two = found["0"], found["1"]

@@ -69,6 +69,7 @@ def test_against_the_definition() -> None:
     assert found.freedom == pytest.approx(freedom, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_sums_stand_in_for_small_documents() -> None:
     """Beyond the largest 1,024 only sums are kept; the variance is hardly larger for it."""
     generator = np.random.default_rng(6)

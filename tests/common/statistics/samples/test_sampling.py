@@ -48,6 +48,7 @@ def plain(documents: Documents, spans: int, *, seed: int = 0) -> dict[str, Drawn
     return sampler.draw()
 
 
+@pytest.mark.slow
 @given(DOCUMENTS, st.integers(1, 30), st.sampled_from(Allocation), st.randoms())
 def test_order_and_parts_change_nothing(
     documents: Documents, spans: int, allocation: Allocation, generator: random.Random
@@ -122,6 +123,7 @@ def test_two_of_every_stratum_are_by_chance_or_all_are_drawn(
         assert priorities == sorted(priorities, reverse=True)
 
 
+@pytest.mark.slow
 def test_chances_are_in_proportion_to_bytes() -> None:
     """Of 100 spans with 1 to 100 bytes, 10 are drawn, in 4,000 seeded samples."""
     times = [0] * 101

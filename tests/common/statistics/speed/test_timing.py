@@ -124,6 +124,7 @@ def test_load_only_adds(restarts: list[Restart], data: st.DataObject, factor: fl
     assert (after.high or 0) >= (before.high or 0)
 
 
+@pytest.mark.slow
 @given(RESTARTS, st.data(), st.floats(0, 1))
 def test_more_load_never_raises_the_low_end(
     restarts: list[Restart], data: st.DataObject, share: float

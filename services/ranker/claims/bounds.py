@@ -97,6 +97,12 @@ _MINUS = re.compile(r"[\s,;x×*(\[][\u2010-\u2015-][0-9]")
 _DIGITS = re.compile(r"[0-9]+")
 
 
+def numbers_in(text: str) -> tuple[str, ...]:
+    """Return the numbers of a text that is numbers in a row; none for any other text."""
+    found = _plain(text)
+    return found if all(_DIGITS.fullmatch(one) for one in found) else ()
+
+
 def is_said(bound: Text | Boolean, content: object) -> bool:
     """Return whether a text or a truth, as it was found or is printed, is the one of a bound."""
     return _plain(str(bound.value)) == _plain(str(content))

@@ -75,17 +75,36 @@ class Against:
     """The one thing that a method's figure is always against, whatever a claim names.
 
     `what` says it to a reader. A comparator that means it has one of `words` in its name, in any
-    case; `artifact` is its id where it is a registered artifact.
+    case, and no word that is not of these, of `what` or of `also`: "gzip at level 9" is not gzip at
+    its default level. `artifact` is its id where it is a registered artifact.
     """
 
     what: str
     words: tuple[str, ...]
     artifact: str = ""
+    also: str = ""
 
     def is_named(self, comparator: str, artifact: str) -> bool:
         """Whether a claim's comparator, by name and by id if it has one, means this."""
         name = comparator.casefold()
-        return artifact in ("", self.artifact) and any(word in name for word in self.words)
+        known = _words(" ".join((self.what, self.also, *self.words))) | _SAYS_NOTHING
+        meant = any(word in name for word in self.words) and _words(name) <= known
+        return artifact in ("", self.artifact) and meant
+
+
+_SAYS_NOTHING = frozenset({"a", "an", "the", "its", "own", "of", "at", "in", "s", "that", "is"})
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[^\W_]+", text.casefold()))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Numbers in a row that a text is: an example, and how many, 0 for any number of them."""
+
+    example: str
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,9 +118,10 @@ class Definition:
     whether a part of a corpus can decide a claim about the whole, `machine` whether the figure
     holds for the hardware and the engine alone. `chance` is what a guess of it has to go by: the
     range of a number, the share of true answers of a truth, or one over the number of texts.
-    `dataset` says that it is measured on a corpus, which a claim has to name, `compares` that it is
-    of two artifacts, of which a claim names the other as its comparator. `against` is what it is
-    relative to where that is the same for every claim.
+    `row` is of a text how many numbers it is, and of what: other texts mean another thing, or
+    the same in other words. `dataset` says that it is measured on a corpus, which a claim has to
+    name, `compares` that it is of two artifacts, of which a claim names the other as its
+    comparator. `against` is what it is relative to where that is the same for every claim.
     """
 
     aspect: Aspect | None
@@ -116,6 +136,7 @@ class Definition:
     dataset: bool = False
     compares: bool = False
     against: Against | None = None
+    row: Row | None = None
 
 
 USUAL_DATASET = "the-pile"

@@ -7,12 +7,13 @@ aspect and fact, so that no author chooses which evidence may decide it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 
 from services.errors import Violation, nearest
-from services.ranker.claims.bounds import Boolean, Bound, Ratio, Text
+from services.ranker.claims.bounds import Boolean, Bound, Ratio, Text, numbers_in
 from services.ranker.claims.definition import (
     Definition,
     Kind,
@@ -88,11 +89,12 @@ def problems(
     about: ArtifactType | None,
     definitions: Mapping[str, Definition],
     rival: ArtifactType | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Violation]:
     """Yield what of a claim about an artifact of a type does not fit its method.
 
     Each is a key of the claim and what to write instead. No type: it is about a page. `rival` is
-    the type of what it is compared with, where that is registered.
+    the type of what it is compared with, where that is registered, `size` the artifact's input.
     """
     if not claim.method:
         return
@@ -114,6 +116,7 @@ def problems(
         yield "comparator.artifact", problem
         return
     yield from _scope_problems(claim, definition)
+    yield from _size_problems(claim, definition, size)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
     fact = fact_of(claim, definition)
@@ -153,6 +156,22 @@ def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]
         yield "subset", "is of a corpus: name it as `dataset`"
 
 
+def _size_problems(
+    claim: Claim, definition: Definition, size: tuple[int, int] | None
+) -> Iterator[Violation]:
+    """A size in the scope that is not the one that is measured at."""
+    if Part.INPUT not in definition.depends_on or size is None or claim.undecidable:
+        return
+    for height, width in _SIZE.findall(claim.scope):
+        if {int(height), int(width)} != set(size):
+            measured = f"{size[0]}x{size[1]}, the manifest's `input`"
+            problem = f"says {height}x{width}, and {claim.method} is measured at {measured}"
+            yield "scope", f"{problem}: register what takes the other size as its own artifact"
+
+
+_SIZE = re.compile(r"\b(\d{2,5}) ?[x\u00d7] ?(\d{2,5})\b")
+
+
 def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Iterator[Violation]:
     kind = Kind.TEXT if isinstance(bound, Text) else Kind.NUMBER
     kind = Kind.BOOLEAN if isinstance(bound, Boolean) else kind
@@ -160,6 +179,8 @@ def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Itera
         gives = f"{claim.method} gives {definition.kind.value}, never {kind.value}"
         unit = f" with unit: {definition.unit}" if definition.unit else ""
         yield "bound", f"{gives}: write {_keys(definition.kind)}{unit}"
+    elif isinstance(bound, Text):
+        yield from _row_problems(claim, bound, definition)
     elif not isinstance(bound, Text | Boolean) and bound.unit != definition.unit:
         shares = {bound.unit, definition.unit} == {"%", "share"}
         hint = ": 1 share is 100 %" if shares else ""
@@ -173,6 +194,17 @@ def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Itera
             "bound.ratio",
             f"{claim.method} gives {definition.unit!r} of one artifact, no ratio to another",
         )
+
+
+def _row_problems(claim: Claim, bound: Text, definition: Definition) -> Iterator[Violation]:
+    """A text that is not of the form that the method gives would differ from it, true or not."""
+    row = definition.row
+    if row is None:
+        return
+    count = len(numbers_in(bound.value))
+    if not count or (row.count and count != row.count):
+        wanted = f"{row.count} numbers" if row.count else "numbers"
+        yield "bound.text", f"{claim.method} gives {wanted} in a row, as {row.example}; write that"
 
 
 def _keys(kind: Kind) -> str:

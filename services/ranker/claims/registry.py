@@ -259,7 +259,8 @@ class Registry:
                 continue
             rival = known.get(claim.rival)
             types = (about.type if about else None), (rival.type if rival else None)
-            fits = fitting.problems(claim, types[0], self._methods, types[1])
+            size = about.configuration.input if about else None
+            fits = fitting.problems(claim, types[0], self._methods, types[1], size)
             yield from ((f"{where}.{key}", problem) for key, problem in fits)
             for other in claim.contradicts:
                 named = reference(claim.owner, other)

@@ -55,6 +55,8 @@ def _differences(
         fixed = ALL_BUT_WEIGHTS if whole else ALL_BUT_WEIGHTS - {Part.INPUT}
         told = [one for one in depends_on if one not in fixed or _wanted(wanted, one)]
         return tuple(_different(model, wanted, told))
+    if relation is not _NAMED and Part.ARCHITECTURE in depends_on and _is_any(model):
+        return (f"architecture ({model.architecture} is of many, and no digest of it is stated)",)
     if relation is _RANDOM:
         kind = () if model.weights == WEIGHTS_KIND_RANDOM else ("weights (of another model)",)
         return tuple(kind) + tuple(_different(model, wanted, depends_on))
@@ -66,6 +68,11 @@ def _differences(
     if relation is _EXACT and Part.WEIGHTS in depends_on and not found:
         return ("weights (of its name, and no digest is stated)",)
     return tuple(found)
+
+
+def _is_any(model: Model) -> bool:
+    """Whether its architecture is one that has no name of its own."""
+    return model.architecture.endswith("-custom") or model.architecture.startswith("imported-")
 
 
 def _different(model: Model, wanted: Artifact, parts: Iterable[Part]) -> Iterator[str]:

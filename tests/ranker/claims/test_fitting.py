@@ -137,6 +137,11 @@ B0 = "segformer-b0-finetuned-ade-512-512"
         ("model_facts.head_parameter_ratio@1", MODEL, "DeepLabV3+", B0, "with DeepLabV3+'s"),
         ("storage.ratio_against_gzip@2", DATA, "bzip2", "", "with gzip at its default level"),
         ("storage.ratio_against_gzip@2", DATA, "", "", ""),
+        ("storage.ratio_against_gzip@2", DATA, "gzip at its default level, 6", "", ""),
+        ("storage.ratio_against_gzip@2", DATA, "gzip at level 9", "", "with gzip at its default"),
+        ("storage.speed_against_gzip@2", DATA, "pigz, a gzip", "", "with gzip at its default"),
+        ("model_facts.head_parameter_ratio@1", MODEL, "UPerNet, no DeepLabV3+", "", "DeepLabV3+'s"),
+        ("relative_speed.latency_ratio@1", MODEL, "segformer-b0 in TensorRT", "", "alone"),
         ("sources.cite@1", DATA, "C4", "c4", ""),
     ],
 )
@@ -146,6 +151,42 @@ def test_a_comparator_is_what_the_method_compares_with(
     mine = replace(claim(method), comparator=comparator, rival=rival, dataset="")
     found = [problem for key, problem in problems(mine, about, METHODS) if key == "comparator"]
     assert [message in one for one in found] == ([True] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "message"),
+    [
+        ("model_facts.stage_depths@1", "3, 8, 27 and 3", "numbers in a row, as 3-8-27-3"),
+        ("model_facts.stage_depths@1", "four stages", "numbers in a row"),
+        ("model_facts.stage_depths@1", "[3, 8, 27, 3]", ""),
+        ("model_facts.logits_shape@1", "1x150x128x128", "3 numbers in a row, as 150x128x128"),
+        ("model_facts.logits_shape@1", "150 x 128 x 128", ""),
+        ("model_facts.logits_size@1", "150x128x128", "2 numbers in a row, as 128x128"),
+    ],
+)
+def test_a_text_is_of_the_form_that_its_method_gives(method: str, text: str, message: str) -> None:
+    """Or what is true in other words would be refuted."""
+    found = told(claim(method, Text(text)), MODEL)
+    assert message in found if message else found == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "refused"),
+    [
+        ("model_speed.cpu_latency@2", "one picture of 1024x1024", True),
+        ("model_speed.cpu_latency@2", "pictures of 2048 \u00d7 1024", True),
+        ("model_speed.cpu_latency@2", "one picture of 512x640", False),
+        ("model_speed.cpu_latency@2", "one picture, 640x512", False),
+        ("model_facts.parameter_count@1", "of the model for 1024x1024", False),
+    ],
+)
+def test_a_size_in_the_scope_is_the_one_that_is_measured_at(
+    method: str, scope: str, refused: bool
+) -> None:
+    mine = replace(claim(method), scope=scope)
+    found = [key for key, _ in problems(mine, MODEL, METHODS, size=(512, 640))]
+    assert ("scope" in found) is refused
+    assert "scope" not in [key for key, _ in problems(mine, MODEL, METHODS)]
 
 
 def test_a_manifest_of_an_earlier_version_of_a_method_is_of_the_one_that_is() -> None:

@@ -497,6 +497,33 @@ async def test_subsets_and_sources() -> None:
         await observe("P5.2", measurements(corpus=FakeCorpus(description=empty)))
 
 
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("licensed_share", "the same names may be others"),
+        ("share_distance", "the same names may be others"),
+        ("ratio_against_gzip", ""),
+    ],
+)
+async def test_what_is_published_of_the_pile_is_of_no_corpus_with_subsets_of_those_names(
+    method: str, told: str
+) -> None:
+    """Corpus knows shares and rights by the names of subsets, which another corpus may have."""
+    pile = REGISTRY.artifact("the-pile")
+    served = FakeCorpus((changed(COMPLETE, ref=changed(COMPLETE.ref, name="mine")),))
+    stated = replace(pile.configuration, digest=COMPLETE.ref.digest, subsets=(), files={})
+    mine = replace(pile, id="mine", claims=(), configuration=stated)
+    registry = Registry([mine], methods.known())
+    asked = Measurements(registry, facts.packaged(), FakeSegment(), served, Budget.QUICK)
+    module = methods.storage if method.endswith("gzip") else methods.composition
+    observed = getattr(module, method)(replace(CLAIMS["P4.1"], artifact="mine"), asked)
+    if told:
+        with pytest.raises(UnobservableError, match=told):
+            await observed
+    else:  # all of it is here, so that nothing is open
+        assert not math.isinf((await observed).interval.high)
+
+
 async def test_the_distance_of_the_shares() -> None:
     sample = await observe("P6.1")
     assert content(sample) == pytest.approx(0, abs=1e-12)
@@ -640,7 +667,7 @@ async def test_some_of_the_files_that_are_stated_decide_nothing_of_all(claim: st
     here = changed(DESCRIPTION.corpus, shards=DESCRIPTION.corpus.shards[:2])
     part = FakeCorpus(description=changed(DESCRIPTION, corpus=here))
     observation = await observe(claim, measurements(corpus=part))
-    assert "3 files that the manifest states are not here" in observation.conditions
+    assert "3 files are stated in the manifest and not here" in observation.conditions
     sealed = seal(observation, claim=claim, method="m.f@2", command="c", time=NOON)
     assert judge(CLAIMS[claim], sealed).verdict is Verdict.INCONCLUSIVE
 

@@ -185,3 +185,18 @@ def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
     assert error.value.reason is UnmeasuredReason.NOT_SERVED
     with pytest.raises(UnobservableError, match="serves no model"):
         nearest_model([], WHOLE, {Part.ARCHITECTURE})
+
+
+@pytest.mark.parametrize("architecture", ["segformer-custom", "imported-onnx"])
+def test_an_architecture_without_a_name_of_its_own_agrees_with_nothing(architecture: str) -> None:
+    """Two of them may have nothing in common but that."""
+    served = trained("mine", architecture=architecture)
+    size = served.preprocessing.height, served.preprocessing.width
+    mine = wanted("mine", architecture, classes=len(served.classes), input=size)
+    found, relation = nearest_model([served], mine, ALL_BUT_WEIGHTS)
+    assert (found, relation) == (served, NAMED)
+    stated = wanted("mine", architecture, digest=served.ref.digest)
+    assert nearest_model([served], stated, {Part.ARCHITECTURE})[1] is EXACT
+    other = changed(served, ref=ref("drawn", "cd"), weights=common_pb2.WEIGHTS_KIND_RANDOM)
+    with pytest.raises(UnobservableError, match="is of many"):
+        nearest_model([other], mine, ALL_BUT_WEIGHTS)

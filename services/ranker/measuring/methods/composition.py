@@ -10,12 +10,14 @@ from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import (
     DATA,
+    USUAL_DATASET,
     Against,
     Definition,
     Kind,
     Plausible,
 )
 from services.ranker.claims.evidence import Observation
+from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
 from services.ranker.measuring.methods.registration import Measurement, method
@@ -26,6 +28,21 @@ from services.ranker.peers.protocol import (
     corpus_label,
     corpus_subject,
 )
+
+
+def require_published(claim: Claim) -> None:
+    """Refuse another corpus than the one whose subsets' shares and rights corpus knows.
+
+    It knows them by the subsets' names, and another corpus may call its own alike: "Wikipedia (en)"
+    says neither how much of it there should be nor what licence its texts are under. Raises
+    `UnobservableError`.
+    """
+    if claim.artifact != USUAL_DATASET:
+        raise UnobservableError(
+            f"the shares and the rights that are known are of {USUAL_DATASET}'s subsets, and those "
+            f"of {claim.artifact} that have the same names may be others",
+            UnmeasuredReason.DATA_MISSING,
+        )
 
 
 async def _described(
@@ -125,9 +142,10 @@ def share_of_a_form(some: int, documents: int, elsewhere: int) -> Interval:
 
 def of_the_rest(elsewhere: int) -> str:
     """Say why a part decides nothing of the whole; empty where all that is stated is here."""
-    files = "file" if elsewhere == 1 else "files"
-    told = f"{elsewhere:,} {files} that the manifest states are not here, and may hold anything"
-    return told if elsewhere else ""
+    if not elsewhere:
+        return ""
+    files = "1 file is" if elsewhere == 1 else f"{elsewhere:,} files are"
+    return f"{files} stated in the manifest and not here, and may hold anything"
 
 
 @method(
@@ -140,11 +158,12 @@ def of_the_rest(elsewhere: int) -> str:
         fact="fixed-shares",
         types=DATA,
         chance=Plausible(0, 1, least=0, most=1),
-        against=Against("the published shares of its subsets", ("shares",)),
+        against=Against("the published shares of its subsets", ("shares",), also="table 1 paper"),
     ),
 )
 async def share_distance(claim: Claim, measurements: Measurements) -> Observation:
     """Total variation distance of the subsets' shares of the text from the published shares."""
+    require_published(claim)
     description, relation = await _described(claim, measurements)
     published = {
         one.name: one.published.weight for one in description.subsets if one.HasField("published")
@@ -214,6 +233,7 @@ async def licensed_share(claim: Claim, measurements: Measurements) -> Observatio
 
     "Each author's own" is a licence that nobody can look up, and counts as none.
     """
+    require_published(claim)
     description, relation = await _described(claim, measurements)
     if not description.text_bytes or not any(one.HasField("rights") for one in description.subsets):
         raise UnobservableError(

@@ -18,6 +18,7 @@ from services.ranker.claims.definition import (
     Kind,
     Part,
     Plausible,
+    Row,
 )
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Aspect, Basis, Claim, Source, SubjectRelation
@@ -104,6 +105,7 @@ async def class_count(claim: Claim, measurements: Measurements) -> Observation:
     Definition(
         aspect=Aspect.SHAPE,
         kind=Kind.TEXT,
+        row=Row("4-8-16-32"),
         fact="strides",
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE}),
@@ -123,6 +125,7 @@ async def stage_downsampling(claim: Claim, measurements: Measurements) -> Observ
     Definition(
         aspect=Aspect.SHAPE,
         kind=Kind.TEXT,
+        row=Row("3-8-27-3"),
         fact="depths",
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE}),
@@ -141,6 +144,7 @@ async def stage_depths(claim: Claim, measurements: Measurements) -> Observation:
     Definition(
         aspect=Aspect.SHAPE,
         kind=Kind.TEXT,
+        row=Row("64-128-320-512"),
         fact="widths",
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE}),
@@ -225,7 +229,9 @@ async def parameter_count(claim: Claim, measurements: Measurements) -> Observati
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE, Part.CLASSES}),
         chance=Plausible(0.01, 10, logarithmic=True, least=0),
-        against=Against("DeepLabV3+'s decode head", ("deeplabv3+",)),
+        against=Against(
+            "DeepLabV3+'s decode head", ("deeplabv3+",), also="ResNet-101 R-101 R101 D8"
+        ),
     ),
 )
 async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Observation:
@@ -249,6 +255,7 @@ async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Obse
     Definition(
         aspect=Aspect.SHAPE,
         kind=Kind.TEXT,
+        row=Row("150x128x128: channels, height, width", 3),
         fact="logits-shape",
         types=SEGMENTATION,
         depends_on=ALL_BUT_WEIGHTS,
@@ -267,6 +274,7 @@ async def logits_shape(claim: Claim, measurements: Measurements) -> Observation:
     Definition(
         aspect=Aspect.SHAPE,
         kind=Kind.TEXT,
+        row=Row("128x128: height, width", 2),
         fact="logits-shape",
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE, Part.INPUT}),
@@ -314,7 +322,7 @@ async def pads(claim: Claim, measurements: Measurements) -> Observation:
         types=SEGMENTATION,
         depends_on=EVERY_PART,
         chance=Plausible(0, 20, least=0, most=100),
-        against=Against("the same model before its export", ("export", "pytorch")),
+        against=Against("the same model before its export", ("export", "pytorch"), also="source"),
     ),
 )
 async def export_label_change(claim: Claim, measurements: Measurements) -> Observation:

@@ -231,7 +231,9 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
         depends_on=ALL_BUT_WEIGHTS,
         machine=True,
         chance=Plausible(0, 3, least=0, most=3),
-        against=Against("the same model, one picture at a time", ("one picture", "same model")),
+        against=Against(
+            "the same model, one picture at a time", ("one picture", "same model"), also="single"
+        ),
     ),
 )
 async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation:

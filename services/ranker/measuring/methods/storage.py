@@ -89,7 +89,7 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
         types=DATA,
         sample_decides=True,
         chance=Plausible(1, 10, logarithmic=True, least=0),
-        against=Against("its own JSON lines", ("json", "uncompressed")),
+        against=Against("its own JSON lines", ("json", "uncompressed"), also="size text"),
     ),
 )
 async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
@@ -123,7 +123,7 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
     measured = await measured_on(claim, measurements)
     ratios = [one.ratio for one in codecs_of(measured, ZSTD)]
     interval = mean_over_splits(measured, ratios)
-    missing = missing_share(corpus, description)
+    missing = missing_share(claim, relation, description)
     bounds = Interval(
         1 / ((1 - missing) / max(interval.low, 1.0) + missing),
         interval.high / (1 - missing),
@@ -155,7 +155,7 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
         types=DATA,
         sample_decides=True,
         chance=Plausible(0.8, 1.6, logarithmic=True, least=0),
-        against=Against("gzip at its default level", ("gzip",)),
+        against=Against("gzip at its default level", ("gzip",), also="6"),
     ),
 )
 async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
@@ -164,8 +164,8 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     What the subsets would give that are missing in a sample is unknown, of either codec: the
     interval allows for both, as that of `compression_ratio` does.
     """
-    corpus, _ = await measurements.corpus(claim.artifact)
-    missing = missing_share(corpus, await measurements.description(corpus))
+    corpus, relation = await measurements.corpus(claim.artifact)
+    missing = missing_share(claim, relation, await measurements.description(corpus))
     measured = await measured_on(claim, measurements)
     ratios = ratios_to_gzip(measured, ZSTD)
     interval = mean_over_splits(measured, ratios)
@@ -203,7 +203,7 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
         sample_decides=True,
         machine=True,
         chance=Plausible(0.5, 20, logarithmic=True, least=0),
-        against=Against("gzip at its default level", ("gzip",)),
+        against=Against("gzip at its default level", ("gzip",), also="6"),
     ),
 )
 async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
@@ -213,8 +213,8 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
     only where both say the same. The interval holds every split's of both, moved out by the load
     that the machine had, and by what the subsets may give that are missing in a sample.
     """
-    corpus, _ = await measurements.corpus(claim.artifact)
-    missing = missing_share(corpus, await measurements.description(corpus))
+    corpus, relation = await measurements.corpus(claim.artifact)
+    missing = missing_share(claim, relation, await measurements.description(corpus))
     measured = await measured_on(claim, measurements)
     pairs = list(zip(codecs_of(measured, GZIP), codecs_of(measured, ZSTD), strict=True))
     decoders = {
@@ -309,7 +309,9 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
         types=DATA,
         sample_decides=True,
         chance=Plausible(0.001, 10, logarithmic=True, least=0),
-        against=Against("the JSON lines that are read", ("json", "uncompressed")),
+        against=Against(
+            "the JSON lines that are read", ("json", "uncompressed"), also="size text shard"
+        ),
     ),
 )
 async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:

@@ -14,10 +14,9 @@ from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
-from services.ranker.measuring.methods.composition import of_the_rest
+from services.ranker.measuring.methods.composition import of_the_rest, require_published
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
-    CORPUS_KIND_COMPLETE,
     CodecResult,
     CorpusDescription,
     CorpusSummary,
@@ -129,10 +128,14 @@ def of_part(missing: float, interval: Interval) -> str:
     )
 
 
-def missing_share(corpus: CorpusSummary, description: CorpusDescription) -> float:
-    """Return the published share of the text whose subsets have no document here."""
-    if corpus.kind == CORPUS_KIND_COMPLETE:
+def missing_share(claim: Claim, relation: SubjectRelation, description: CorpusDescription) -> float:
+    """Return the published share of the text whose subsets have no document here.
+
+    Raises `UnobservableError` for a part of a corpus of which no shares are published.
+    """
+    if relation is SubjectRelation.EXACT:
         return 0.0
+    require_published(claim)
     published = [one for one in description.subsets if one.HasField("published")]
     total = sum(one.published.weight for one in published)
     missing = sum(one.published.weight for one in published if not one.documents)

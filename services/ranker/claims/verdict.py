@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
-from services.ranker.claims.bounds import Boolean, Bound, Interval, Text, Value, ends, is_said
+from services.ranker.claims.bounds import (
+    Boolean,
+    Bound,
+    Interval,
+    Text,
+    Value,
+    ends,
+    is_said,
+    numbers_in,
+)
 from services.ranker.claims.choosing import (
     MIN_LEVEL,
     choose,
@@ -196,7 +205,7 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if not _alike(bound, value):  # what is no answer refutes nothing
         return Verdict.INCONCLUSIVE
     if isinstance(bound, Text | Boolean):
-        return Verdict.CONFIRMED if is_said(bound, value.content) else Verdict.REFUTED
+        return _said(bound, value)
     number = value.number
     assert number is not None  # noqa: S101  (it is of one kind with the bound)
     if interval is not None and 0 < interval.level < MIN_LEVEL:
@@ -208,6 +217,15 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if most < low or least > high:
         return Verdict.REFUTED
     return Verdict.INCONCLUSIVE
+
+
+def _said(bound: Text | Boolean, value: Value) -> Verdict:
+    """The numbers that were found may be told in another order, classes last: that is no answer."""
+    if is_said(bound, value.content):
+        return Verdict.CONFIRMED
+    claimed, found = numbers_in(str(bound.value)), numbers_in(str(value.content))
+    reordered = bool(claimed) and sorted(claimed) == sorted(found)
+    return Verdict.INCONCLUSIVE if reordered else Verdict.REFUTED
 
 
 def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
@@ -228,7 +246,9 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
     relation = {
         Verdict.CONFIRMED: "matches the claimed",
         Verdict.REFUTED: "claimed",
-        Verdict.INCONCLUSIVE: "overlaps the claimed",
+        Verdict.INCONCLUSIVE: "the same in another order is the claimed"
+        if isinstance(bound, Text)
+        else "overlaps the claimed",
     }[verdict]
     return f"{found}; {relation} {allowed(bound)}{_conditions(evidence)}"
 

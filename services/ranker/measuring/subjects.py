@@ -92,7 +92,7 @@ def _wanted(wanted: Artifact, part: Part) -> str:
     """A part of the configuration as the manifest states it; empty where it does not."""
     subject = wanted.configuration
     if part is Part.ARCHITECTURE:
-        return wanted.subject
+        return wanted.subject.lower()
     if part is Part.CLASSES:
         return str(subject.classes or "")
     return "x".join(map(str, subject.input)) if subject.input else ""
@@ -126,10 +126,11 @@ def _other(
     models: Collection[Model], wanted: Artifact, depends_on: Collection[Part]
 ) -> UnobservableError:
     """Say of the model that is least different what is."""
+    named = _wanted(wanted, Part.ARCHITECTURE)
     of_it = [
         one
         for one in models
-        if one.architecture == wanted.subject or _named(one, wanted) or _has_digest(one, wanted)
+        if one.architecture == named or _named(one, wanted) or _has_digest(one, wanted)
     ]
     if not of_it:
         served = ", ".join(f"{one.ref.name} ({one.architecture})" for one in models)

@@ -138,6 +138,8 @@ def test_a_sample_decides_what_its_method_says(aspect: Aspect, allowed: bool) ->
     ("bound", "content", "verdict"),
     [
         (Text("3-8-27-3"), "3-8-27-3", Verdict.CONFIRMED),
+        (Text("128x128x150"), "150x128x128", Verdict.INCONCLUSIVE),  # the same, classes last
+        (Text("128x128x19"), "150x128x128", Verdict.REFUTED),
         (Text("SegFormerImageProcessor"), "SegformerImageProcessor", Verdict.REFUTED),
         (Boolean(True), True, Verdict.CONFIRMED),
         (Boolean(True), False, Verdict.REFUTED),

@@ -187,6 +187,12 @@ def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
         nearest_model([], WHOLE, {Part.ARCHITECTURE})
 
 
+def test_an_architecture_in_capitals_is_the_same() -> None:
+    served = random_weights(19, 1024)
+    mine = wanted(subject="SegFormer-B4", classes=19, input=(1024, 1024))
+    assert nearest_model([served], mine, ALL_BUT_WEIGHTS) == (served, RANDOM)
+
+
 @pytest.mark.parametrize("architecture", ["segformer-custom", "imported-onnx"])
 def test_an_architecture_without_a_name_of_its_own_agrees_with_nothing(architecture: str) -> None:
     """Two of them may have nothing in common but that."""

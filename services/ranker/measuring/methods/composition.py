@@ -30,7 +30,7 @@ from services.ranker.peers.protocol import (
 )
 
 
-def require_published(claim: Claim) -> None:
+def _require_published(claim: Claim) -> None:
     """Refuse another corpus than the one whose subsets' shares and rights corpus knows.
 
     It knows them by the subsets' names, and another corpus may call its own alike: "Wikipedia (en)"
@@ -163,7 +163,7 @@ def of_the_rest(elsewhere: int) -> str:
 )
 async def share_distance(claim: Claim, measurements: Measurements) -> Observation:
     """Total variation distance of the subsets' shares of the text from the published shares."""
-    require_published(claim)
+    _require_published(claim)
     description, relation = await _described(claim, measurements)
     published = {
         one.name: one.published.weight for one in description.subsets if one.HasField("published")
@@ -233,7 +233,7 @@ async def licensed_share(claim: Claim, measurements: Measurements) -> Observatio
 
     "Each author's own" is a licence that nobody can look up, and counts as none.
     """
-    require_published(claim)
+    _require_published(claim)
     description, relation = await _described(claim, measurements)
     if not description.text_bytes or not any(one.HasField("rights") for one in description.subsets):
         raise UnobservableError(

@@ -11,10 +11,12 @@ from services.common.statistics.estimate import mean_of
 from services.common.statistics.student import student
 from services.ranker.claims.bounds import Interval, Value
 from services.ranker.claims.choosing import MIN_LEVEL
+from services.ranker.claims.definition import USUAL_DATASET
 from services.ranker.claims.evidence import Observation
+from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
-from services.ranker.measuring.methods.composition import of_the_rest, require_published
+from services.ranker.measuring.methods.composition import of_the_rest
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import (
     CodecResult,
@@ -135,7 +137,14 @@ def missing_share(claim: Claim, relation: SubjectRelation, description: CorpusDe
     """
     if relation is SubjectRelation.EXACT:
         return 0.0
-    require_published(claim)
+    if claim.artifact != USUAL_DATASET:
+        if relation is SubjectRelation.NAMED:
+            return 0.0  # it is shown as what it is, and decides nothing
+        raise UnobservableError(
+            f"the manifest states files of {claim.artifact}, and not how much of it they are",
+            UnmeasuredReason.DATA_MISSING,
+            "state the digest of the whole corpus, and serve that",
+        )
     published = [one for one in description.subsets if one.HasField("published")]
     total = sum(one.published.weight for one in published)
     missing = sum(one.published.weight for one in published if not one.documents)

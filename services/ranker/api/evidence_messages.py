@@ -74,6 +74,7 @@ def _subject(value: Mapping[str, object], digest: str) -> evidence_pb2.Subject:
         input_height=_whole(value.get("input_height")),
         input_width=_whole(value.get("input_width")),
         weights=_enum(common_pb2.WeightsKind, "WEIGHTS_KIND_", value.get("weights")),
+        revision=str(value.get("revision", "")),
         digest=digest,
         splits=map(str, splits) if isinstance(splits, list) else (),
     )

@@ -26,7 +26,9 @@ def identity(
     computed from. Another engine, or another version of it, is another measurement.
     """
     machine = {name: one for name, one in environment.items() if name not in _OF_THE_MOMENT}
-    parts = [method, subject_digest, dict(subject), dict(engine), machine, list(inputs)]
+    # A digest says which one it is; a revision says it to a reader, and was not always kept.
+    thing = {name: one for name, one in subject.items() if name != "revision"}
+    parts = [method, subject_digest, thing, dict(engine), machine, list(inputs)]
     return json.dumps(parts, sort_keys=True, ensure_ascii=False)
 
 

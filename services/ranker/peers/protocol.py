@@ -252,12 +252,17 @@ def corpus_subject(
     }
 
 
+def _revision(ref: ModelRef) -> Mapping[str, object]:
+    return {"revision": ref.version} if ref.version else {}
+
+
 def model_subject(model: Model, relation: SubjectRelation) -> Mapping[str, object]:
     """Return a model as the JSON-like mapping that evidence keeps of what was measured."""
     weights = weights_digests(model)
     return {
         "type": "SEGMENTATION_MODEL",
         "name": model.ref.name,
+        **_revision(model.ref),
         "architecture": model.architecture,
         "classes": len(model.classes),
         "input_height": model.preprocessing.height,
@@ -285,6 +290,7 @@ def language_model_subject(model: LanguageModel, relation: SubjectRelation) -> M
     return {
         "type": "LANGUAGE_MODEL",
         "name": model.ref.name,
+        **_revision(model.ref),
         "architecture": model.architecture,
         "weights": WeightsKind.Name(model.weights).removeprefix("WEIGHTS_KIND_"),
         **unidentified(relation, model.ref),

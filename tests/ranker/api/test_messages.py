@@ -104,6 +104,7 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
             "classes": 150,
             "input_height": 512,
             "weights": "RANDOM",
+            "revision": "2",
             "splits": ["test"],
         },
         engine={"id": "openvino-cpu", "precision": "FP32", "threads": 2},
@@ -120,6 +121,7 @@ def test_evidence_says_what_was_measured_and_by_what() -> None:
         classes=150,
         input_height=512,
         weights=common_pb2.WEIGHTS_KIND_RANDOM,
+        revision="2",
         digest="sha256:subject",
         splits=["test"],
     )

@@ -240,7 +240,6 @@ class Corpus(_message.Message):
     source: _builtins.str
     """Where it came from, in words."""
     format: Global___CorpusFormat.ValueType
-    """What its files hold."""
     text_key: _builtins.str
     """Key of the text; from the server's settings."""
     subset_key: _builtins.str

@@ -703,7 +703,7 @@ class RunningScore(_message.Message):
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetScore]:
-        """By subset, by name."""
+        """By name."""
 
     @_builtins.property
     def time_left(self) -> _duration_pb2.Duration:
@@ -777,7 +777,7 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetScore]:
-        """By subset, by name."""
+        """By name."""
 
     @_builtins.property
     def macro(self) -> Global___Average:
@@ -1072,7 +1072,7 @@ class BPBComparison(_message.Message):
 
     @_builtins.property
     def subsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubsetDifference]:
-        """By subset, by name."""
+        """By name."""
 
     @_builtins.property
     def macro(self) -> Global___Average:

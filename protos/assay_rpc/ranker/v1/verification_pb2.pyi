@@ -167,6 +167,7 @@ class Job(_message.Message):
     effort: Global___Effort.ValueType
     state: Global___JobState.ValueType
     done: _builtins.int
+    """Claims decided."""
     submitter: _builtins.str
     """Authenticated identity. Empty: nobody authenticated."""
     request_id: _builtins.str

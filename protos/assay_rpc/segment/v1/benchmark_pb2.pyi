@@ -485,7 +485,9 @@ class ServerFigures(_message.Message):
     WITHIN_BOUND_FIELD_NUMBER: _builtins.int
     MET_FIELD_NUMBER: _builtins.int
     target_rate: _builtins.float
+    """Requests a second."""
     achieved_rate: _builtins.float
+    """Requests a second."""
     within_bound: _builtins.float
     """Share of the requests answered within the bound; refused ones are not. Absent without a bound."""
     met: _builtins.bool

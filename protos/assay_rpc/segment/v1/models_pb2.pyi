@@ -491,6 +491,7 @@ class SourceFacts(_message.Message):
     DECODER_WIDTH_FIELD_NUMBER: _builtins.int
     parameters: _builtins.int
     decoder_width: _builtins.int
+    """Channels."""
     @_builtins.property
     def parameters_by_part(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """"encoder", "decode_head"."""

@@ -68,16 +68,18 @@ def sentinels(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
             )
 
 
-def with_tokens(
-    cuts: Mapping[int, Cut], pattern: Pattern | None
-) -> Iterator[tuple[Mistake | None, Predict]]:
-    """Ways to count that go by tokens. The bytes of the scored tokens alone are a sound one."""
-    if pattern is not None:
-        yield None, lambda i: pattern.covered(cuts[i].sizes)
+def of_scored_tokens(cuts: Mapping[int, Cut], pattern: Pattern) -> Predict:
+    """The bytes of the scored tokens alone, which are a sound count."""
+    return lambda i: pattern.covered(cuts[i].sizes)
+
+
+def with_tokens(cuts: Mapping[int, Cut]) -> Iterator[tuple[Mistake, Predict]]:
+    """Mistaken ways to count that go by tokens."""
     if any(cut.replaced != _total(cut) for cut in cuts.values()):
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
-    yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
+    if any(cut.alone != cut.decoded for cut in cuts.values()):
+        yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
     yield Mistake.LEADING_SPACE_TWICE, lambda i: _total(cuts[i]) + cuts[i].spaces
     # The tokenizer's own space in front: counted as text, and then a second time, too.
     for own in (1, 2):
@@ -85,7 +87,8 @@ def with_tokens(
             Mistake.LEADING_SPACE_TWICE,
             lambda i, n=own: _total(cuts[i]) + cuts[i].spaces + n * cuts[i].own_space,  # type: ignore[misc]
         )
-    yield Mistake.OWN_SPACE_BYTES, lambda i: _total(cuts[i]) + cuts[i].own_space
+    if any(cut.own_space for cut in cuts.values()):
+        yield Mistake.OWN_SPACE_BYTES, lambda i: _total(cuts[i]) + cuts[i].own_space
     yield Mistake.DECODED_BYTES, lambda i: cuts[i].decoded
     yield Mistake.DECODED_BYTES, lambda i: cuts[i].spelled
 

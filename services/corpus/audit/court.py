@@ -23,6 +23,7 @@ from services.corpus.audit.evaluation_set import compare_with_set
 from services.corpus.audit.evidence import Evidence
 from services.corpus.audit.impossible import impossible, impossible_bytes
 from services.corpus.audit.record import Record, Sums
+from services.corpus.audit.scored_tokens import zeros_as_nulls
 from services.corpus.audit.tokenizer import Cutter
 from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Status, Verdict
@@ -40,7 +41,7 @@ def judge(
     `cutter` is its tokenizer, `known_texts` holds texts of the evaluation set by SHA-256 in hex,
     for documents that are published by digest.
     """
-    trial = Trial(Evidence(record, cutter, known_texts or {}))
+    trial = Trial(Evidence(zeros_as_nulls(record), cutter, known_texts or {}))
     never = list(impossible(trial.evidence))
     if _claim_alone(record):
         trial.unchecked.append("anything: the record holds a claim and nothing to check it by")

@@ -65,5 +65,5 @@ def _sum(counts: Sequence[int | None]) -> int | None:
 
 
 def _contradict(trial: Trial, detail: str) -> None:
-    trial.correctable = False
+    trial.contradicted = True
     trial.accuse((), detail)

@@ -18,10 +18,14 @@ _MOST_BETWEEN = 512
 
 @dataclass(frozen=True)
 class Listed:
-    """One document's -log p by token, None for one that was not scored, and its published nats."""
+    """One document's -log p by token, None for one that was not scored, and its published nats.
+
+    `half_digit` is what each of the likelihoods may be off by.
+    """
 
     token_nats: Likelihoods
     nats: Number
+    half_digit: float
 
     @property
     def plain(self) -> float:
@@ -35,7 +39,8 @@ class Listed:
 
     def agrees(self, value: float) -> bool:
         """Whether a sum can have been published so, likelihoods in single precision."""
-        allowed = self.nats.half_digit * 1.02 + 1e-5 * abs(value) + 1e-9
+        rounded = self.nats.half_digit + self.half_digit * len(self.token_nats)
+        allowed = rounded * 1.02 + 1e-5 * abs(value) + 1e-9
         return abs(self.nats.value - value) <= allowed
 
 

@@ -61,7 +61,8 @@ class Sums:
 class PublishedDocument:
     """One document. `text` is the source, `scored_text` what the model read where that differs.
 
-    `token_nats` are -log p of the document's tokens, None where a token was not scored.
+    `token_nats` are -log p of the document's tokens, None where a token was not scored, and
+    `token_half_digit` what each may be off by, as printed.
     """
 
     id: str
@@ -71,6 +72,7 @@ class PublishedDocument:
     sha256: str = ""
     source_bytes: int | None = None
     token_nats: tuple[float | None, ...] | None = None
+    token_half_digit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ class _Reader:
             sha256=digest,
             source_bytes=self._count(f"{place}.source_bytes", fields.get("source_bytes")),
             token_nats=self._nats(f"{place}.token_nats", fields.get("token_nats")),
+            token_half_digit=_finest(fields.get("token_nats")),
         )
 
     def _no_duplicates(self, documents: Sequence[PublishedDocument]) -> None:
@@ -250,9 +253,7 @@ class _Reader:
         if not math.isfinite(float(exact)):
             self._say(place, f"is {_shown(value)}; must be a number that is not as large")
             return None
-        exponent = exact.as_tuple().exponent
-        half = 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else 0.0
-        return Number(float(exact), half)
+        return Number(float(exact), _half_digit(exact))
 
     def _text(self, place: str, value: Any) -> str | None:
         if value is not None and not isinstance(value, str):
@@ -288,6 +289,21 @@ _DOCUMENT_FIELDS = (
     *("id", "text", "scored_text", "sha256", "source_bytes", *_COUNTS, *_NUMBERS),
     "token_nats",
 )
+
+
+def _half_digit(value: Decimal) -> float:
+    exponent = value.as_tuple().exponent
+    return 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else 0.0
+
+
+def _finest(numbers: Any) -> float:
+    """Return half of the last digit of the number with the most digits after its point.
+
+    A number's last zeros may be left out, so all of a list have as many.
+    """
+    listed = numbers if isinstance(numbers, list) else []
+    halves = [_half_digit(one) for one in listed if isinstance(one, Decimal)]
+    return min(halves, default=0.0)
 
 
 def _shown(value: Any) -> str:

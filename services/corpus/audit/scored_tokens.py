@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -125,7 +125,43 @@ def recognise(record: Record, tokens: Counts, scored: Counts, *, added: bool) ->
                 return [pattern]
             if all(pattern.mistakes != other.mistakes for other in found):
                 found.append(pattern)
-    return found
+    return [one for one in found if not _coincidence(record, one, tokens)] or found
+
+
+def _coincidence(record: Record, pattern: Pattern, tokens: Counts) -> bool:
+    """Whether one text alone was cut off, and at no likely window: any number looks like that."""
+    return (
+        Mistake.TRUNCATED in pattern.mistakes
+        and pattern.window not in likely_windows(record)
+        and int((tokens > pattern.window).sum()) == 1
+    )
+
+
+def zeros_as_nulls(record: Record) -> Record:
+    """Read likelihoods of exactly 1 as tokens that were passed over, where they lie as those would.
+
+    Elsewhere they are tokens that a model was sure of, as far as digits were printed.
+    """
+    places = {
+        i: [at for at, nats in enumerate(one.token_nats) if nats == 0]
+        for i, one in enumerate(record.documents)
+        if one.token_nats and None not in one.token_nats
+    }
+    counts = {i: len(record.documents[i].token_nats or ()) for i in places}
+    shown = {later for zeros in places.values() if (later := next(filter(None, zeros), 0)) > 1}
+    windows = likely_windows(record) if record.window else sorted(shown)[:_SHOWN]
+    ways = [Pattern((Mistake.FIRST_TOKEN_MISSING,))]
+    ways += [Pattern((Mistake.BOUNDARY_UNSCORED,), w, s) for w in windows if w > 1 for s in (0, 1)]
+    if not any(places.values()) or not any(
+        all(zeros == [*range(counts[i])[way.unscored(counts[i])]] for i, zeros in places.items())
+        for way in ways
+    ):
+        return record
+    documents = list(record.documents)
+    for i in places:
+        nulls = tuple(nats or None for nats in documents[i].token_nats or ())
+        documents[i] = replace(documents[i], token_nats=nulls)
+    return replace(record, documents=tuple(documents))
 
 
 def scored_of(document: PublishedDocument) -> int | None:
@@ -133,8 +169,7 @@ def scored_of(document: PublishedDocument) -> int | None:
     if document.sums.scored_tokens is not None:
         return document.sums.scored_tokens
     if document.token_nats is not None:
-        # A likelihood of exactly 1 is a token that was passed over.
-        return sum(1 for nats in document.token_nats if nats)
+        return sum(1 for nats in document.token_nats if nats is not None)
     return scored_in(document.sums)
 
 

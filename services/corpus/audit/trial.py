@@ -15,24 +15,42 @@ from services.corpus.audit.verdict import Finding, Mistake
 class Trial:
     """One record's evidence and what was found in it so far.
 
-    `pattern` is which tokens were scored, `folded` whether capital letters were lost, `nats` the
-    likelihoods of documents where the published sums are not those; `correctable` is false once a
-    contradiction leaves open what the right numbers are.
+    `patterns` are the ways to score tokens that the counts allow, `folded` whether capital letters
+    were lost, `nats` the likelihoods of documents where the published sums are not those;
+    `contradicted` is true once something leaves open what the right numbers are.
     """
 
     evidence: Evidence
     findings: list[Finding] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
-    pattern: Pattern | None = None
+    patterns: tuple[Pattern, ...] = ()
     folded: bool = False
     nats: dict[int, float] = field(default_factory=dict)
-    correctable: bool = True
+    contradicted: bool = False
 
     @property
     def record(self) -> Record:
         """The record."""
         return self.evidence.record
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """Which tokens were scored, None where nothing tells."""
+        return self.patterns[0] if self.patterns else None
+
+    @property
+    def correctable(self) -> bool:
+        """Whether it is known what the right numbers are."""
+        return not self.contradicted and len(self.patterns) < 2
+
+    def resolve(self, pattern: Pattern) -> None:
+        """Settle which tokens were scored, and take back what was said of their number."""
+        suspected = {mistake for one in self.patterns for mistake in one.mistakes}
+        self.findings = [
+            one for one in self.findings if not one.mistakes or set(one.mistakes) - suspected
+        ]
+        self.patterns = (pattern,)
 
     def accuse(self, mistakes: Iterable[Mistake], detail: str) -> None:
         """Note a contradiction and what explains it; each mistake once."""

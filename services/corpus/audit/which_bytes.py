@@ -12,6 +12,7 @@ from services.corpus.audit.averages import LN2, nats_of
 from services.corpus.audit.byte_counts import Predict
 from services.corpus.audit.evidence import Evidence
 from services.corpus.audit.record import Number, Record
+from services.corpus.audit.scored_tokens import Pattern
 from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Mistake
 
@@ -41,7 +42,7 @@ class _Count:
 def which_bytes(trial: Trial) -> bool:
     """Compare published bytes with those of the texts, counted in every known way.
 
-    Returns whether a mistake explains a count that is not the texts'.
+    Returns whether a count that is not the texts' is explained.
     """
     evidence = trial.evidence
     total = _total_bytes(trial.record)
@@ -78,37 +79,42 @@ def which_bytes(trial: Trial) -> bool:
 
 def _explain(trial: Trial, count: _Count) -> bool:
     evidence = trial.evidence
-    found: list[Mistake] = []
-    for mistake, predict, places in _ways(trial, evidence, count):
-        if mistake in found or not count.fits(predict, places):
-            continue
-        if mistake is None:
-            # Only what was scored is counted: neither is then wrong.
+    for pattern in trial.patterns:
+        if pattern.mistakes and _only_what_was_scored(evidence, pattern, count):
             trial.checked.append("the bytes are those of the scored tokens")
-            unscored = trial.pattern.mistakes if trial.pattern else ()
-            trial.findings = [
-                one
-                for one in trial.findings
-                if not one.mistakes or set(one.mistakes) - set(unscored)
-            ]
-            return False
-        found.append(mistake)
+            # Then neither is wrong, but for weights, which are of nats.
+            if Mistake.GUIDE_WEIGHTS not in pattern.mistakes:
+                trial.resolve(pattern)
+            return True
+    found: list[Mistake] = []
+    for mistake, predict, places in _ways(evidence, count):
+        if mistake not in found and count.fits(predict, places):
+            found.append(mistake)
     if found == [Mistake.CASE_FOLDED]:
         trial.folded = True
     trial.accuse(found, count.detail)
     return bool(found)
 
 
-def _ways(
-    trial: Trial, evidence: Evidence, count: _Count
-) -> Iterator[tuple[Mistake | None, Predict, list[int]]]:
+def _only_what_was_scored(evidence: Evidence, pattern: Pattern, count: _Count) -> bool:
+    if not _can_be_cut(evidence, count):
+        return False
+    cuts = evidence.cuts(count.sample)
+    return count.fits(byte_counts.of_scored_tokens(cuts, pattern), count.sample)
+
+
+def _can_be_cut(evidence: Evidence, count: _Count) -> bool:
+    every = count.total is None or all(evidence.texts[i] is not None for i in count.published)
+    return every and evidence.cutter is not None and bool(count.sample)
+
+
+def _ways(evidence: Evidence, count: _Count) -> Iterator[tuple[Mistake, Predict, list[int]]]:
     """Ways of counting that are not the right one, with the documents that they are tried on."""
+    if _can_be_cut(evidence, count):
+        for mistake, predict in byte_counts.with_tokens(evidence.cuts(count.sample)):
+            yield mistake, predict, count.sample
     texts = [i for i in count.published if evidence.texts[i] is not None]
     if count.total is None or len(texts) == len(count.published):
-        if evidence.cutter is not None and count.sample:
-            cuts = evidence.cuts(count.sample)
-            for mistake, predict in byte_counts.with_tokens(cuts, trial.pattern):
-                yield mistake, predict, count.sample
         ways = chain(byte_counts.of_texts(evidence), byte_counts.sentinels(evidence))
         for mistake, predict in ways:
             yield mistake, predict, texts

@@ -108,14 +108,14 @@ def _tokens_in_total(trial: Trial) -> None:
     if counted is None or scored is None or scored >= counted:
         return
     if documents and scored == counted - documents:
-        trial.pattern = Pattern((Mistake.FIRST_TOKEN_MISSING,))
+        trial.patterns = (Pattern((Mistake.FIRST_TOKEN_MISSING,)),)
         trial.accuse(
-            trial.pattern.mistakes,
+            trial.patterns[0].mistakes,
             f"{scored:,} tokens were scored, one fewer in each of {documents:,} documents than "
             f"their {counted:,}",
         )
     else:
-        trial.correctable = False
+        trial.contradicted = True
         trial.accuse((), f"{scored:,} tokens were scored of {counted:,}")
 
 
@@ -124,7 +124,7 @@ def _conclude(trial: Trial, found: Sequence[Pattern], where: str) -> None:
         # A text that was marked or normalised has other tokens: its bytes may say which.
         trial.unchecked.append(f"which {where} were scored: their number is none of the known ones")
         return
-    trial.pattern = found[0]
+    trial.patterns = tuple(found)
     if not found[0].mistakes:
         trial.checked.append(f"the number of scored {where}")
         return
@@ -133,7 +133,6 @@ def _conclude(trial: Trial, found: Sequence[Pattern], where: str) -> None:
         for mistake in found[0].mistakes:
             trial.accuse([mistake], f"the number of scored {where}{window}")
     else:
-        trial.correctable = False
         mistakes = chain.from_iterable(one.mistakes for one in found)
         trial.accuse(mistakes, f"the number of scored {where}")
 
@@ -141,7 +140,7 @@ def _conclude(trial: Trial, found: Sequence[Pattern], where: str) -> None:
 def _likelihoods(trial: Trial) -> None:
     """Compare each document's nats with the likelihoods of its tokens."""
     tested = {
-        i: Listed(document.token_nats, document.sums.nats)
+        i: Listed(document.token_nats, document.sums.nats, document.token_half_digit)
         for i, document in enumerate(trial.evidence.documents)
         if document.token_nats and document.sums.nats is not None
     }
@@ -153,15 +152,12 @@ def _likelihoods(trial: Trial) -> None:
         return
     pattern = guide_pattern(trial.record, list(tested.values()))
     if pattern is None:
-        trial.correctable = False
+        trial.contradicted = True
         trial.accuse((), f"the nats of {len(off):,} documents are not the sums of their tokens'")
         return
     trial.nats = {i: one.plain for i, one in tested.items()}
-    trial.pattern = pattern
     # That the first token is not scored is a part of it.
-    trial.findings = [
-        finding for finding in trial.findings if finding.mistakes != (Mistake.FIRST_TOKEN_MISSING,)
-    ]
+    trial.resolve(pattern)
     trial.accuse(
         pattern.mistakes,
         f"the nats of {len(off):,} documents (window {pattern.window:,}, stride "

@@ -350,6 +350,27 @@ def first_token_left_out(lab: Lab) -> Case:
     return case
 
 
+def one_text_but_its_first_token(lab: Lab) -> Case:
+    """The same of a single text, of which any number of tokens may be missing."""
+    case = first_token_left_out(lab)
+    with_bytes = (one for one in case.record["documents"] if lab.sizes(one["text"])[0])
+    document = max(with_bytes, key=lambda one: one["tokens"])
+    document["characters"] = len(document["text"])
+    return _case(lab, [document], figure([document]))
+
+
+def coarse_likelihoods(lab: Lab) -> Case:
+    """Likelihoods with two digits beside a sum with six; the model is sure of one token."""
+    case = sound(lab)
+    documents = case.record["documents"]
+    for i, document in enumerate(documents):
+        nats = list(lab.nats(document["text"]))
+        nats[2] *= i != 3
+        document["token_nats"] = [round(one, 2) for one in nats]
+        document["nats"] = sum(nats)
+    return _case(lab, documents, figure(documents))
+
+
 def end_scored(lab: Lab) -> Case:
     """The end of each text is scored, too: another definition, and no mistake."""
     case = sound(lab)
@@ -445,4 +466,6 @@ SOUND = {
     "sound": sound,
     "first token neither scored nor counted": first_token_left_out,
     "end of text scored": end_scored,
+    "the same of one text": one_text_but_its_first_token,
+    "coarse likelihoods": coarse_likelihoods,
 }

@@ -3,11 +3,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 from services.corpus.audit.court import judge
 from services.corpus.audit.record import parse
@@ -114,6 +116,58 @@ def test_windows_that_only_the_likelihoods_tell(
     verdict = _judge(case.record, labs[kind])
     assert verdict.mistakes == (mistake,)
     assert verdict.corrected == pytest.approx(case.truth, rel=1e-4)
+
+
+@pytest.mark.parametrize("mistake", [Mistake.GUIDE_WEIGHTS, Mistake.BOUNDARY_UNSCORED])
+def test_some_write_0_for_a_token_that_was_passed_over(
+    labs: dict[str, Lab], mistake: Mistake
+) -> None:
+    case = cases.MISTAKES[mistake](labs["byte_level"])
+    for document in case.record["documents"]:
+        document["token_nats"] = [one or 0 for one in document["token_nats"]]
+    verdict = _judge(case.record, labs["byte_level"])
+    assert verdict.mistakes == (mistake,)
+    assert verdict.corrected == pytest.approx(case.truth, rel=1e-4)
+
+
+def test_a_single_text_without_its_first_token_was_not_cut_off(labs: dict[str, Lab]) -> None:
+    lab = labs["byte_level"]
+    case = cases.first_token_missing(lab)
+    # Of one window: of two, the first token of the second may be the one that is missing.
+    case.record["documents"] = [
+        next(one for one in case.record["documents"] if one["tokens"] < cases.WINDOW)
+    ]
+    case.record["bits_per_byte"] = round(cases.figure(case.record["documents"]), 5)
+    assert _judge(case.record, lab).mistakes == (Mistake.FIRST_TOKEN_MISSING,)
+
+
+def test_weights_are_wrong_where_only_scored_tokens_bytes_are_counted_too(
+    labs: dict[str, Lab],
+) -> None:
+    lab = labs["byte_level"]
+    case = cases.guide_weights(lab)
+    for document in case.record["documents"]:
+        document["bytes"] = sum(lab.sizes(document["text"])[1:])
+    case.record["bits_per_byte"] = round(cases.figure(case.record["documents"]), 5)
+    verdict = _judge(case.record, lab)
+    assert verdict.mistakes == (Mistake.GUIDE_WEIGHTS,)
+    assert verdict.corrected == pytest.approx(case.truth, rel=1e-4)
+
+
+def test_bytes_of_a_normalised_text_are_not_the_texts(tmp_path: Path) -> None:
+    tokenizer = cases.byte_level()
+    tokenizer.normalizer = normalizers.NFC()
+    lab = cases.lab(tmp_path / "nfc", tokenizer)
+    text = "Cafe\u0301 au lait, \u4f60\u597d"
+    nats = round(sum(lab.nats(text)), 6)
+    for size, mistakes in (
+        (cases.size(text), ()),
+        (cases.size(text) - 1, (Mistake.DECODED_BYTES,)),
+    ):
+        document = {"text": text, "tokens": len(lab.tokens(text)), "bytes": size, "nats": nats}
+        claim = round(cases.figure([document]), 5)
+        record = {"bits_per_byte": claim, "documents": [document]}
+        assert _judge(record, lab).mistakes == mistakes
 
 
 # Less evidence

@@ -7,7 +7,7 @@ so in its log only. A figure of such a model would be of no model at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -59,11 +59,16 @@ def require_all(model: str, module: Any, info: Mapping[str, Any]) -> tuple[str, 
     layers = wrong_layers(config, (name for name in module.state_dict() if name not in odd), odd)
     if missing := sorted(filter(lambda name: _is_needed(module, name), info["missing_keys"])):
         known = _kind_of(info["unexpected_keys"])
+        prefix = _prefix(missing, set(info["unexpected_keys"]))
+        if known:
+            remedy = f"they are those of {known} (it has {_some(sorted(info['unexpected_keys']))})"
+        elif prefix:
+            remedy = f"it has them as {prefix}{missing[0]} and so on: take {prefix!r} off the names"
+        else:
+            remedy = layers or "get the whole checkpoint"
         raise ModelUnusable(
             f"{model}: its weights lack {_some(missing)} of a {kind}, which would be random "
-            "numbers; "
-            + (f"they are those of {known}" if known else layers or "get the whole checkpoint")
-            + (f" (it has {_some(sorted(info['unexpected_keys']))})" if known else "")
+            f"numbers; {remedy}"
         )
     if mismatched := sorted(info["mismatched_keys"]):
         name, stored, wanted = mismatched[0]
@@ -237,6 +242,15 @@ def _kind_of(names: Iterable[str]) -> str:
         if any(pattern.search(name) for name in names):
             return what
     return ""
+
+
+def _prefix(missing: Sequence[str], unexpected: Collection[str]) -> str:
+    """Return what stands before every missing name among the unexpected ones; "" where nothing."""
+    ends = (name.removesuffix(missing[0]) for name in unexpected if name.endswith(missing[0]))
+    return next(
+        (one for one in ends if all(f"{one}{name}" in unexpected for name in missing)),
+        "",
+    )
 
 
 def _shape(shape: Sequence[int]) -> str:

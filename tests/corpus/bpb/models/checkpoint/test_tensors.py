@@ -68,6 +68,11 @@ def rename(tensors: Tensors) -> None:
     tensors["model.layers.1.mlp.up.weight"] = tensors.pop(LAYER)
 
 
+def wrap(tensors: Tensors) -> None:
+    for name in list(tensors):
+        tensors[f"_orig_mod.module.{name}"] = tensors.pop(name)
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -76,7 +81,8 @@ def rename(tensors: Tensors) -> None:
             ["lack lm_head.weight of a LlamaForCausal"],
         ),
         (drop_layer, ["model.layers.1.mlp.down_proj.weight", LAYER]),
-        (rename, ["lack " + LAYER]),
+        (rename, ["lack " + LAYER, "get the whole checkpoint"]),
+        (wrap, ["it has them as _orig_mod.module.", "take '_orig_mod.module.' off the names"]),
         (
             lambda tensors: tensors.update({LAYER: torch.zeros(3, 64)}),
             [LAYER, "3 x 64, not 128 x 64"],

@@ -40,6 +40,9 @@ def impossible(evidence: Evidence) -> Iterator[str]:
         if wrong_digest(document):
             yield f"{where} has a text that its SHA-256 is not of"
         characters, text = document.sums.characters, evidence.texts[place]
+        said, size = document.source_bytes, evidence.sources[place]
+        if said is not None and said != size:
+            yield f"{where} is said to have a source of {said:,} bytes, and its text has {size:,}"
         if characters is not None and text is not None and characters != len(text):
             yield (
                 f"{where} is said to have {characters:,} characters, and its text has {len(text):,}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -135,7 +136,7 @@ def texts_by_digest(record: Record, documents: Iterable[Document]) -> dict[str, 
 def _load(data: bytes) -> Any:
     text = data.decode("utf-8-sig")
     try:
-        return json.loads(text, parse_float=Decimal)
+        return _object_of(text)
     except json.JSONDecodeError:
         lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) < 2:
@@ -143,13 +144,26 @@ def _load(data: bytes) -> Any:
     values = []
     for number, line in enumerate(lines, 1):
         try:
-            values.append(json.loads(line, parse_float=Decimal))
+            values.append(_object_of(line))
         except json.JSONDecodeError as error:
             raise ValueError(f"line {number}: {error}") from None
     first, *documents = values
     if not isinstance(first, dict) or "documents" in first:
         raise ValueError("the first line must be the record, without documents")
     return {**first, "documents": documents}
+
+
+def _object_of(text: str) -> Any:
+    """Parse JSON. Raises ValueError for an object with two values of one name."""
+    return json.loads(text, parse_float=Decimal, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"it has {twice!r} twice; which of the values is meant?")
+    return found
 
 
 class _Reader:

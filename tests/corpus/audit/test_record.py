@@ -130,6 +130,7 @@ def test_any_value_is_refused_or_read(value: Any) -> None:
         ({"documents": [{"id": "a", "token_nats": [-0.5, 1]}]}, "no probability is above 1"),
         ({"documents": [{"id": "a", "text": "x", "sha256": "0" * 64}]}, "SHA-256 is not of"),
         ({"documents": [{"id": "a", "text": "xy", "characters": 3}]}, "said to have 3 characters"),
+        ({"documents": [{"id": "a", "text": "xy", "source_bytes": 3}]}, "a source of 3 bytes"),
         (
             {
                 "totals": {"bytes": 9},
@@ -169,6 +170,18 @@ def test_impossible_numbers_are_named(record: dict[str, Any], named: str) -> Non
 def test_published_sums_are_as_exact_as_they_are_printed(record: str, consistent: bool) -> None:
     status = judge(parse(f"{{{record}}}".encode())).status
     assert (status is Status.CONSISTENT) is consistent, status
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"bits_per_byte": 1.1, "bits_per_byte": 1.2}',
+        b'{"bits_per_byte": 1.1}\n{"id": "a", "bytes": 3, "bytes": 4}',
+    ],
+)
+def test_a_name_with_two_values_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidArgument, match="twice; which of the values is meant"):
+        parse(data)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_record() -> None:

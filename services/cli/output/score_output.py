@@ -8,7 +8,7 @@ from typing import Any
 from assay_rpc.corpus.v1 import scoring_pb2
 
 from services.cli.output.basis import basis_sentences, standing
-from services.cli.output.console import OUT, note
+from services.cli.output.console import OUT, note, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
@@ -81,7 +81,7 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
     if not rows:
         empty = scoring_pb2.EXCLUSION_REASON_EMPTY
         lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
-        note(f"nothing could be scored: {_none_of(lost)}")
+        warn(f"nothing could be scored: {_none_of(lost)}")
     else:
         OUT.print(plot(rows, final.model.name, published=published_source(final)))
     _note_lost(final)
@@ -138,9 +138,9 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
     if drawn:
         OUT.print(plot(drawn, names[0], against=names[1]))
     else:
-        note(f"nothing could be compared: {_none_of(final.documents_left_out)}")
+        warn(f"nothing could be compared: {_none_of(final.documents_left_out)}")
     if final.documents_left_out:
-        note(
+        warn(
             f"left out: {plural(final.documents_left_out, 'document')} that a tokenizer does not "
             "reproduce, or gives tokens for that its model does not have, or that are empty"
         )
@@ -303,7 +303,7 @@ def comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
 
 def _note_lost(final: scoring_pb2.FinalScore) -> None:
     for one in final.excluded:
-        note(
+        warn(
             f"excluded from all figures: {plural(one.score.documents, 'document')} "
             f"({one.score.text_bytes:,} bytes) {_EXCLUDED[one.reason]}. First: {one.ids[0]}"
         )
@@ -314,7 +314,7 @@ def _note_lost(final: scoring_pb2.FinalScore) -> None:
 
 def _note_doubts(final: scoring_pb2.FinalScore) -> None:
     for doubt in final.doubts:
-        note(f"doubtful: {final.model.name}: {doubt}")
+        warn(f"doubtful: {final.model.name}: {doubt}")
 
 
 def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:

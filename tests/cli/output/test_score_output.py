@@ -11,7 +11,7 @@ from assay_rpc.corpus.v1 import scoring_pb2
 from rich.console import Console
 
 from services.cli.output import score_output
-from services.cli.output.console import ERR, OUT
+from services.cli.output.console import ERR, OUT, printing
 from services.cli.output.score_plot import Row, plot
 
 
@@ -247,7 +247,7 @@ def test_reasons_to_doubt_are_printed_and_in_json() -> None:
         partial(score_output.show_comparison, both),
     )
     for show in shown:
-        with OUT.capture(), ERR.capture() as told:
+        with printing(quiet=True), OUT.capture(), ERR.capture() as told:
             show()
         assert told.get().count("doubtful: m: it predicts by chance") == 1
     assert score_output.score_json(final)["doubts"] == ["it predicts by chance"]

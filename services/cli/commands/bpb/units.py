@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from services.cli.arguments import add_compute, add_format, add_interval_of, add_sample, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
-from services.cli.output.console import OUT, note, print_json
+from services.cli.output.console import OUT, note, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.common.counts import plural
 from services.errors import InvalidArgument
@@ -249,11 +249,11 @@ def _show(merged: Merged, *, as_json: bool) -> Exit:
         table.add(name, bits, _standing(figure), *counts)
     show(table)
     for doubt in merged.doubts:
-        note(f"doubtful: {doubt}")
+        warn(f"doubtful: {doubt}")
     if overall is None:
-        note(f"nothing could be scored: all {totals.documents:,} documents are excluded")
+        warn(f"nothing could be scored: all {totals.documents:,} documents are excluded")
     elif overall.basis.no_interval:
-        note(f"the figure is an example, no measurement: {overall.basis.no_interval}")
+        warn(f"the figure is an example, no measurement: {overall.basis.no_interval}")
     return status
 
 

@@ -11,7 +11,7 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, selection_pb2
 from services.cli.arguments import count
 from services.cli.connection import Connection
 from services.cli.inventory import Inventory
-from services.cli.output.console import note
+from services.cli.output.console import warn
 from services.cli.remote import running_address
 from services.corpus.shards.formats import (
     MAX_WINDOW_LOG,
@@ -91,7 +91,7 @@ def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout
         raise FileNotFoundError(f"{flag}: {given} does not exist")
     layout = find_layout(path, reading(arguments), every_file=arguments.every_file)
     if layout.left_out:
-        note(layout.notice())
+        warn(layout.notice())
     return layout
 
 

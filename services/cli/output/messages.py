@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.cli.output.console import note
+from services.cli.output.console import warn
 from services.ranker.web.values import enum_value_name
 
 
@@ -35,15 +35,15 @@ class BadLineLike(Protocol):
     def reason(self) -> str: ...  # noqa: D102
 
 
-_NOTED = 20
+_NAMED = 20
 
 
-def note_bad_line(line: BadLineLike, number: int) -> None:
+def warn_of_bad_line(line: BadLineLike, number: int) -> None:
     """Says on stderr which line was passed over, for the first twenty."""
-    if number <= _NOTED:
-        note(f"passed over {line.shard}, line {line.line}, byte {line.offset}: {line.reason}")
-    elif number == _NOTED + 1:
-        note("further bad lines are counted only")
+    if number <= _NAMED:
+        warn(f"passed over {line.shard}, line {line.line}, byte {line.offset}: {line.reason}")
+    elif number == _NAMED + 1:
+        warn("further bad lines are counted only")
 
 
 def plain(message: Message) -> Any:

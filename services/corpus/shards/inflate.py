@@ -17,6 +17,7 @@ _PIECE_BYTES = 1 << 20
 _READ_BYTES = 256 << 10
 # More than `xz -9` wants.
 _XZ_BYTES = 256 << 20
+_BETWEEN = b"\x00 \t\r\n"
 _NAMES = {"gz": "gzip member", "bz2": "bzip2 stream", "xz": "xz stream"}
 
 
@@ -72,9 +73,10 @@ class _Inflater:
         data, members = b"", 0
         while True:
             data = data or self._read()
-            # Some writers fill the last block of a file with zeros, which every reader passes over.
+            # Some writers fill the last block of a file with zeros, and editors and `cat` leave a
+            # line break there.
             if members:
-                data = data.lstrip(b"\x00")
+                data = data.lstrip(_BETWEEN)
             if not data:
                 if self._source_ended:
                     break

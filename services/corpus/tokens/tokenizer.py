@@ -17,6 +17,7 @@ from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, r
 from services.corpus.bpb.models.tokenizers.special_tokens import optional_json, special_tokens
 from services.errors import EngineUnavailable, InvalidArgument, NotFound
 
+_MOST_IDS = 1 << 32  # an id is of four bytes at most, in files and in messages
 # Counted up whenever the same tokenizer would give other tokens.
 _VERSION = 1
 
@@ -77,6 +78,8 @@ def _open(name: str, directory: Path) -> Tokenizer:
         byte_model = optional_json(directory / "lm.json")
         if byte_model:
             end = int(byte_model["prefix_token"])
+            if not 0 <= end < _MOST_IDS:
+                raise ValueError(f"lm.json has the prefix_token {end}, which is not of 32 bits")
             digest = _digest(f"bytes {end}".encode())
             return Tokenizer(name, digest, max(256, end + 1), end, _Bytes())
         return _hugging_face(name, directory)
@@ -96,8 +99,14 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
         ) from None
     file = directory / "tokenizer.json"
     content = file.read_bytes()
-    refuse_dropout(json.loads(content))
-    opened = tokenizers.Tokenizer.from_str(content.decode())
+    values = json.loads(content)
+    if not isinstance(values, dict):
+        raise NotAModelError("tokenizer.json is not a JSON object")
+    refuse_dropout(values)
+    try:
+        opened = tokenizers.Tokenizer.from_str(content.decode())
+    except Exception as error:  # the library raises nothing more specific
+        raise NotAModelError(f"tokenizer.json: {error}") from None
     # A length in the file would cut or fill texts.
     opened.no_truncation()
     opened.no_padding()
@@ -106,7 +115,7 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
         directory, config, optional_json(directory / "tokenizer_config.json")
     )
     vocabulary = max(opened.get_vocab().values(), default=-1) + 1
-    cutter = cutter_of(opened, json.loads(content))
+    cutter = cutter_of(opened, values)
     return Tokenizer(name, _digest(content), vocabulary, begin if end is None else end, cutter)
 
 

@@ -102,6 +102,17 @@ def test_any_cut_or_member_is_read_as_far_as_it_goes(
     assert data.startswith(b"".join(got))
 
 
+@pytest.mark.parametrize("pack", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_line_break_behind_the_last_member_is_no_damage(tmp_path: Path, pack: str) -> None:
+    """As editors leave it; something else there is."""
+    whole = PACK[pack](LINES) + PACK[pack](LINES)
+    write_corpus(tmp_path, {f"a.jsonl{pack}": whole + b"\r\n \n"})
+    assert texts(tmp_path) == TEXTS * 2
+    write_corpus(tmp_path, {f"a.jsonl{pack}": whole + b"\nmore"})
+    with pytest.raises(DataLoss, match="goes on with something|cut off"):
+        texts(tmp_path)
+
+
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     bomb = b"\n" * (64 << 20)
     for pack in (".gz", ".bz2", ".xz"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.cli.arguments import add_format, count
 from services.cli.exits import Exit
-from services.cli.output.console import OUT, note, print_json
+from services.cli.output.console import OUT, note, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.common.percent import percent
 from services.common.shares import Share
@@ -96,7 +96,7 @@ def _build(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[s
     with full_disk_told(out, "before the first stage"):
         out.mkdir(parents=True, exist_ok=True)
         with locked(out, arguments.share or ""):
-            job = open_job(recipe, out.resolve(), _variables(arguments.set), note)
+            job = open_job(recipe, out.resolve(), _variables(arguments.set), warn)
             done_before = is_done(job)
             if arguments.ray is None:
                 jobs = arguments.jobs or len(os.sched_getaffinity(0))

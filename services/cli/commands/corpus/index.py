@@ -15,7 +15,7 @@ from services.cli.arguments import add_json, add_skip_bad_lines, count
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
-from services.cli.output.messages import note_bad_line
+from services.cli.output.messages import warn_of_bad_line
 from services.cli.shards import add_reading, local_layout, reading
 from services.common.counts import plural
 
@@ -110,7 +110,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
     size, seconds = sum(shard.source_bytes for shard in shards), time.monotonic() - begun
     note(f"{_rate(size, seconds)}, in {seconds:,.0f} s")
     for number, line in enumerate((line for shard in shards for line in shard.bad), 1):
-        note_bad_line(line, number)
+        warn_of_bad_line(line, number)
     if arguments.json:
         print_json({"shards": [asdict(shard) for shard in shards], "seconds": round(seconds, 3)})
         return Exit.DONE

@@ -11,8 +11,8 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 from services.cli.arguments import add_selection, add_skip_bad_lines, count, output_file, selection
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.output.console import note
-from services.cli.output.messages import note_bad_line
+from services.cli.output.console import warn
+from services.cli.output.messages import warn_of_bad_line
 from services.cli.pipe import PIPE_CHUNK_BYTES, PositionedOutput
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.common.counts import plural
@@ -83,18 +83,18 @@ async def stream(arguments: argparse.Namespace) -> Exit:
                     begun, meta = bytearray(), b""
             out.write(bytes(lines) + chunk.jsonl.lines)
             for frame in chunk.damaged:
-                note(
+                warn(
                     f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
                     f"{frame.offset}: {plural(frame.documents, 'document')}"
                 )
             for line in chunk.bad_lines:
                 bad += 1
-                note_bad_line(line, bad)
+                warn_of_bad_line(line, bad)
             # Written before the position is kept: a run that dies in between repeats, never skips.
             if chunk.cursor:
                 out.keep(chunk.cursor)
     if bad:
-        note(f"passed over {bad} {'bad line' if bad == 1 else 'bad lines'}")
+        warn(f"passed over {bad} {'bad line' if bad == 1 else 'bad lines'}")
     return Exit.DONE
 
 

@@ -89,7 +89,7 @@ def files_of(patterns: Iterable[str], variables: Mapping[str, str], folder: Path
         path = str(folder / expanded(pattern, variables, "against"))
         matches = _matches(path)
         if not matches:
-            raise NotFound("file for", path, None)
+            raise NotFound("test set", path, None)
         found += matches
     return found
 

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from services.corpus.build.recipe import Recipe
+from services.corpus.build.recipe import MOST_EPOCHS, Recipe
 from services.corpus.build.unit_files import Rows
 from services.corpus.shards.layout import SUFFIX
 from services.corpus.shards.names import SPLITS
+from services.errors import PreconditionFailed
 
 _UNITS = 1 << 32
 TRAIN = SPLITS[0]
@@ -79,9 +80,19 @@ class Mixture:
 
 
 def mixture_of(recipe: Recipe, sources: Sequence[Mapping[str, Sequence[int]]]) -> Mixture:
-    """Plan from the documents and bytes of each source by split (`split_counts`, added up)."""
+    """Plan from the documents and bytes of each source by split (`split_counts`, added up).
+
+    Raises PreconditionFailed where weights ask for more passes than a recipe may name.
+    """
     sizes = [counts[TRAIN][1] for counts in sources]
     epochs = tuple(_epochs(recipe, sizes))
+    for source, size, passes in zip(recipe.sources, sizes, epochs, strict=True):
+        if passes > MOST_EPOCHS:
+            raise PreconditionFailed(
+                f"source {source.name!r} has {size:,} bytes of text behind the recipe's steps, and "
+                f"its weight wants {passes:,.0f} passes of them, where {MOST_EPOCHS:,} is most; "
+                "lower output.total_bytes or its weight"
+            )
     totals = {
         split: [sum(counts[split][part] for counts in sources) for part in range(2)]
         for split in SPLITS

@@ -51,10 +51,21 @@ class Missed:
 def read_part(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
     """Read the documents of a part, in order.
 
-    Raises SourceChanged where the file is gone or another one than when the build began, and
-    DataLoss at damage and at records that are no documents, unless the source skips those.
+    Raises SourceChanged where the file is gone or another one than when the build began, also
+    behind its last document, and DataLoss at damage and at records that are no documents, unless
+    the source skips those.
     """
     require_unchanged(part, source)
+    try:
+        yield from _documents(part, source, missed)
+    except DataLoss as error:
+        # Shards of several sources may have the same name.
+        shard = f"source {source.name!r}: {error.shard}"
+        raise DataLoss(shard, error.offset, error.problem) from None
+    require_unchanged(part, source)
+
+
+def _documents(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
     if part.kind == TEXT:
         yield from _text(part, source, missed)
     elif part.kind == SHARD:

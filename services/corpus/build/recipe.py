@@ -11,6 +11,7 @@ from services.common.documents import Document
 from services.corpus import languages
 from services.corpus.shards.formats import MAX_WINDOW_LOG, WINDOW_LOG, Keys, Reading
 from services.corpus.shards.index.writer import LEVEL
+from services.corpus.shards.names import SPLITS
 from services.errors import Violation
 
 MIB = 1 << 20
@@ -18,6 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._()/+-]{0,99}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+MOST_EPOCHS = 1000
 
 
 class Source(Document):
@@ -34,8 +36,8 @@ class Source(Document):
     exclude: tuple[str, ...] = ()
     subset: str = ""
     license: Annotated[str, Field(min_length=1)]
-    weight: Annotated[float, Field(gt=0)] | None = None
-    epochs: Annotated[float, Field(gt=0, le=1000)] | None = None
+    weight: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=MOST_EPOCHS)] | None = None
     splits: tuple[str, ...] = ()
     text_key: str = "text"
     id_key: str = ""
@@ -51,6 +53,9 @@ class Source(Document):
             yield "weight", "stands beside epochs; give one of the two"
         if self.exclude and not self.files:
             yield "exclude", "is for sources with files alone"
+        unknown = [split for split in self.splits if split not in SPLITS]
+        if unknown:
+            yield "splits", f"has {unknown[0]!r}, which is none of {', '.join(SPLITS)}"
 
     def reading(self) -> Reading:
         """How its shards are read."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from services.corpus.build.stages import scatter
 from services.corpus.build.stages.sequence import Builder
 from services.corpus.catalog.published import SUBSETS
 from services.corpus.shards.index.format import open_index
@@ -118,6 +119,28 @@ def test_weights_are_shares_of_the_bytes(tmp_path: Path) -> None:
             assert one["effective_bytes"] + two["effective_bytes"] == pytest.approx(total, rel=0.1)
 
 
+def test_weights_that_want_too_many_passes_are_refused(tmp_path: Path) -> None:
+    sources = [source | {"weight": 1} for source in values()["sources"]]
+    wanted = "source 'one' has .* its weight wants .* passes of them, where 1,000 is most; lower"
+    with pytest.raises(PreconditionFailed, match=wanted):
+        built(tmp_path, sources=sources, steps=[], output={"total_bytes": 10**12})
+
+
+def test_copies_of_a_document_are_not_held_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written as they come, however many there are; nothing else changes."""
+    sources = [source | {"epochs": 20} for source in values()["sources"]]
+    changes: dict[str, Any] = {"sources": sources, "output": {"shard_bytes": 1 << 24}}
+    _, card = built(tmp_path, "whole", **changes)
+    monkeypatch.setattr(scatter, "_HELD_BYTES", 1000)
+    out, same = built(tmp_path, "parts", **changes)
+    assert same["digest"] == card["digest"]
+    units = [json.loads(file.read_bytes()) for file in out.glob("_build/scatter/*.json")]
+    parts = sum(len(frames) for unit in units for frames in unit["frames"].values())
+    assert parts > 5 * len(documents_of(out)) / 20
+
+
 def test_a_seed_gives_an_order(tmp_path: Path) -> None:
     first = built(tmp_path, "first", seed=1)[0]
     same = built(tmp_path, "same", seed=1)[0]
@@ -181,7 +204,7 @@ def test_a_source_that_vanishes_midway_is_told_and_gone_on_with(tmp_path: Path) 
     builder = Builder(job)
     stage = next(iter(builder.stages()))
     builder.run(stage.name, 0)
-    with pytest.raises(SourceChanged, match=r"'two'.*data.jsonl.zst was there.*put it back"):
+    with pytest.raises(SourceChanged, match=r"'two'.*data.jsonl.zst existed.*put it back"):
         builder.run(stage.name, 1)
     assert stage.left() == [1]
     away.rename(shard)

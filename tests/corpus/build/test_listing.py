@@ -121,3 +121,21 @@ def test_a_source_that_is_gone_or_changed_is_told(tmp_path: Path) -> None:
     shard.unlink()
     with pytest.raises(SourceChanged, match=r"cannot be read now.*put it back"):
         read(part, given)
+
+
+def test_a_source_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "data.jsonl.zst", ["a", "b"])
+    given = source(path="data.jsonl.zst")
+    found = read_part(units(tmp_path, given)[0].parts[0], given, Missed())
+    assert next(found).text == "a"
+    shard.write_bytes(b"")
+    with pytest.raises(SourceChanged, match="has changed since the build began"):
+        list(found)
+
+
+def test_a_bad_line_is_told_with_its_source(tmp_path: Path) -> None:
+    write_shard(tmp_path / "data.jsonl.zst", ["a"])
+    given = source(path="data.jsonl.zst", text_key="body")
+    problem = r"source 'one': data\.jsonl\.zst: line 0 has no \"body\""
+    with pytest.raises(DataLoss, match=problem):
+        read(units(tmp_path, given)[0].parts[0], given)

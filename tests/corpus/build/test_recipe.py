@@ -84,6 +84,12 @@ def test_weights_are_for_all_sources_or_none_and_not_beside_epochs() -> None:
     assert "sources[1].name" in problems(sources=[one, two | {"name": "one"}])
 
 
+def test_a_split_that_there_is_not_is_told() -> None:
+    one, two = values()["sources"]
+    told = problems(sources=[one, two | {"splits": ["train", "dev"]}])
+    assert told == {"sources[1].splits": "has 'dev', which is none of train, val, test"}
+
+
 def test_steps_may_be_spelled_short() -> None:
     recipe = parsed(steps=["exact_duplicates", {"near_duplicates": None}])
     assert [step.kind for step in recipe.steps] == ["exact_duplicates", "near_duplicates"]

@@ -59,9 +59,9 @@ def scatter(job: Job, mixture: Mixture, number: int) -> None:
                 group.notes.append(note)
                 group.keys.append(key)
                 held += len(line) + len(note)
-            if held > _HELD_BYTES:
-                _flush(file, groups, frames)
-                held = 0
+                if held > _HELD_BYTES:
+                    _flush(file, groups, frames)
+                    held = 0
         _flush(file, groups, frames)
     write_json(target.path("json"), {"frames": frames})
 

@@ -172,10 +172,12 @@ def indexed_names(shards: Sequence[ShardFile]) -> dict[str, str]:
     for shard in shards:
         if shard.path in names:
             continue
-        parts = [part for part in stem_of(shard.path).split("/") if part not in {"data", ""}]
-        if len(parts) > 1 and is_split(parts[0]):
-            parts = parts[1:]
-        stem = "-".join(parts)
+        *folders, own = stem_of(shard.path).split("/")
+        folders = [folder for folder in folders if folder not in {"data", ""}]
+        if folders and is_split(folders[0]):
+            folders = folders[1:]
+        # A name that begins with one of these is passed over.
+        stem = "-".join([*folders, own]).lstrip("._") or "shard"
         name, number = f"{shard.split}/{stem}{SUFFIX}", 1
         while name in taken:
             number += 1

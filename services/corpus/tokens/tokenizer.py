@@ -78,8 +78,7 @@ def _open(name: str, directory: Path) -> Tokenizer:
         byte_model = optional_json(directory / "lm.json")
         if byte_model:
             end = int(byte_model["prefix_token"])
-            if not 0 <= end < _MOST_IDS:
-                raise ValueError(f"lm.json has the prefix_token {end}, which is not of 32 bits")
+            _require_32_bits(end)
             digest = _digest(f"bytes {end}".encode())
             return Tokenizer(name, digest, max(256, end + 1), end, _Bytes())
         return _hugging_face(name, directory)
@@ -87,6 +86,11 @@ def _open(name: str, directory: Path) -> Tokenizer:
         raise InvalidArgument(
             "tokens.tokenizer", f"{name!r} has no tokenizer that can be read ({error})"
         ) from None
+
+
+def _require_32_bits(end: int) -> None:
+    if not 0 <= end < _MOST_IDS:
+        raise NotAModelError(f"lm.json has the prefix_token {end}, which is not of 32 bits")
 
 
 def _hugging_face(name: str, directory: Path) -> Tokenizer:
@@ -105,7 +109,7 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
     refuse_dropout(values)
     try:
         opened = tokenizers.Tokenizer.from_str(content.decode())
-    except Exception as error:  # the library raises nothing more specific
+    except Exception as error:  # noqa: BLE001  the library raises nothing more specific
         raise NotAModelError(f"tokenizer.json: {error}") from None
     # A length in the file would cut or fill texts.
     opened.no_truncation()

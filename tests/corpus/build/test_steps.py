@@ -194,7 +194,7 @@ def test_places_are_characters_whatever_their_bytes(tmp_path: Path) -> None:
 
 
 def test_a_test_set_that_is_missing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no file for named"):
+    with pytest.raises(NotFound, match="no test set named"):
         chain([{"contamination": {"against": [str(tmp_path / "none*.jsonl")]}}])
     short = tmp_path / "short.jsonl"
     short.write_text('{"text": "too short"}\n')

@@ -26,7 +26,13 @@ from services.corpus.shards.formats import READING, Keys, Reading, format_of, st
 from services.corpus.shards.index.job import index_corpus
 from services.corpus.shards.index.verify import verify
 from services.corpus.shards.index.writer import IndexOptions
-from services.corpus.shards.layout import LayoutError, find_layout, find_shards, indexed_names
+from services.corpus.shards.layout import (
+    LayoutError,
+    find_layout,
+    find_shards,
+    in_order,
+    indexed_names,
+)
 from services.corpus.shards.names import split_of
 from services.corpus.stream import reader
 from services.corpus.stream.reader import Reader
@@ -109,7 +115,7 @@ def test_a_line_break_behind_the_last_member_is_no_damage(tmp_path: Path, pack: 
     write_corpus(tmp_path, {f"a.jsonl{pack}": whole + b"\r\n \n"})
     assert texts(tmp_path) == TEXTS * 2
     write_corpus(tmp_path, {f"a.jsonl{pack}": whole + b"\nmore"})
-    with pytest.raises(DataLoss, match="goes on with something|cut off"):
+    with pytest.raises(DataLoss, match=r"goes on with something|cut off"):
         texts(tmp_path)
 
 
@@ -472,6 +478,33 @@ def test_any_files_are_indexed_and_verified(tmp_path: Path) -> None:
     assert not any(one.fresh for one in again)
     other = index_corpus(source, out, IndexOptions(), jobs=1, reading=Reading(Keys(id="text")))
     assert all(one.fresh for one in other)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("data.jsonl", "train/data.jsonl.zst"),
+        ("data/train/data.json.gz", "train/data.jsonl.zst"),
+        ("2/data.jsonl", "train/2-data.jsonl.zst"),
+        ("validation/train.jsonl", "val/train.jsonl.zst"),
+    ],
+)
+def test_what_is_indexed_is_a_corpus_whatever_its_name(
+    tmp_path: Path, name: str, written: str
+) -> None:
+    source = write_corpus(tmp_path / "source", {name: LINES})
+    shards = find_shards(source)
+    assert indexed_names(shards) == {name: written}
+    assert in_order([written])
+
+
+@pytest.mark.parametrize("name", [".hidden.jsonl", "_set-aside.jsonl", "._.jsonl"])
+def test_a_file_that_folders_pass_over_is_indexed_where_it_is_named(
+    tmp_path: Path, name: str
+) -> None:
+    write_corpus(tmp_path, {name: LINES})
+    index_corpus(tmp_path / name, tmp_path / "out", IndexOptions(), jobs=1)
+    assert texts(tmp_path / "out") == TEXTS
 
 
 @pytest.mark.parametrize("log", [28, 31])

@@ -74,9 +74,15 @@ def index_corpus(
     shards = find_shards(source, reading, every_file=every_file)
     sizes = [size_and_version(shard.file)[0] for shard in shards]
     names = indexed_names(shards)
-    out.mkdir(parents=True, exist_ok=True)
     if any((out / names[shard.path]).resolve() == shard.file.resolve() for shard in shards):
         raise PreconditionFailed("--out: is the corpus itself; name another directory")
+    in_piles_layout = all(path == written for path, written in names.items())
+    if not in_piles_layout and out.resolve().is_relative_to(source.resolve()):
+        raise PreconditionFailed(
+            f"--out: {out} is the corpus itself, or within it, where what is written would be "
+            "taken for a part of it; name another directory"
+        )
+    out.mkdir(parents=True, exist_ok=True)
     read = multiprocessing.get_context("spawn").RawArray("Q", len(shards))
     with _locked(out), _workers(min(jobs, len(shards)), read) as pool:
         with without_interrupts():

@@ -54,6 +54,11 @@ def test_a_second_indexer_is_refused_and_a_second_run_does_nothing(tmp_path: Pat
             index_corpus(source, tmp_path / "out", IndexOptions(), jobs=1)
     with pytest.raises(PreconditionFailed, match="the corpus itself"):
         index_corpus(source, source, IndexOptions(), jobs=1)
+    other = write_corpus(tmp_path / "other", {"a.jsonl": line("a")})
+    for out in (other, other / "indexed"):
+        with pytest.raises(PreconditionFailed, match="or within it"):
+            index_corpus(other, out, IndexOptions(), jobs=1)
+        assert [path.name for path in other.iterdir()] == ["a.jsonl"]
 
 
 def test_a_shard_is_indexed_again_where_what_is_there_is_not_what_is_asked_for(

@@ -604,7 +604,7 @@ async def test_a_ratio_leaves_open_what_the_missing_subsets_would_give() -> None
         packed / (packed / whole.interval.low + 0.5), rel=0.01
     )
     assert half.interval.high == pytest.approx((packed + 0.5) / packed, rel=0.02)
-    assert "of the 50 % of the text whose subsets are here" in half.conditions
+    assert "of the 50 % of the text that is here and was read" in half.conditions
     sealed = seal(half, claim="P4.1", method="m.f@2", command="c", time=NOON)
     verdict = judge(CLAIMS["P4.1"], sealed)
     assert verdict.verdict is Verdict.INCONCLUSIVE
@@ -650,6 +650,20 @@ async def test_a_speed_is_open_where_a_decoder_or_the_machine_says_otherwise(
     assert why in observation.conditions
     sealed = seal(observation, claim="P4.2", method="m.f@2", command="c", time=NOON)
     assert judge(CLAIMS["P4.2"], sealed).verdict is Verdict.INCONCLUSIVE
+
+
+async def test_what_was_not_read_keeps_a_ratio_open() -> None:
+    """A stretch from the start of each split is no sample of it that anybody drew."""
+    long = changed(
+        DESCRIPTION.corpus,
+        shards=[changed(one, content_bytes=20 << 20) for one in DESCRIPTION.corpus.shards],
+    )
+    peer = FakeCorpus((COMPLETE,), description=changed(DESCRIPTION, corpus=long))
+    for claim in ("P4.1", "P4.2"):
+        observation = await observe(claim, whole_pile(peer))
+        assert "read" in observation.conditions
+        sealed = seal(observation, claim=claim, method="m.f@2", command="c", time=NOON)
+        assert judge(CLAIMS[claim], sealed).verdict is Verdict.INCONCLUSIVE
 
 
 async def test_missing_subsets_keep_a_speed_open_too() -> None:

@@ -36,8 +36,8 @@ from services.ranker.measuring.methods.stored import (
     codecs_of,
     mean_over_splits,
     measured_on,
-    missing_share,
     of_part,
+    open_share,
     ratios_to_gzip,
 )
 from services.ranker.measuring.unobservable import UnobservableError
@@ -95,9 +95,9 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
 async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Size of the whole corpus's JSON lines over their compressed size.
 
-    Of a sample, what its documents give is an estimate for the subsets that it holds. What the
-    others would give is unknown, from nothing saved to everything: the interval allows for both,
-    weighted by the published share of the subsets that are missing.
+    Of a sample, what was read is known. What the rest would give is unknown, from nothing saved to
+    everything: the interval allows for both, weighted by the share of the text that is not here,
+    by the published shares of subsets, or was not read.
     """
     corpus, relation = await measurements.corpus(claim.artifact)
     description = await measurements.description(corpus)
@@ -123,16 +123,15 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
     measured = await measured_on(claim, measurements)
     ratios = [one.ratio for one in codecs_of(measured, ZSTD)]
     interval = mean_over_splits(measured, ratios)
-    missing = missing_share(claim, relation, description)
+    missing = open_share(claim, measured, description)
     bounds = Interval(
         1 / ((1 - missing) / max(interval.low, 1.0) + missing),
         interval.high / (1 - missing),
         interval.level,
     )
     note = (
-        f"zstd at level 3. Subsets with {percent(missing)} of the whole text are not in the "
-        "sample; "
-        "the interval allows for any ratio of theirs."
+        f"zstd at level 3. {percent(missing)} of the whole text is not here or was not read; the "
+        "interval allows for any ratio of it."
     )
     value = Value(fmean(ratios), "1")
     return measured.observed(
@@ -161,12 +160,11 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
 async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation.
 
-    What the subsets would give that are missing in a sample is unknown, of either codec: the
+    What the text would give that is not here or was not read is unknown, of either codec: the
     interval allows for both, as that of `compression_ratio` does.
     """
-    corpus, relation = await measurements.corpus(claim.artifact)
-    missing = missing_share(claim, relation, await measurements.description(corpus))
     measured = await measured_on(claim, measurements)
+    missing = open_share(claim, measured, await measurements.description(measured.corpus))
     ratios = ratios_to_gzip(measured, ZSTD)
     interval = mean_over_splits(measured, ratios)
     packed = (1 - missing) / fmean(one.ratio for one in codecs_of(measured, GZIP))
@@ -211,11 +209,10 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
 
     It depends on who decodes: measured of the libraries in Python and of the tools, and decided
     only where both say the same. The interval holds every split's of both, moved out by the load
-    that the machine had, and by what the subsets may give that are missing in a sample.
+    that the machine had, and by what the text may give that is not here or was not read.
     """
-    corpus, relation = await measurements.corpus(claim.artifact)
-    missing = missing_share(claim, relation, await measurements.description(corpus))
     measured = await measured_on(claim, measurements)
+    missing = open_share(claim, measured, await measurements.description(measured.corpus))
     pairs = list(zip(codecs_of(measured, GZIP), codecs_of(measured, ZSTD), strict=True))
     decoders = {
         "libraries": [_turns(gzip.seconds, zstd.seconds) for gzip, zstd in pairs],
@@ -294,7 +291,7 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
     elif load.others_cores > load.allowed_others_cores:
         parts.append(f"others used {load.others_cores:.2g} processors")
     if missing:
-        parts.append(f"subsets with {percent(missing)} of the text are missing")
+        parts.append(f"{percent(missing)} of the text is not here or was not read")
     return "; ".join(parts)
 
 

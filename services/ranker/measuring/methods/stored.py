@@ -47,6 +47,11 @@ class Measured:
     elsewhere: int = 0
 
     @property
+    def of_it(self) -> SubjectRelation:
+        """What a stretch of it is to the claim's: of a whole corpus a sample."""
+        return SubjectRelation.SAMPLE if self.relation is SubjectRelation.EXACT else self.relation
+
+    @property
     def name(self) -> str:
         """What corpus serves it as."""
         return self.corpus.ref.name
@@ -65,10 +70,10 @@ class Measured:
         size = sum(one.sample_bytes for one in results)
         return Observation(
             value=value,
-            relation=self.relation,
+            relation=self.of_it,
             basis=Basis.MEASURED,
             subject_digest=self.corpus.ref.digest,
-            subject={**corpus_subject(self.corpus, self.relation), "splits": list(self.splits)},
+            subject={**corpus_subject(self.corpus, self.of_it), "splits": list(self.splits)},
             interval=interval,
             n=n,
             environment=environment(results[0].environment),
@@ -87,10 +92,9 @@ async def measured_on(claim: Claim, measurements: Measurements) -> Measured:
     splits = await measurements.storage(corpus)
     if not splits:
         raise UnobservableError(f"{corpus.ref.name} has no split here")
-    # A stretch of a whole corpus is a sample of it.
-    if relation is SubjectRelation.EXACT:
-        return Measured(corpus, SubjectRelation.SAMPLE, splits)
-    return Measured(corpus, relation, splits, await measurements.files_elsewhere(claim.artifact))
+    whole = relation is SubjectRelation.EXACT
+    elsewhere = 0 if whole else await measurements.files_elsewhere(claim.artifact)
+    return Measured(corpus, relation, splits, elsewhere)
 
 
 def codecs_of(measured: Measured, name: str) -> list[CodecResult]:
@@ -120,14 +124,25 @@ def mean_over_splits(measured: Measured, ratios: Sequence[float]) -> Interval:
     return Interval.of(student(mean_of(ratios), MIN_LEVEL))
 
 
-def of_part(missing: float, interval: Interval) -> str:
-    """What was found of the part of the text that is here, where some is not."""
-    if not missing:
+def of_part(open_share: float, interval: Interval) -> str:
+    """What was found of the part of the text that was read, where some was not."""
+    if not open_share:
         return ""
     return (
-        f"; of the {percent(1 - missing)} of the text whose subsets are here {interval.low:.3g} to "
-        f"{interval.high:.3g}, of the others any"
+        f"; of the {percent(1 - open_share)} of the text that is here and was read "
+        f"{interval.low:.3g} to {interval.high:.3g}, of the rest any"
     )
+
+
+def open_share(claim: Claim, measured: Measured, description: CorpusDescription) -> float:
+    """Return the share of a corpus's text that nothing was seen of: not here, or not read.
+
+    A stretch is read from the start of each split, and nobody drew that one either.
+    """
+    missing = missing_share(claim, measured.relation, description)
+    content = sum(one.content_bytes for one in description.corpus.shards)
+    read = sum(one.sample_bytes for one in measured.splits.values())
+    return 1 - (1 - missing) * (min(1.0, read / content) if content else 1.0)
 
 
 def missing_share(claim: Claim, relation: SubjectRelation, description: CorpusDescription) -> float:

@@ -64,7 +64,7 @@ QUESTIONS = {
         "corpus-contamination",
     ],
     "Do intervals hold what they state?": ["corpus-bpb-coverage", "interval-coverage"],
-    "Are verdicts right?": ["ranker-recompute", "ranker-trial"],
+    "Are verdicts right?": ["ranker-recompute", "ranker-trial", "ranker-operators"],
     "How good and how fast is search, and how fast a cached comparison?": [
         "ranker-search-quality",
         "ranker-search-speed",

@@ -6,11 +6,12 @@ B2.3 says that SegFormer's decode head runs three to five times as fast as DeepL
 bilinear upsampling is ten times as fast as a transposed convolution. Neither names hardware, engine
 or size, and B7.2 not the kernel: each is timed here at 512 x 512, as torch and ONNX Runtime run it.
 
-No code of the product is used. A process is a restart; in each the two sides run in turn, A B B A,
-and the ratio of their medians is one observation. A load slows both sides, so the ratio of their
-processor time is beside that of wall time. The first restart tells how long one takes: as many
-follow as fit into `--minutes`, ten in all at most, decided before any ratio is looked at. They are
-shown for orientation and decide nothing; of fewer than eight the level would be below 99 %.
+No code of the product is used. Each pair and engine has a process of its own in each restart; there
+the two sides run in turn, A B B A, and the ratio of their medians is one observation. A load slows
+both sides, so the ratio of their processor time is kept beside that of wall time. The first restart
+tells how long one takes: as many follow as fit into `--minutes`, ten in all at most, decided before
+any ratio is looked at. They are shown for orientation and decide nothing; of fewer than eight
+restarts the level would be below 99 %.
 """
 
 from __future__ import annotations
@@ -45,35 +46,37 @@ CLAIMED = {
     HEADS: ("the least that B2.3 claims", 3.0),
     **dict.fromkeys(UPSAMPLINGS, ("the least that B7.2 claims", 9.0)),
 }
+ENGINES = ("torch", "onnxruntime")
 Run = Callable[[], object]
 
 
 def main() -> None:
-    """Time both pairs by both engines; write the ratios."""
+    """Time each pair by each engine; write the ratios."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--restart", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--pair", choices=CLAIMED, help=argparse.SUPPRESS)
+    parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.restart:
-        print(json.dumps(_restart()))
+    if chosen.pair:
+        print(json.dumps(_timed(chosen.pair, chosen.engine)))
         return
     begun = time.monotonic()
-    found = [_in_a_process()]
+    found = [_restart()]
     each = time.monotonic() - begun
     restarts = max(1, min(_MOST, int(60 * chosen.minutes / each)))
-    print(f"{each:.0f} s a restart: {restarts} restarts")
-    found += [_in_a_process() for _ in range(restarts - 1)]
+    print(f"{each:.0f} s a restart: {restarts} in all")
+    found += [_restart() for _ in range(restarts - 1)]
     rows = [
         row(
             f"{what}, {engine}",
             claimed,
-            statistics.median(one[what][engine]["wall"] for one in found),
+            statistics.median(one[f"{what}, {engine}"]["wall"] for one in found),
             least,
             "times",
             target=None,
         )
         for what, (claimed, least) in CLAIMED.items()
-        for engine in ("torch", "onnxruntime")
+        for engine in ENGINES
     ]
     write(
         "ranker-operators",
@@ -83,38 +86,46 @@ def main() -> None:
     )
 
 
-def _in_a_process() -> dict[str, Any]:
-    words = [sys.executable, "-m", "benchmarks.ranker_operators", "--restart"]
+def _restart() -> dict[str, dict[str, float]]:
+    return {
+        f"{what}, {engine}": _in_a_process(what, engine) for what in CLAIMED for engine in ENGINES
+    }
+
+
+def _in_a_process(what: str, engine: str) -> dict[str, float]:
+    words = ["-m", "benchmarks.ranker_operators", "--pair", what, "--engine", engine]
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
-    ran = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
-    read: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    ran = subprocess.run(
+        [sys.executable, *words], check=True, capture_output=True, text=True, env=environment
+    )
+    read: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
     return read
 
 
-def _restart() -> dict[str, dict[str, dict[str, float]]]:
-    """Ratios of the slower side over the faster one, as the claims have them, by engine."""
+def _timed(what: str, engine: str) -> dict[str, float]:
+    """Ratios of the slower side over the faster one, as the claims have them."""
     import torch  # noqa: PLC0415  (the parent only counts)
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
+    pair = (_deeplab(), _segformer()) if what == HEADS else _upsamplings(UPSAMPLINGS[what])
     with torch.inference_mode(), TemporaryDirectory() as folder:
-        pairs = {HEADS: (_deeplab(), _segformer())}
-        bilinear = torch.nn.Upsample(scale_factor=4, mode="bilinear", align_corners=False)
-        logits = [torch.randn(1, CLASSES, SIZE // 4, SIZE // 4)]
-        for what, groups in UPSAMPLINGS.items():
-            learned = torch.nn.ConvTranspose2d(
-                CLASSES, CLASSES, 8, stride=4, padding=2, groups=groups, bias=False
-            )
-            pairs[what] = (learned, logits), (bilinear, logits)
-        found = {}
-        for what, (first, second) in pairs.items():
-            by_torch = _ratio(*(lambda one=one: one[0](*one[1]) for one in (first, second)))
-            names = (Path(folder) / "first.onnx", Path(folder) / "second.onnx")
-            by_onnx = _ratio(
-                *(_exported(*one, at) for one, at in zip((first, second), names, strict=True))
-            )
-            found[what] = {"torch": by_torch, "onnxruntime": by_onnx}
-    return found
+        if engine == "torch":
+            return _ratio(*(lambda one=one: one[0](*one[1]) for one in pair))
+        names = (Path(folder) / "first.onnx", Path(folder) / "second.onnx")
+        return _ratio(*(_exported(*one, at) for one, at in zip(pair, names, strict=True)))
+
+
+def _upsamplings(groups: int) -> Sequence[tuple[Any, list[Any]]]:
+    """A learned and a bilinear one, of the logits of a picture to its size."""
+    import torch  # noqa: PLC0415
+
+    learned = torch.nn.ConvTranspose2d(
+        CLASSES, CLASSES, 8, stride=4, padding=2, groups=groups, bias=False
+    )
+    bilinear = torch.nn.Upsample(scale_factor=4, mode="bilinear", align_corners=False)
+    logits = [torch.randn(1, CLASSES, SIZE // 4, SIZE // 4)]
+    return (learned, logits), (bilinear, logits)
 
 
 def _ratio(first: Run, second: Run) -> dict[str, float]:

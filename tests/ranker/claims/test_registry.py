@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.report import HERE
 from services.errors import InvalidArgument, NotFound
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Equals, Range, Ratio
@@ -113,6 +115,17 @@ def test_claims_that_cite_have_something_to_cite() -> None:
     for claim in REGISTRY.claims.values():
         if claim.method == "sources.cite@1" and not claim.undecidable:
             assert published.of(claim.id) is not None, claim.id
+
+
+def test_what_was_timed_of_the_page_is_as_it_was_measured() -> None:
+    result = json.loads((HERE / "results" / "ranker-operators.json").read_text("utf-8"))
+    measured = [row["ours"] for row in result["rows"]]
+    cited = {
+        claim: one.sources[0].values
+        for claim in ("B2.3", "B7.2")
+        if (one := facts.packaged().of(claim)) is not None
+    }
+    assert [*cited["B2.3"], *cited["B7.2"]] == measured
 
 
 def test_contradiction_is_mutual() -> None:

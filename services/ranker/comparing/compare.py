@@ -218,10 +218,10 @@ def _score_line(side: ComparedArtifact) -> str:
         return f"{name} scores {score.point:.1f} in {score.profile}, {ends}"
     if score.coverage:
         return (
-            f"{name} has no score, for it lacks {_first(score.lacks)}; what is known leaves it "
-            f"{ends} in {score.profile}"
+            f"{name} has no score in {score.profile}, for it lacks {_first(score.lacks)}; what is "
+            f"known leaves it {ends}"
         )
-    return f"nothing of {score.profile} is known of {name} yet"
+    return f"{name} has no evidence for the profile {score.profile} yet"
 
 
 def _first(names: tuple[str, ...], most: int = 5) -> str:

@@ -208,7 +208,8 @@ def export(
     parity = parities[0]
     progress(
         f"written: logits within {parity.max_abs_difference:.2g}, "
-        f"{percent(parity.label_agreement, 4)} of labels agree on {parity.probes} probes"
+        f"labels agree on {percent(parity.label_agreement, 4)} of pixels "
+        f"({parity.probes} pictures)"
     )
     return manifest
 

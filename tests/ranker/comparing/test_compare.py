@@ -274,9 +274,9 @@ def test_artifacts_of_different_types_are_compared_in_what_is_shown_of_every_typ
 def test_the_summary_gives_no_point_where_evidence_is_missing() -> None:
     result = compared(model("a", 50.0), model("b"))
     assert result.summary.startswith(
-        "a has no score, for it lacks latency, size; what is known leaves it between "
+        "a has no score in core, for it lacks latency, size; what is known leaves it between "
     )
-    assert "nothing of core is known of b yet." in result.summary
+    assert "b has no evidence for the profile core yet." in result.summary
     assert "No profile has all of its evidence for both" in result.summary
     known = compared(model("a", 50.0), model("b", 40.0))
     score = known.left.score

@@ -101,8 +101,8 @@ def print_exported(exported: Exported) -> None:
             way += f" with {parity.instruction_set}"
         OUT.print(
             f"{way} against its source: logits within "
-            f"{parity.max_abs_difference:.2g}, labels agree in "
-            f"{percent(parity.label_agreement, 4)} "
-            f"({parity.probes} probes){'' if parity.passed else '; not close enough to be served'}",
+            f"{parity.max_abs_difference:.2g}, labels agree on "
+            f"{percent(parity.label_agreement, 4)} of pixels ({parity.probes} pictures)"
+            f"{'' if parity.passed else '; not close enough to be served'}",
             soft_wrap=True,
         )

@@ -55,6 +55,8 @@ _TURNS = {
 }
 _RETRY = "send a whole " + ", ".join(FORMATS) + " file"
 _BITS, _SAMPLE_FORMAT, _SIGNED, _FLOAT = 258, 339, 2, 3
+_FRAMED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
+_SEVERAL = "of its frames or pages the first was taken: send the others as files of their own"
 # Values of 12 bits, as cameras and scanners store them in 16.
 _TWELVE_BITS = 1 << 12
 
@@ -74,8 +76,10 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(image.height, image.width, max_pixels, field)
         _check_work(image, max_pixels, field)
+        several = _has_several(image)
         image.load()
-        return _upright(_rgb(image, field), _orientation(image))
+        picture = _upright(_rgb(image, field), _orientation(image))
+        return _noticed(picture, _SEVERAL) if several else picture
     except AssayError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -110,6 +114,21 @@ def from_pixels(
             f"{len(rgb)} bytes; {height} x {width} x 3 = {height * width * 3} are needed",
         )
     return Image.frombuffer("RGB", (width, height), rgb, "raw", "RGB", 0, 1)
+
+
+def _noticed(picture: Image.Image, notice: str) -> Image.Image:
+    picture.info[NOTICES] = (*picture.info.get(NOTICES, ()), notice)
+    return picture
+
+
+def _has_several(image: Image.Image) -> bool:
+    """Say whether there are frames or pages behind the first one. Looks no further than that."""
+    if image.format not in _FRAMED:
+        return False  # cameras put previews behind a JPEG picture
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001  # what is damaged behind the first picture damages no picture
+        return False
 
 
 def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:

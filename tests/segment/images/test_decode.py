@@ -168,6 +168,9 @@ def test_the_first_frame_counts(kind: str) -> None:
     first, second = Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue")
     data = encoded(first, kind, save_all=True, append_images=[second])
     assert array(data)[0, 0, 0] > 250
+    (notice,) = decode(data, LIMIT).info[NOTICES]
+    assert "the first was taken" in notice
+    assert NOTICES not in decode(encoded(first, kind), LIMIT).info
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ QUESTIONS = {
     "How fast is a picture labelled?": [
         "segment-pipeline",
         "segment-servers",
+        "segment-folder",
         "segment-engine",
         "segment-postprocess",
     ],

@@ -8,6 +8,9 @@ process; the command starts a service of its own, reads files, and writes a PNG 
 table. Its rate is the one that it prints: pictures from the first file to the last table, without
 the start of the service. Both use every processor, in alternating rounds.
 
+Beside the rates are the processors' seconds a picture of both, the command's with all that it
+started: their ratio is what the rates tend to on busy processors, whatever else runs there.
+
 Writes results/segment-folder.json.
 """
 
@@ -15,12 +18,14 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import report
@@ -45,6 +50,13 @@ class Engine:
         self._tensor = Preprocessor(manifest.preprocessing)(picture_in)
         self._engine.run([self._tensor])
 
+    def seconds(self, count: int) -> float:
+        """Return the processors' seconds a picture."""
+        start = time.process_time()
+        for _ in range(count):
+            self._engine.run([self._tensor])
+        return (time.process_time() - start) / count
+
     def rate(self, seconds: float) -> float:
         """Return pictures a second."""
         done, start = 0, time.perf_counter()
@@ -54,8 +66,11 @@ class Engine:
         return done / (time.perf_counter() - start)
 
 
-def command_rate(model: Path, precision: Precision, pictures: Path, out: Path) -> float:
-    """Return the rate that the command prints."""
+def command_rate(
+    model: Path, precision: Precision, pictures: Path, out: Path
+) -> tuple[float, float]:
+    """Return the rate that the command prints, and the processors' seconds of it all."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli", "segment", pictures, "--model", model, "--out", out],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -65,43 +80,62 @@ def command_rate(model: Path, precision: Precision, pictures: Path, out: Path) -
     found = re.search(r"labelled, ([\d.]+) a second, 0 done before, 0 failed", ran.stdout)
     if found is None:
         raise SystemExit(ran.stdout + ran.stderr)
-    return float(found.group(1))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return float(found.group(1)), spent
 
 
-def measure(setting: Setting, name: str, precision: Precision, rounds: int, seconds: float) -> Row:
+def measure(
+    setting: Setting, name: str, precision: Precision, rounds: int, seconds: float
+) -> list[Row]:
     """Compare the two on one model."""
     model = setting.real_b0() if name == "b0" else setting.random_model(name)
     sources = setting.pictures()
     engine = Engine(model, precision, sources[0])
-    count = max(2 * len(sources), int(seconds * engine.rate(2.0)))
-    ours, theirs = [], []
+    count = max(2 * len(sources), int(3 * seconds))
+    rates, spent, engine_rates, engine_seconds = [], [], [], []
     with tempfile.TemporaryDirectory(prefix="assay-folder-") as work:
-        pictures = Path(work, "pictures")
-        pictures.mkdir()
-        for number in range(count):
-            source = sources[number % len(sources)]
-            shutil.copyfile(source, pictures / f"{number:05}-{source.name}")
+        pictures, one, out = Path(work, "pictures"), Path(work, "one"), Path(work, "labels")
+        _fill(pictures, sources, count)
+        _fill(one, sources, 1)
         for turn in range(rounds):
-            theirs.append(engine.rate(seconds))
-            ours.append(command_rate(model, precision, pictures, Path(work, "labels")))
-            print(f"{name} {precision}, round {turn + 1}: {ours[-1]:.2f}, {theirs[-1]:.2f}")
-    return report.row(
-        f"{name.upper()} in {precision}, a folder of {count} JPEG files of 1024 x 768",
-        "its engine alone, on prepared inputs",
-        statistics.median(ours),
-        statistics.median(theirs),
-        "pictures a second",
-        target=_TARGET,
-    )
+            engine_rates.append(engine.rate(seconds))
+            engine_seconds.append(engine.seconds(len(sources)))
+            rate, all_of_it = command_rate(model, precision, pictures, out)
+            _, start = command_rate(model, precision, one, out)
+            rates.append(rate)
+            spent.append((all_of_it - start) / (count - 1))
+            print(f"{name} {precision}, round {turn + 1} of {rounds}", flush=True)
+    what = f"{name.upper()} in {precision}, a folder of {count} JPEG files of 1024 x 768"
+    return [
+        report.row(
+            what, "its engine alone, on prepared inputs", statistics.median(rates),
+            statistics.median(engine_rates), "pictures a second", target=_TARGET,
+        ),
+        report.row(
+            f"{what}: of the processors", "its engine alone", 1e3 * statistics.median(spent),
+            1e3 * statistics.median(engine_seconds), "ms a picture", target=_TARGET,
+            less_is_better=True,
+        ),
+    ]  # fmt: skip
+
+
+def _fill(folder: Path, sources: Sequence[Path], count: int) -> None:
+    """Copy pictures, again and again, under names of their own."""
+    folder.mkdir()
+    for number in range(count):
+        source = sources[number % len(sources)]
+        shutil.copyfile(source, folder / f"{number:05}-{source.name}")
 
 
 def main() -> None:
     """Run the rounds and write the result."""
     setting, options = parse(__doc__, rounds=5, seconds=10.0, models=_MODELS)
     rows = [
-        measure(setting, name, precision, options.rounds, options.seconds)
+        row
         for name in options.models
         for precision in options.precisions
+        for row in measure(setting, name, precision, options.rounds, options.seconds)
     ]
     finish(options, "segment-folder", rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,4 +60,15 @@ class Engine(Protocol):
         """Compute pictures of (3, H, W) float32, all of one size: the manifest's or another.
 
         Raises InvalidArgument for a size that the graph does not take.
+        """
+
+
+@runtime_checkable
+class CompilesSizes(Protocol):
+    """An engine that compiles something before it computes pictures of another size."""
+
+    def compile_for(self, shape: tuple[int, ...]) -> None:
+        """Compile what a picture of (3, H, W) needs, once: it need not be done in `run` then.
+
+        May be called from any thread, beside `run`. Raises nothing: `run` says what is wrong.
         """

@@ -8,6 +8,7 @@ arg max is cut off and computed beside it, which gives the same labels in a frac
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ class OpenVinoEngine:
     def run(self, batch: list[Floats]) -> list[Output]:
         """Compute pictures of (3, H, W) float32, one after the other."""
         return [self._picture(tensor) for tensor in batch]
+
+    def compile_for(self, shape: tuple[int, ...]) -> None:
+        """Compile the graph of free shape where that computes a picture of `shape`."""
+        if shape != self._own_shape and self._graph.dynamic_size:
+            with suppress(RuntimeError):  # run says so again
+                self._other.free()
 
     def _picture(self, tensor: Floats) -> Output:
         if tensor.shape == self._own_shape:

@@ -35,6 +35,7 @@ class OtherSizes:
         self._compile_fixed = compile_fixed
         self._compile_free = compile_free
         self._free: Any = None
+        self._compiling_free = threading.Lock()
         self._fixed: OrderedDict[Shape, Any] = OrderedDict()
         self._counts: OrderedDict[Shape, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -48,10 +49,19 @@ class OtherSizes:
             if found is not None:
                 self._fixed.move_to_end(shape)
                 return found
-        if self._free is None:
-            self._free = self._compile_free()
+        free = self.free()
         self._count(shape)
-        return self._free
+        return free
+
+    def free(self) -> Any:
+        """Return the graph of free shape, compiled if it is not yet. May be called from any thread.
+
+        Raises what compiling it does.
+        """
+        with self._compiling_free:
+            if self._free is None:
+                self._free = self._compile_free()
+            return self._free
 
     def wait(self) -> None:
         """Wait until nothing is being compiled."""

@@ -20,7 +20,7 @@ from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
-from services.segment.engines.engine import Engine, Labels, Output
+from services.segment.engines.engine import CompilesSizes, Engine, Labels, Output
 from services.segment.images import outputs, upsample
 from services.segment.images.decode import NOTICES, PILLOW_LIMIT
 from services.segment.images.outputs import GivenSize, ModelSize, Outputs, Segmentation, Wanted
@@ -98,6 +98,8 @@ class Pipeline:
         self._manifest = manifest
         self._engine = engine
         self._pool = pool
+        # Beside the engine's thread, behind which everybody waits.
+        self._compile_for = engine.compile_for if isinstance(engine, CompilesSizes) else None
         self._preprocessor = Preprocessor(manifest.preprocessing)
         self._outputs = Outputs(manifest)
         self._batcher = Batcher(limits)
@@ -317,6 +319,8 @@ class Pipeline:
             if isinstance(given, Image.Image):
                 size, units = measure(given.height, given.width)
                 return _Prepared(self._preprocessor(given, resampler), size, units)
+            if self._compile_for is not None:
+                self._compile_for(given.shape)
             return _Prepared(given, *measure(*given.shape[1:]))
 
         try:
@@ -334,7 +338,7 @@ class Pipeline:
         """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
         # Now, and not when the garbage of the scheduler's and its own references is collected.
-        del self._engine, self._parts
+        del self._engine, self._parts, self._compile_for
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._guard.require_usable()

@@ -46,6 +46,13 @@ def test_sizes_that_keep_changing_are_never_compiled() -> None:
     assert len(compiler.sizes._counts) <= sizes._COUNTED
 
 
+def test_the_graph_of_free_shape_may_be_compiled_before_it_is_used() -> None:
+    compiler = Compiler()
+    assert [compiler.sizes.free(), compiler.sizes.free()] == ["free", "free"]
+    assert compiler.use((3, 64, 64)) == ["free"]
+    assert compiler.free == 1
+
+
 def test_a_size_that_comes_often_is_compiled_beside() -> None:
     compiler = Compiler()
     assert set(compiler.use((3, 64, 64), OFTEN)) == {"free"}

@@ -15,6 +15,7 @@ MAX_SHARE = 0.01
 FREE = 100
 _FREE_BYTES = 64 << 10
 _KEPT = 1000
+_WAY_OUT = "--skip-bad-lines of index and stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class BadLines:
                 hint = "; --text-key names the member with the text"
             place = block.place(number)
             where = "" if place is None else f" at byte {place} of its lines,"
-            problem = f"line {number} {reason} (--skip-bad-lines passes over it{hint}),{where}"
+            problem = f"line {number} {reason} ({_WAY_OUT} passes over it{hint}),{where}"
             raise DataLoss(self._shard, block.offset, problem)
         self._add(BadLine(self._shard, number, block.offset, reason))
         if self.count > max(FREE, MAX_SHARE * (number + 1)):
@@ -80,7 +81,7 @@ class BadLines:
         if isinstance(error, Unreadable):
             raise error
         if not self._skip:
-            way_out = f"{problem} behind line {line} (--skip-bad-lines takes what is before),"
+            way_out = f"{problem} behind line {line} ({_WAY_OUT} takes what is before),"
             raise DataLoss(error.shard, error.offset, way_out) from None
         lost = 0 if self._size is None else self._size - error.offset
         if not line or lost > max(_FREE_BYTES, MAX_SHARE * (self._size or 0)):

@@ -27,11 +27,12 @@ from services.cli.output.console import OUT, note, print_json, progress_console
 from services.cli.output.messages import plain
 from services.cli.pages import templates
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
+from services.corpus.shards.documents import Document
 from services.corpus.shards.formats import Keys, Reading
 from services.corpus.shards.layout import find_layout
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
-from services.errors import InternalError, InvalidArgument
+from services.errors import DataLoss, InternalError, InvalidArgument
 
 _TIMEOUT_SECONDS = 86400.0
 _MESSAGE_BYTES = 1 << 20
@@ -147,13 +148,24 @@ async def _requests(
         splits = tuple(dict.fromkeys(shard.split for shard in shards))
         texts = corpus_audit_pb2.TestTexts(test_set=name)
         size = 0
-        for document in reader.documents(shards, Selection(splits)):
+        for document in _documents(name, shards, splits):
             texts.texts.append(document.text)
             size += len(document.text)
             if size > _MESSAGE_BYTES:
                 yield corpus_audit_pb2.AuditCorpusRequest(texts=texts)
                 texts, size = corpus_audit_pb2.TestTexts(test_set=name), 0
         yield corpus_audit_pb2.AuditCorpusRequest(texts=texts)
+
+
+def _documents(
+    name: str, shards: Sequence[reader.ShardLike], splits: tuple[str, ...]
+) -> Iterator[Document]:
+    try:
+        yield from reader.documents(shards, Selection(splits))
+    except DataLoss as error:
+        where = f"--against: test set {name}: {error.shard}"
+        problem = error.problem.replace("--text-key", "--against-key")
+        raise DataLoss(where, error.offset, problem) from None
 
 
 async def _audited(

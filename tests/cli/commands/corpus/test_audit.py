@@ -60,7 +60,8 @@ def test_a_corpus_against_a_test_set(assay_home: Path, root: Path, tmp_path: Pat
     assert "--against" in missing.stderr
     wrong = _audit(assay_home, "--shards", str(root), "--against", str(exam))
     assert wrong.returncode == Exit.DATA_LOSS
-    assert 'has no "text"; it has "question"' in wrong.stderr
+    told = r'--against: test set .*: line 0 has no "text"; it has "question".*--against-key names'
+    assert re.search(told, wrong.stderr)
 
 
 def _found() -> pb.CorpusAudit:
@@ -98,7 +99,7 @@ def test_what_is_said_of_an_audit() -> None:
         "languages of 4 documents: en 100.0 % (0.0 % .. 100.0 %)",
         "all documents: 1.5000",
         "without contaminated ones: nothing scored",
-        "2 documents could not be scored",
+        "not scored, and in none of them: 2 documents",
     ):
         assert words in said
 

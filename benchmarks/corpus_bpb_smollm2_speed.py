@@ -1,7 +1,9 @@
 """How fast SmolLM2-135M is scored, against lm-evaluation-harness with its best batch size.
 
-docs/smollm2.md makes the model. The first documents of test up to a size, one thread on each side;
-rounds alternate between all sides, after one that is not counted; figures are medians.
+docs/smollm2.md makes the model; the peer's transformers reads its folder once tokenizer_config.json
+names PreTrainedTokenizerFast and config.json has rope_theta of its own, 100000. The first documents
+of test up to a size, one thread on each side; rounds alternate between all sides, after one that is
+not counted; figures are medians.
 
     python -m benchmarks.corpus_bpb_smollm2_speed --model DIR [--documents N] [--max-text-bytes N]
         [--batch-sizes N ...] [--rounds N]
@@ -35,10 +37,10 @@ def main() -> None:
     """Compare, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--documents", type=int, default=8)
+    parser.add_argument("--documents", type=int, default=6)
     parser.add_argument("--max-text-bytes", type=int, default=6000)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 8])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--venv", type=Path, default=HERE.parent / ".venv-peers" / "lm-eval")
     options = parser.parse_args()
     data = testdata.data_dir()

@@ -5,7 +5,7 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
-.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs site check stubs lock gpu faults soak clean
+.PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs site check stubs lock gpu faults soak images scan clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -80,6 +80,15 @@ faults: setup ## the services under attack and through faults; writes docs/fault
 SECONDS ?= 600
 soak: setup ## load with random faults on all services, for SECONDS (600)
 	@$(BIN)/python -m benchmarks.faults.soak --seconds $(SECONDS)
+
+BASE ?=
+images: setup ## build the images with docker or buildah, run each and ask for its health; BASE=IMAGE@sha256:...
+	@$(BIN)/python deploy/images.py --base "$(BASE)"
+
+scan: setup ## look every locked package up in an index of advisories; wants the network
+	@$(BIN)/pip install --quiet --disable-pip-version-check pip-audit
+	@for lock in requirements/*.lock; do \
+	    echo "$$lock"; $(BIN)/pip-audit --requirement $$lock --disable-pip --progress-spinner off || exit 1; done
 
 clean: ## remove what make made
 	@rm -rf .venv build dist *.egg-info protos/build protos/*.egg-info

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -79,28 +82,74 @@ def test_manifests_run_just_these_images(rendered: list[dict[str, Any]]) -> None
     assert ours == {f"assay/{service}:{PROJECT['version']}" for service in SERVICES}
 
 
-@pytest.mark.parametrize("lock", [*SERVICES, "segment-gpu"])
-def test_what_is_copied_exists(lock: str) -> None:
+def test_what_is_copied_exists_and_is_sent_to_the_builder() -> None:
+    ignored = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    sent = [line[1:] for line in ignored if line.startswith("!")]
     for words in instructions("COPY"):
         if not words[0].startswith("--from"):
             for source in words[:-1]:
-                assert (ROOT / source.replace("${LOCK}", lock)).exists(), source
+                assert (ROOT / source).exists(), source
+                assert any(PurePath(source).match(one) for one in sent), source
 
 
-def test_the_base_is_pinned_and_the_user_is_not_root() -> None:
+def test_no_package_of_ours_is_taken_for_an_output_of_a_build() -> None:
+    """`**/build` is not sent: of what has that name, packages are."""
+    ignored = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    packages = {
+        str(file.parent.relative_to(ROOT))
+        for file in (ROOT / "services").rglob("build/__init__.py")
+    }
+    assert packages
+    for package in packages:
+        assert ignored.index(f"!{package}") > ignored.index("**/build")
+
+
+@pytest.mark.parametrize("target", [*SERVICES, "segment-gpu"])
+def test_each_target_runs_its_service_with_its_lock(target: str) -> None:
+    stages = {part.split("\n", 1)[0].split()[-1]: part for part in DOCKERFILE.split("\nFROM ")[1:]}
+    packages = stages[f"{target}-packages"]
+    assert f"COPY requirements/serve-{target}.lock ./" in packages
+    assert f"RUN sh install.sh packages serve-{target}.lock\n" in packages
+    assert f"RUN sh install.sh finish {target}\n" in packages + "\n"
+    assert f"COPY --from={target}-packages /opt/assay /opt/assay\n" in stages[target]
+    # The service itself is the process that gets the signal.
+    words = stages[target].partition("ENTRYPOINT ")[2].strip()
+    assert json.loads(words) == ["python", "-m", f"services.{target.removesuffix('-gpu')}"]
+
+
+def test_the_user_is_not_root_and_no_file_runs_as_its_owner() -> None:
     assert instructions("ARG")[0] == ["BASE=python:3.11-slim"]
-    assert [words[0] for words in instructions("FROM")] == ["${BASE}", "${BASE}"]
+    assert {words[0] for words in instructions("FROM") if words[0].startswith("$")} == {"${BASE}"}
     assert instructions("USER") == [["10001:10001"]]
+    assert "-perm /6000 -exec chmod a-s" in DOCKERFILE
 
 
-def test_the_service_itself_gets_the_signal() -> None:
-    assert "exec python -m services.${SERVICE}" in DOCKERFILE.splitlines()[-1]
+def test_the_list_of_packages_is_what_is_installed(tmp_path: Path) -> None:
+    name = f"{sys.version_info.major}.{sys.version_info.minor}"
+    script = ROOT / "deploy" / "inventory.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "assay/tried", name, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    bill = json.loads((tmp_path / "sbom.cdx.json").read_text("utf-8"))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    found = {one["name"]: one for one in bill["components"]}
+    assert {"assay", "assay-rpc", "grpcio", "protobuf"} <= found.keys()
+    assert all(one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}" for one in found.values())
+    assert bill["dependencies"][0]["dependsOn"] == [one["bom-ref"] for one in bill["components"]]
+    licences = (tmp_path / "licences.txt").read_text("utf-8").splitlines()
+    assert "assay-rpc 0.1.0: Apache-2.0" in licences
+    assert all(line.partition(": ")[2] for line in licences)
 
 
 def test_variables_are_settings() -> None:
     kinds = (SegmentSettings, CorpusSettings, RankerSettings)
     known = {kind.variable(field) for kind in kinds for field in kind.model_fields}
-    (words,) = instructions("ENV")[1:]
+    words = [word for instruction in instructions("ENV") for word in instruction]
     ours = {word.partition("=")[0] for word in words if word.startswith("ASSAY_")}
     assert ours
     assert ours <= known

@@ -1,0 +1,89 @@
+"""What an image is made of: a CycloneDX list of its packages, and their licences.
+
+    python inventory.py NAME VERSION FOLDER
+
+Run in the image's build, by its own interpreter: what is installed is what is listed. Writes
+sbom.cdx.json and licences.txt. Exits with 1 when a package states no licence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+
+def licence(package: Distribution) -> str:
+    """Return what a package's metadata say of its licence; empty where they say nothing."""
+    about = package.metadata
+    if stated := about.get("License-Expression"):
+        return str(stated)
+    named = [
+        line.rpartition(" :: ")[2]
+        for line in about.get_all("Classifier") or ()
+        if line.startswith("License :: ")
+    ]
+    if named := [one for one in named if one != "OSI Approved"]:
+        return " AND ".join(sorted(named))
+    # A field that some fill with the whole text.
+    first = str(about.get("License") or "").strip().splitlines()
+    return first[0] if first else ""
+
+
+def name_of(package: Distribution) -> str:
+    """Return a package's name as indexes write it."""
+    return re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
+
+
+def component(package: Distribution) -> dict[str, Any]:
+    """Describe a package as CycloneDX does."""
+    name, version = name_of(package), package.version
+    url = f"pkg:pypi/{name}@{version}"
+    stated = licence(package)
+    expression = package.metadata.get("License-Expression")
+    shown = {"expression": expression} if expression else {"license": {"name": stated}}
+    return {
+        "type": "library",
+        "bom-ref": url,
+        "name": name,
+        "version": version,
+        "purl": url,
+        "licenses": [shown] if stated else [],
+    }
+
+
+def bill(name: str, version: str, packages: Iterable[Distribution]) -> dict[str, Any]:
+    """Return the list of an image's packages."""
+    components = sorted(map(component, packages), key=lambda one: str(one["name"]))
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {"type": "container", "bom-ref": name, "name": name, "version": version}
+        },
+        "components": components,
+        "dependencies": [{"ref": name, "dependsOn": [one["bom-ref"] for one in components]}],
+    }
+
+
+def main(name: str, version: str, folder: Path) -> int:
+    """Write both lists."""
+    packages = list(distributions())
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(bill(name, version, packages), indent=1)
+    (folder / "sbom.cdx.json").write_text(text + "\n", "utf-8")
+    lines = sorted(f"{name_of(one)} {one.version}: {licence(one)}" for one in packages)
+    (folder / "licences.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    if unstated := [name_of(one) for one in packages if not licence(one)]:
+        print(f"no licence is stated by {', '.join(sorted(unstated))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

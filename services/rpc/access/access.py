@@ -10,7 +10,7 @@ import grpc
 from services.common import identity as identities
 from services.common.identity import ANONYMOUS, Identity
 from services.errors import InvalidArgument, Unauthenticated
-from services.rpc.access.policy import Policy, read_policy
+from services.rpc.access.policy import Policy, Rate, read_policy
 from services.rpc.access.rates import Rates
 from services.rpc.access.roles import Role, required
 from services.rpc.access.tokens import TokenFile
@@ -21,6 +21,9 @@ from services.rpc.settings import ServerSettings
 _SCHEME = "bearer "
 # A JSON Web Token has two dots; a token of the file has none.
 _DOTS = 2
+_Decided = dict[tuple[Identity, str], tuple[Rate | None, bool]]
+# Callers and methods whose rates are kept: web tokens may name any number of callers.
+_MOST_DECIDED = 10_000
 
 
 class Access:
@@ -32,6 +35,7 @@ class Access:
         self._tokens: Reloaded[TokenFile] | None = None
         self._web_tokens: Reloaded[WebTokens] | None = None
         self._rates = Rates(time.monotonic)
+        self._decided: tuple[Policy | None, _Decided] = None, {}
         if settings.policy_file is not None:
             policy = settings.policy_file
             self._policy = _reloaded(settings, "policy_file", lambda: read_policy(policy))
@@ -62,12 +66,26 @@ class Access:
         """
         operates = True
         if self._policy is not None:
-            policy = self._policy.get()
-            rate = policy.allow(caller, required(method), method)
-            operates = policy.grants(caller, Role.OPERATE, method)
+            rate, operates = self._allowed(self._policy.get(), caller, method)
             if rate is not None:
                 self._rates.take(caller.name if caller.verified else host, rate)
         identities.note(caller, operates=operates)
+
+    def _allowed(self, policy: Policy, caller: Identity, method: str) -> tuple[Rate | None, bool]:
+        """The caller's rate, and whether it operates; kept until the policy is another.
+
+        Raises Unauthenticated or Forbidden, which is found anew each time.
+        """
+        by, decided = self._decided
+        if policy is not by or len(decided) >= _MOST_DECIDED:
+            decided = {}
+            self._decided = policy, decided
+        found = decided.get((caller, method))
+        if found is None:
+            rate = policy.allow(caller, required(method), method)
+            found = rate, policy.grants(caller, Role.OPERATE, method)
+            decided[caller, method] = found
+        return found
 
     def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         """Who calls: by token, else by certificate, else anonymous. Raises Unauthenticated."""

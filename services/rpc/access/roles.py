@@ -9,6 +9,7 @@ operate  what is served, registered and cached
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -56,8 +57,14 @@ def required(method: str) -> Role:
 
 def _changes_nothing(method: str) -> bool:
     try:
-        found = descriptor_pool.Default().FindMethodByName(method.lstrip("/").replace("/", "."))
+        return _is_free_of_side_effects(method)
     except KeyError:
         return False
+
+
+@cache
+def _is_free_of_side_effects(method: str) -> bool:
+    """Whether the contract says so. Raises KeyError, which is not kept, for an unknown method."""
+    found = descriptor_pool.Default().FindMethodByName(method.lstrip("/").replace("/", "."))
     level = found.GetOptions().idempotency_level
     return bool(level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS)

@@ -1,0 +1,112 @@
+"""What a bearer token and a policy cost: processor time of a call, with them and without.
+
+    python -m benchmarks.access_cost [--rounds N] [--no-result]
+
+A segment and a ranker run twice: one is open to all, the other knows tokens and a policy with
+rates. Both get the same calls in turns, and the processor time of their processes is compared,
+since the time on the clock of a shared machine is not theirs. The ranker's call is the cheapest
+that there is, a comparison that it has computed before.
+
+Writes results/access-cost.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from assay_rpc.channel import connect
+from assay_rpc.connection import Connection
+from assay_rpc.ranker.v1 import compare_pb2, ranker_pb2_grpc
+from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
+
+from benchmarks import report
+from benchmarks.faults.callers import PAIR, picture
+from benchmarks.faults.running import Running
+from benchmarks.serving import processor_seconds
+from services.rpc.access.tokens import line_of, new_token
+
+_CALLS = {"segment": 50, "ranker": 300}
+_POLICY = """
+[[grant]]
+identities = ["certificate:ranker"]
+roles = ["read", "verify"]
+
+[[grant]]
+identities = ["token:caller"]
+roles = ["read"]
+calls_per_second = 100000
+"""
+
+
+def call_of(name: str, channel: Any) -> Callable[[], Any]:
+    """Return what makes one call."""
+    if name == "segment":
+        image = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=picture()))
+        segment = segment_pb2_grpc.SegmentServiceStub(channel)
+        return lambda: segment.SegmentImage(image)
+    pair = compare_pb2.CompareRequest(left=PAIR[0], right=PAIR[1])
+    ranker = ranker_pb2_grpc.RankerServiceStub(channel)
+    return lambda: ranker.Compare(pair)
+
+
+def seconds_a_call(name: str, folder: Path, rounds: int) -> tuple[float, float]:
+    """Processor seconds of a call to a service that knows no callers, and to one that does."""
+    token, prefix = new_token(), f"ASSAY_{name.upper()}_"
+    (folder / "policy.toml").write_text(_POLICY, "utf-8")
+    (folder / "tokens").write_text(line_of("caller", token) + "\n", "utf-8")
+    knowing = {
+        f"{prefix}POLICY_FILE": str(folder / "policy.toml"),
+        f"{prefix}TOKEN_FILE": str(folder / "tokens"),
+    }
+    took: tuple[list[float], list[float]] = ([], [])
+    with ExitStack() as opened:
+        pair = []
+        for number, variables in enumerate(({}, knowing)):
+            own = folder / f"{name}-{number}"
+            variables |= {"ASSAY_HOME": str(folder / "home"), f"{prefix}LOG_LEVEL": "warning"}
+            if name == "ranker":
+                variables["ASSAY_RANKER_DATABASE"] = str(own / "evidence.sqlite")
+            service = opened.enter_context(Running(name, own, variables))
+            channel = connect(Connection(service.address, token=token))
+            pair.append((service, call_of(name, opened.enter_context(channel))))
+        for counted in [False] + [True] * rounds:  # the first warms up
+            for (service, call), own_took in zip(pair, took, strict=True):
+                before = processor_seconds(service.process.pid)
+                for _ in range(_CALLS[name]):
+                    call()
+                if counted:
+                    spent = processor_seconds(service.process.pid) - before
+                    own_took.append(spent / _CALLS[name])
+    return statistics.mean(took[0]), statistics.mean(took[1])
+
+
+def main() -> None:
+    """Measure both services."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--no-result", action="store_true", help="write no result")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="assay-access-") as scratch:
+        for name in _CALLS:
+            without, known = seconds_a_call(name, Path(scratch), options.rounds)
+            rows.append(
+                report.row(
+                    f"{name}: processor time of a call with a token and a policy",
+                    *("the same service, open to all", known * 1e3, without * 1e3, "ms"),
+                    target=1 / 1.01,
+                    less_is_better=True,
+                )
+            )
+    if not options.no_result:
+        report.write("access-cost", rows, packages=("grpcio", "openvino"))
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,7 @@ QUESTIONS = {
     ],
     "How fast are bits per byte computed, and in how much memory?": [
         "corpus-bpb-speed",
+        "corpus-bpb-smollm2-speed",
         "corpus-bpb-overhead",
         "corpus-bpb-checks",
         "corpus-bpb-memory",

@@ -459,7 +459,7 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(served: Any, tmp_p
         await _passes(client)
     told = [entry for entry in logs if entry["event"] == "cannot read which models are wanted"]
     assert ["not valid JSON" in entry["error"] for entry in told] == [True, False]
-    assert "is gone" in told[1]["error"]
+    assert "has been removed" in told[1]["error"]
     assert seen(await repository(client)) == states
     await want(client, ("tiny", "2"))
     await until(client, [("tiny", "1", "AVAILABLE"), ("tiny", "2", "SERVING")])

@@ -30,6 +30,7 @@ def texts(documents: Any, count: int | None = None) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", ["c", "plain"])
 @pytest.mark.parametrize("delivery", DELIVERIES)
 @pytest.mark.parametrize("cut", [None, 0, 2])

@@ -28,6 +28,7 @@ def pod(objects: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return spec
 
 
+@pytest.mark.slow
 def test_every_object_is_valid(objects: dict[str, dict[str, Any]]) -> None:
     for one in objects.values():
         kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)

@@ -72,6 +72,7 @@ def test_help_keeps_to_the_style() -> None:
     assert not [text for text in said if FORBIDDEN.search(text) or DEFAULT.search(text)]
 
 
+@pytest.mark.slow
 def test_messages_keep_to_the_style() -> None:
     found = {path: [one for one in strings(path) if FORBIDDEN.search(one)] for path in PROGRAMS}
     assert not {path: texts for path, texts in found.items() if texts}

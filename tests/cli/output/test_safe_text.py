@@ -57,6 +57,7 @@ def test_tabs_lines_and_every_script_stay() -> None:
     assert shown(text) == text
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_escaped_json_is_the_same_document(text: str) -> None:
     whole = json.dumps({text: [text]}, ensure_ascii=False)

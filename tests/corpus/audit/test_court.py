@@ -106,6 +106,7 @@ def test_texts_that_were_cut_off_somewhere_else(labs: dict[str, Lab]) -> None:
     assert verdict.corrected == pytest.approx(case.truth, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", [Mistake.GUIDE_WEIGHTS, Mistake.BOUNDARY_UNSCORED])
 @pytest.mark.parametrize("kind", KINDS)
 def test_windows_that_only_the_likelihoods_tell(
@@ -197,6 +198,7 @@ def test_sums_and_texts_are_enough_for_most(labs: dict[str, Lab], mistake: Mista
     assert verdict.corrected == pytest.approx(case.truth, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_counts_and_the_loss_are_enough_for_the_guides_weights(
     labs: dict[str, Lab], kind: str
@@ -209,6 +211,7 @@ def test_counts_and_the_loss_are_enough_for_the_guides_weights(
         assert "an estimate" in verdict.corrected_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", [Mistake.GUIDE_WEIGHTS, Mistake.BOUNDARY_UNSCORED])
 def test_without_a_tokenizer_a_correction_of_unscored_tokens_is_called_an_estimate(
     labs: dict[str, Lab], mistake: Mistake
@@ -308,6 +311,7 @@ _documents = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     record=st.fixed_dictionaries(

@@ -89,6 +89,7 @@ def test_a_figure_is_as_exact_as_it_is_printed() -> None:
     assert not claim.equals(1.107)
 
 
+@pytest.mark.slow
 @given(st.recursive(st.none() | st.integers() | st.text(max_size=4), st.lists))
 def test_any_value_is_refused_or_read(value: Any) -> None:
     with pytest.raises(InvalidArgument):

@@ -20,6 +20,7 @@ from tests.corpus.bpb.fakes import document
 NAMES = sorted(COMPRESSORS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=20)
 @given(st.binary(max_size=300))

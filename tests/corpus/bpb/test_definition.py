@@ -35,6 +35,7 @@ def test_what_the_presets_are_for_gpt2(
     assert found.prefix is own.get(preset, Prefix.BOS_OR_EOS)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(Preset), st.integers(2, 50), st.integers(0, 50), st.integers(0, 50), st.data()
 )

@@ -192,6 +192,7 @@ def source(texts: list[Document]) -> Source:
     return Source(request().corpus, {}, lambda: iter(texts))
 
 
+@pytest.mark.slow
 async def test_the_final_message_is_complete() -> None:
     scorer = BpbScorer(Registry({}))
     await scorer.open()

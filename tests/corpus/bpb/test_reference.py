@@ -51,6 +51,7 @@ def test_another_file_than_the_manifests_is_not_loaded(tmp_path: Path) -> None:
         Registry({"mine": copy}).load("mine")
 
 
+@pytest.mark.slow
 def test_the_same_text_gets_the_same_figure(model: LanguageModel) -> None:
     scores = [
         score_document(model, resolved(2048, model.prefix_token), document(CODE)) for _ in range(2)
@@ -66,6 +67,7 @@ def test_python_is_likelier_than_noise(model: LanguageModel) -> None:
     assert code.nats / code.text_bytes < 3 * math.log(2) < other.nats / other.text_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", [b"", b"import o", CODE])
 def test_the_probabilities_of_the_next_byte_sum_to_one(
     model: LanguageModel, context: bytes

@@ -81,6 +81,7 @@ def test_everything_scored_is_exact_and_has_no_interval() -> None:
     assert macro.interval is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", Unit)
 @pytest.mark.parametrize("allocation", Allocation)
 def test_a_sample_estimates_all_documents_whatever_the_allocation(
@@ -133,6 +134,7 @@ def test_all_taken_is_exact(unit: Unit) -> None:
     assert taken.subsets == whole.subsets
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.sampled_from([None, Sample(30), Sample(0, 30)]))
 def test_the_order_of_the_scores_changes_no_bit(rng: random.Random, sample: Sample | None) -> None:
     scores, drawing = scored(corpus(200), sample)
@@ -205,6 +207,7 @@ def test_too_few_documents_tell_nothing_of_a_corpus(sample: Sample | None) -> No
     )
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4), st.randoms(use_true_random=False))
 def test_parts_merge_into_the_bits_of_the_whole(parts: int, rng: random.Random) -> None:
     scores, _ = scored(corpus(100), None)

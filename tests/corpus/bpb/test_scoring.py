@@ -106,6 +106,7 @@ def test_batches_hold_windows_of_one_document() -> None:
     assert [len(batch) for batch in model.batches] == [3, 3, 1]
 
 
+@pytest.mark.slow
 def test_a_document_of_ten_megabytes_is_scored_whole() -> None:
     score = score_document(UniformModel(), resolved(1024), document("x" * 10_000_000))
     assert score.tokens == 10_000_000
@@ -167,6 +168,7 @@ def test_a_window_longer_than_the_models_is_refused(asked: int) -> None:
     assert caught.value.field == "definition.max_length"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [Sample(spans=9, seed=4), Sample(documents=9, seed=4)])
 def test_a_sample_that_was_cut_off_goes_on_to_the_same_bits(tmp_path: Path, sample: Sample) -> None:
     texts = [document(f"{i}" * (3000 * (i % 5) + 40), "ab"[i % 2], str(i)) for i in range(30)]

@@ -19,6 +19,7 @@ from tests.corpus.bpb.fakes import PREFIX, UniformModel, document, resolved
 GUIDE = resolved(64, None, preset=Preset.HUGGINGFACE_GUIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("definition", [resolved(64), resolved(64, special_tokens=True), GUIDE])
 @given(st.integers(1, 20_000), st.data())
 def test_spans_add_up_to_the_document(

@@ -19,6 +19,7 @@ COUNTS = st.dictionaries(
 WEIGHTS = st.dictionaries(st.sampled_from("abcde"), st.floats(0.01, 10), min_size=1)
 
 
+@pytest.mark.slow
 @given(COUNTS, WEIGHTS)
 def test_it_is_a_distance_inside_its_interval(
     counts: dict[str, Count], weights: dict[str, float]
@@ -49,6 +50,7 @@ def test_nothing_in_common_is_as_far_as_can_be() -> None:
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_at_least_as_often_as_it_says() -> None:
     """Samples of a corpus whose distance is known; most of a subset's bytes in a few documents."""
     random = np.random.default_rng(1)

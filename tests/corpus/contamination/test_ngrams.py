@@ -50,6 +50,7 @@ def test_the_words_are_those_of_janitor(text: str) -> None:
     assert spelled(text) == normalised(text)
 
 
+@pytest.mark.slow
 def test_every_white_space_separates_and_nothing_else_does() -> None:
     for code in range(sys.maxunicode + 1):
         if 0xD800 <= code < 0xE000:
@@ -75,6 +76,7 @@ def shared_ngrams(document: str, text: str, n: int) -> set[int]:
     return {at for at in range(len(words) - n + 1) if tuple(words[at : at + n]) in grams}
 
 
+@pytest.mark.slow
 @given(texts(), st.lists(texts(), max_size=4), st.integers(1, 5))
 @settings(max_examples=400)
 def test_hits_cover_every_shared_ngram_and_nothing_else(
@@ -99,6 +101,7 @@ def test_hits_cover_every_shared_ngram_and_nothing_else(
     ]
 
 
+@pytest.mark.slow
 @given(texts(), texts(), st.integers(1, 4))
 def test_no_hit_can_be_made_longer(document: str, text: str, n: int) -> None:
     words, wanted = normalised(document), normalised(text)

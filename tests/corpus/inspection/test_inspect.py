@@ -210,6 +210,7 @@ def test_near_duplicates_are_found_and_others_are_not(monkeypatch: pytest.Monkey
     assert found.near_documents == 10
 
 
+@pytest.mark.slow
 def test_languages_of_a_sample_that_does_not_depend_on_the_order() -> None:
     pytest.importorskip("py3langid")
     english = "The committee will meet again tomorrow to discuss the weather and the harvest."

@@ -23,6 +23,7 @@ def _logits(vocabulary: int, spread: float, seed: int) -> np.ndarray:
     return (random.standard_normal((1, vocabulary)) * spread).astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     vocabulary=st.integers(1, 3000),
@@ -56,6 +57,7 @@ def test_a_document_of_millions_of_tokens_stays_within_two_bits() -> None:
     assert largest_excess_bits(1_000_000_000, 256) < 2
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_any_intervals_come_back_and_take_fewer_than_one_bit_more(data: st.DataObject) -> None:
@@ -93,6 +95,7 @@ def test_carries_run_through_bytes_that_are_all_ones() -> None:
         decoder.consume(part)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     count=st.integers(0, 400),

@@ -86,6 +86,7 @@ def _sizes_add_up(proof: Proof) -> None:
         assert record.bits <= bound < record.nats / math.log(2) + 2
 
 
+@pytest.mark.slow
 def test_the_byte_model_gives_every_text_back(reference: ProvingModel, tmp_path: Path) -> None:
     long = document("0123456789 abc\n" * 150, name="long")  # more than a window of 2,048
     proof = prove(reference, Definition(), [*DOCUMENTS, long], tmp_path / "p", rows=4)
@@ -98,6 +99,7 @@ def test_the_byte_model_gives_every_text_back(reference: ProvingModel, tmp_path:
     assert texts == {d.id: d.text for d in [*DOCUMENTS, long]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 @pytest.mark.parametrize(
     "definition",
@@ -121,6 +123,7 @@ def test_families_and_windows(family: str, definition: Definition, tmp_path: Pat
         assert (record.tokens, record.text_bytes) == (score.tokens, score.text_bytes)
 
 
+@pytest.mark.slow
 def test_the_same_documents_give_the_same_file(
     llama: ProvingModel, made: tuple[Path, Proof], tmp_path: Path
 ) -> None:
@@ -176,6 +179,7 @@ def test_real_documents_come_back(data_dir: Path, tmp_path: Path) -> None:
     assert verify(file_format.read(tmp_path / "p"), model, expected=documents).holds
 
 
+@pytest.mark.slow
 def test_lossy_documents_are_refused_or_listed(llama: ProvingModel, tmp_path: Path) -> None:
     with pytest.raises(PreconditionFailed, match=r"1 of 8 documents \(test.jsonl.zst:4\)"):
         prove(llama, Definition(), DOCUMENTS, tmp_path / "p")
@@ -216,6 +220,7 @@ def test_another_model_is_refused(
         verify(made[1], other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -237,6 +242,7 @@ def test_another_engine_is_refused_unless_it_is_to_be_tried(
     assert verify(other, llama, elsewhere=True).holds
 
 
+@pytest.mark.slow
 def test_other_documents_than_expected_are_named(
     made: tuple[Path, Proof], llama: ProvingModel
 ) -> None:
@@ -254,6 +260,7 @@ def test_other_documents_than_expected_are_named(
     assert [f.id for f in found] == sorted(failures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left_out", "reason"),
     [
@@ -274,6 +281,7 @@ def test_what_is_left_out_must_be_lossy_and_of_the_selection(
     assert verify(forged, llama).holds
 
 
+@pytest.mark.slow
 def test_a_document_is_listed_once(made: tuple[Path, Proof], llama: ProvingModel) -> None:
     proof = made[1]
     header = replace(proof.header, left_out=("test.jsonl.zst:4",) * 2 + ("test.jsonl.zst:2",))
@@ -324,6 +332,7 @@ def _parts(data: bytes | bytearray) -> dict[str, range]:
     return parts
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_every_part_is_found(made: tuple[Path, Proof], tmp_path: Path) -> None:
     data = made[0].read_bytes()
     found: dict[str, set[str]] = {}
@@ -376,6 +385,7 @@ def _forged(
     return path
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_under_new_checksums_decodes_to_something_else(
     made: tuple[Path, Proof], llama: ProvingModel, tmp_path: Path
 ) -> None:
@@ -387,6 +397,7 @@ def test_a_flipped_bit_under_new_checksums_decodes_to_something_else(
     assert "another text" in found.failures[0].reason
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_too_good_is_found(
     made: tuple[Path, Proof], llama: ProvingModel, tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_line_break_behind_the_last_member_is_no_damage(tmp_path: Path, pack: 
         texts(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     bomb = b"\n" * (64 << 20)
     for pack in (".gz", ".bz2", ".xz"):
@@ -443,6 +444,7 @@ def test_nothing_to_read_says_what_was_found(tmp_path: Path) -> None:
         find_shards(tmp_path / "a.csv")
 
 
+@pytest.mark.slow
 def test_any_files_are_indexed_and_verified(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet  # noqa: PLC0415
@@ -562,6 +564,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 def test_bad_lines_are_named_or_passed_over(tmp_path: Path, what: str) -> None:
     data = line("a") + BAD[what] + line("b")
@@ -605,6 +608,7 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert texts(tmp_path) == TEXTS
 
 
+@pytest.mark.slow
 def test_too_many_bad_lines_are_an_error(tmp_path: Path) -> None:
     few = [line("x")] * 100 + [b"{}\n"] * FREE
     write_corpus(tmp_path, {"test.jsonl.zst": few})
@@ -632,6 +636,7 @@ def test_damage_behind_the_last_document(tmp_path: Path, tail: bytes) -> None:
     assert (bad.line, bad.rest) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_lost_is_not_passed_over(tmp_path: Path) -> None:
     lines = [line(f"{n} ".ljust(2000, "x") + str(n * n), "Github") for n in range(3000)]
     data = b"".join(compress(b"".join(lines[n : n + 10]), level=1) for n in range(0, 3000, 10))

@@ -33,6 +33,7 @@ def line(text: str) -> bytes:
     return json.dumps({"text": text, "meta": {"pile_set_name": "Github"}}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("honest_header", [True, False])
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, honest_header: bool) -> None:
     """A frame of 32 KB that holds a gigabyte, with a digest that is right."""

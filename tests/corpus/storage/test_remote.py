@@ -62,6 +62,7 @@ def texts(corpus: Corpus, **selection: int) -> list[tuple[str, bytes]]:
     return [(one.id, one.text) for one in corpus.documents(wanted)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 5])
 def test_the_same_documents_under_the_same_digest(
     store: Store, tmp_path: Path, seed: int | None
@@ -112,6 +113,7 @@ def test_a_damaged_frame_of_the_cache_is_fetched_again(store: Store, tmp_path: P
     assert len(store.gets(".zst")) == asked + 2
 
 
+@pytest.mark.slow
 def test_the_cache_keeps_its_limit(store: Store, tmp_path: Path) -> None:
     corpus = opened(store.url, tmp_path / "cache", limit=3000)
     assert texts(corpus) == texts(opened(store.root, tmp_path / "other"))
@@ -229,6 +231,7 @@ def test_protocols(tmp_path: Path) -> None:
         opened("ftp://host/pile", tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_resumed_stream_does_not_fetch_what_precedes(
     store: Store, serve: Start, tmp_path: Path
 ) -> None:
@@ -250,6 +253,7 @@ async def test_a_resumed_stream_does_not_fetch_what_precedes(
     assert min(start for start, _ in store.gets(shard)) == int(index.frames["offset"][frame])
 
 
+@pytest.mark.slow
 async def test_a_client_goes_on_after_the_store_was_away(
     store: Store, serve: Start, tmp_path: Path
 ) -> None:
@@ -271,6 +275,7 @@ async def test_a_client_goes_on_after_the_store_was_away(
     assert len(found) == len(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says_its_size", [True, False])
 async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
     serve: Start, tmp_path: Path, says_its_size: bool
@@ -324,6 +329,7 @@ async def test_a_bomb_in_an_object_is_refused_before_it_takes_memory(
         assert rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expires", [False, True])
 async def test_a_search_for_many_documents_ends_between_frames_with_its_call(
     store: Store, serve: Start, tmp_path: Path, expires: bool

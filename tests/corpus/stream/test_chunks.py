@@ -161,6 +161,7 @@ SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 2000)).map(
 )
 
 
+@pytest.mark.slow
 @given(SELECTIONS, SIZES)
 def test_any_selection_is_what_its_definition_says(
     corpus: Corpus, selection: Selection, sizes: tuple[int, int]
@@ -172,6 +173,7 @@ def test_any_selection_is_what_its_definition_says(
     assert list(corpus.documents(selection)) == documents
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(SELECTIONS, st.data())
 def test_resuming_anywhere_any_number_of_times_is_never_having_stopped(

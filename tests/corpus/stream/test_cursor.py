@@ -54,6 +54,7 @@ def test_any_bytes_are_refused_clearly(data: bytes) -> None:
         CODEC.decode(data)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -139,6 +139,7 @@ def expected(indexed: Path, selection: dict[str, Any]) -> list[tuple[str, bytes]
     return found
 
 
+@pytest.mark.slow
 @settings(
     # benchmarks/corpus_plans.py runs more of them.
     max_examples=int(os.environ.get("ASSAY_TEST_PLANS", "50")),

@@ -35,6 +35,7 @@ def _take(documents: CorpusStream, most: int | None = None) -> list[Document]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equal", ["drop", "wrap"])
 @pytest.mark.parametrize("seed", [None, 3])
 async def test_ranks_get_as_many_documents(
@@ -72,6 +73,7 @@ async def test_ranks_get_as_many_documents(
             assert max(share.dropped, share.repeated) < world * batch
 
 
+@pytest.mark.slow
 async def test_random_plans_of_equal_ranks_lose_and_repeat_nothing(
     serve: Start, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_step_is_the_same_for_any_world(total: int, world: int, wrap: bool) ->
     assert rest == total % batch
 
 
+@pytest.mark.slow
 def test_a_thousand_random_plans_keep_every_step() -> None:
     """Kills at any sequence, and worlds that change in the middle of a step.
 

@@ -106,6 +106,7 @@ async def test_pieces_say_where_they_are_from(address: str, packing: Any) -> Non
         assert delivered == whole
 
 
+@pytest.mark.slow
 async def test_a_step_is_the_same_whatever_the_world(address: str) -> None:
     whole = [one.ids.tolist() for one in await _all(address, global_batch=12)]
     for world in (2, 3, 12):
@@ -128,6 +129,7 @@ async def test_a_step_is_the_same_whatever_the_world(address: str) -> None:
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["concatenated", "best_fit"])
 async def test_plans_with_kills_and_changed_worlds_are_exact(address: str, packing: Any) -> None:
     """What others lose or repeat.

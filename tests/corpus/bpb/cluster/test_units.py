@@ -75,6 +75,7 @@ SCORES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(SCORES, max_size=12), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_however_documents_are_dealt_the_figures_are_the_same(
     tmp_path_factory: pytest.TempPathFactory,
@@ -119,6 +120,7 @@ def done(scorer: UnitScorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_a_unit_gives_the_same_bytes_whatever_was_scored_before(
     job: UnitJob, scorer: UnitScorer, done: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_unit_gives_the_same_bytes_whatever_was_scored_before(
     assert read_result(again) == scorer.score(last)
 
 
+@pytest.mark.slow
 def test_units_of_another_size_give_the_same_figures(
     job: UnitJob, done: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_units_of_another_size_give_the_same_figures(
     assert merge(tmp_path).figures.totals.overall == merge(done).figures.totals.overall
 
 
+@pytest.mark.slow
 def test_a_selection_is_kept_to(job: UnitJob, done: Path, tmp_path: Path) -> None:
     one = UnitScorer(replace(job, selection=Selection(subsets=frozenset({"ArXiv"}))))
     for unit in one.units:
@@ -153,6 +157,7 @@ def test_missing_units_are_named(done: Path, tmp_path: Path) -> None:
         merge(part)
 
 
+@pytest.mark.slow
 def test_results_of_another_job_are_refused(
     job: UnitJob, scorer: UnitScorer, done: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +210,7 @@ def test_what_units_cannot_do_is_refused(job: UnitJob, tmp_path: Path) -> None:
         UnitScorer(replace(job, shards=plain))
 
 
+@pytest.mark.slow
 def test_the_command(
     job: UnitJob,
     tmp_path: Path,
@@ -239,6 +245,7 @@ def test_the_command(
     assert main(["units", "list", *common, "--sample", "3", "--sample-documents", "3"]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [Sample(6), Sample(0, 12, 3, Allocation.EQUAL)])
 def test_a_sample_is_the_same_however_it_is_dealt(
     job: UnitJob, done: Path, tmp_path: Path, sample: Sample
@@ -274,6 +281,7 @@ def test_a_sample_is_the_same_however_it_is_dealt(
         merge(mixed)
 
 
+@pytest.mark.slow
 def test_of_the_corpus_behind_a_merge_tells_when_asked(
     job: UnitJob, done: Path, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ def test_likelihoods_that_are_no_numbers_are_refused() -> None:
         require_causal("it", Precision.FP32, UniformModel(poison=TOKENS[0]), trial)
 
 
+@pytest.mark.slow
 def test_the_reference_model_is_causal() -> None:
     Registry({}).start(REFERENCE)
 

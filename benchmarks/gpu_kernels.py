@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from services.segment.engines.engine import Engine
+from services.segment.engines.engine import Engine, Floats, PreparesPictures
 from services.segment.images.preprocess import Preprocessor
 from services.segment.images.upsample import upsample_argmax
 from services.segment.manifest import ModelPreprocessing
@@ -38,33 +38,19 @@ def label_maps(engine: Engine, how: ModelPreprocessing, picture: Image.Image) ->
     }
 
 
-def resizing(how: ModelPreprocessing, picture: Image.Image) -> dict[str, Any]:
-    """Compare inputs that a GPU makes of pictures with those of Pillow, and time both."""
-    from numba import cuda  # noqa: PLC0415  # only where there is a GPU
-
-    from services.segment.kernels import resize  # noqa: PLC0415
-
+def inputs(engine: Engine, how: ModelPreprocessing, picture: Image.Image) -> dict[str, Any]:
+    """Compare what is computed of a picture that the engine prepares, and time both preparations."""
+    made = engine.prepared(picture) if isinstance(engine, PreparesPictures) else None
+    if made is None:
+        return {"made": "on the processor"}
     host = Preprocessor(how)
-    own, wanted = (picture.height, picture.width), (how.height, how.width)
-    heights = resize.heights_first(own, wanted)
-    rows, columns = resize.weights(own[0], wanted[0]), resize.weights(own[1], wanted[1])
-    first, last = (rows, columns) if heights else (columns, rows)
-    between = (wanted[0], own[1]) if heights else (own[0], wanted[1])
-    pixels = np.ascontiguousarray(picture)
-    table, half = cuda.to_device(host.table), cuda.device_array((*between, 3), np.uint8)
-    tensor = cuda.device_array((3, *wanted), np.float32)
-    first, last = (tuple(map(cuda.to_device, pair)) for pair in (first, last))
-
-    def make() -> None:
-        resize.launch(cuda.to_device(pixels), *first, half, between, heights=heights)
-        resize.launch_last(half, *last, table, tensor, wanted, heights=not heights)
-        cuda.synchronize()  # type: ignore[no-untyped-call]
-
-    make()
+    # An engine takes what it prepared.
+    (ours,), (theirs,) = engine.run([cast("Floats", made)]), engine.run([host(picture)])
     return {
-        "size": list(own),
-        "equal": bool(np.array_equal(tensor.copy_to_host(), host(picture))),
-        "milliseconds": _milliseconds(make),
+        "made": "on the GPU",
+        "size": [picture.height, picture.width],
+        "equal": bool(np.array_equal(ours.logits, theirs.logits)),
+        "milliseconds": _milliseconds(lambda: cast("PreparesPictures", engine).prepared(picture)),
         "milliseconds_on_the_processor": _milliseconds(lambda: host(picture)),
     }
 

@@ -8,7 +8,7 @@ them). Equality comes first: a model whose labels differ from the processor's is
 for each model,
 
     engine    pictures a second and the median latency of batches of 1, 8 and 32
-    kernels   a label map made where the logits are, against the processor's; Pillow's resize too
+    kernels   a label map made where the logits are, and an input there, against the processor's
     pipeline  a JPEG to its labels, one after the other, and many at once
     server    pictures a second through SegmentImages, against the engine's
     memory    of the GPU, before and after requests of mixed sizes
@@ -283,9 +283,8 @@ async def measure(directory: Path, setting: Setting) -> dict[str, Any]:
     print(f"  engine {found['engine']}", flush=True)
     picture = decode(photographs(1)[0], 10_000_000)
     found["label_map"] = gpu_kernels.label_maps(engine, manifest.preprocessing, picture)
-    if not setting.rehearsal:
-        found["resize"] = gpu_kernels.resizing(manifest.preprocessing, picture)
-    print(f"  kernels {found['label_map']} {found.get('resize', '')}", flush=True)
+    found["input"] = gpu_kernels.inputs(engine, manifest.preprocessing, picture)
+    print(f"  kernels {found['label_map']} {found['input']}", flush=True)
     found["pipeline"] = await measure_pipeline(
         engine, manifest, setting, _PIPELINE_SHARE * setting.seconds
     )

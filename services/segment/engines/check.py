@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from services.errors import InvalidArgument
-from services.segment.engines.engine import Engine, Floats
+from services.segment.engines.engine import Engine, Floats, OnDevice
 from services.segment.manifest import MODEL_FILE, Manifest
 
 
@@ -60,7 +60,7 @@ class GraphCheck:
         if not np.array_equal(chosen[..., 0], output.logits.max(axis=2)):
             raise self._wrong("its labels are not the arg max of its logits")
 
-    def size(self, tensor: Floats) -> None:
+    def size(self, tensor: Floats | OnDevice) -> None:
         """Refuse a tensor that is neither of the manifest's size nor of one that the graph takes.
 
         Raises InvalidArgument.

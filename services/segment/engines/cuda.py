@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import structlog
+from PIL import Image
 
 from services.errors import InvalidArgument
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.device import Device, DeviceArray, DeviceOutput
+from services.segment.engines.device_inputs import DeviceInputs
 from services.segment.engines.engine import CUDA, Floats, Output
 from services.segment.engines.onnxruntime import (
     open_session,
@@ -27,7 +29,7 @@ from services.segment.engines.onnxruntime import (
     session_options,
 )
 from services.segment.engines.pinned import cuda_runtime
-from services.segment.manifest import Manifest
+from services.segment.manifest import Manifest, Resampler
 
 _PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"
 _ARENA = "gpu"
@@ -101,6 +103,8 @@ class CudaEngine:
         self._runtime.use(gpu)
         self._device = Device(self._runtime, gpu)
         self._device.try_maps()
+        self._pictures = DeviceInputs(self._device, how)
+        self._pictures.attempt()
         # Sizes that come and go would leave the arena as large as all of them together.
         self._shrinking = ort.RunOptions()
         self._shrinking.add_run_config_entry(
@@ -117,8 +121,14 @@ class CudaEngine:
         """Most pictures a run."""
         return self._sizes[-1]
 
-    def run(self, batch: list[Floats]) -> Sequence[Output]:
-        """Compute pictures of (3, H, W) float32, all of one size.
+    def prepared(
+        self, picture: Image.Image, resampler: Resampler | None = None
+    ) -> DeviceArray | None:
+        """Return a picture's input on the GPU, None where the processor makes it."""
+        return self._pictures.make(picture, resampler)
+
+    def run(self, batch: Sequence[Floats | DeviceArray]) -> Sequence[Output]:
+        """Compute pictures of (3, H, W) float32, all of one size, which are here or on the GPU.
 
         A batch between two sizes is filled up with what was there before; its logits stay on the
         GPU until they are read. Pictures of another size than the manifest's are computed without
@@ -128,13 +138,19 @@ class CudaEngine:
         # The calling thread may be another one than that which opened it.
         self._runtime.use(self._gpu)
         if batch[0].shape != self._shape:
-            return run_plainly(self._session, self._graph, batch, self._shrinking)
+            plain = [one if isinstance(one, np.ndarray) else self._device.get(one) for one in batch]
+            return run_plainly(self._session, self._graph, plain, self._shrinking)
         shape = (bucket(len(batch), self._sizes), *batch[0].shape)
         source = self._input(shape)
-        for slot, tensor in zip(source.host, batch, strict=False):
-            slot[:] = tensor
-        # Not by ONNX Runtime's update_inplace, which holds Python's lock while 100 MB are copied.
-        self._device.put(source.host, source.device)
+        for index, tensor in enumerate(batch):
+            if isinstance(tensor, np.ndarray):
+                source.host[index] = tensor
+                # Not by ONNX Runtime's update_inplace, which holds Python's lock meanwhile.
+                self._device.put(source.host[index], source.device[index])
+            else:
+                self._device.move(tensor, source.device[index])
+        # ONNX Runtime computes in a stream of its own, which waits for no other.
+        self._device.wait()
         # Outputs of their own for each run: they are still read when the next run writes.
         h, w = self._graph.logits_size(*shape[2:])
         logits = self._bound(source, self._graph.logits, (shape[0], h, w, self._classes), "float32")

@@ -7,6 +7,8 @@ elsewhere the logits are copied, and the processor makes them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ import structlog
 from numpy.typing import DTypeLike, NDArray
 
 from services.segment.engines.engine import Floats, Labels, Output
-from services.segment.engines.pinned import Blocks, PageLocked, Runtime
+from services.segment.engines.pinned import Blocks, PageLocked, Runtime, Scratch
 from services.segment.images.upsample import upsample_argmax
 from services.segment.kernels import upsample
 
@@ -66,7 +68,11 @@ class Device:
 
     def __init__(self, runtime: Runtime, gpu: int) -> None:
         self._runtime = runtime
-        self._gpu = gpu
+        self.gpu = gpu
+        """Its number."""
+        self.kernel_array = runtime.kernel_array
+        """Makes what a kernel takes of an array here."""
+        self._scratch = Scratch(runtime.on_device, runtime.release_on_device)
         self._blocks = Blocks(runtime.on_device, runtime.release_on_device)
         self._locked = PageLocked(runtime.allocate, runtime.release)
         self.makes_maps = False
@@ -76,10 +82,25 @@ class Device:
         """Return an array whose memory is used again once nothing refers to it."""
         dtype = np.dtype(kind)
         size = block_bytes(math.prod(shape) * dtype.itemsize)
-        self._runtime.use(self._gpu)
+        self._runtime.use(self.gpu)
         holder, address = _Holder(), self._blocks.take(size)
         self._blocks.hold(holder, size, address)
         return DeviceArray(address, shape, dtype, holder)
+
+    @contextmanager
+    def scratch(
+        self, shapes: Sequence[tuple[int, ...]], kind: DTypeLike
+    ) -> Iterator[list[DeviceArray]]:
+        """Give arrays of those shapes, one after the other, until the end of the block."""
+        dtype = np.dtype(kind)
+        sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
+        self._runtime.use(self.gpu)
+        with self._scratch.hold(block_bytes(sum(sizes))) as address:
+            starts = [address + sum(sizes[:index]) for index in range(len(sizes))]
+            yield [
+                DeviceArray(start, shape, dtype, _Holder())
+                for start, shape in zip(starts, shapes, strict=True)
+            ]
 
     def locked(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
         """Return an array in page-locked memory."""
@@ -88,15 +109,25 @@ class Device:
     def put(self, values: NDArray[Any], into: DeviceArray | None = None) -> DeviceArray:
         """Copy contiguous values to the GPU."""
         array = into or self.empty(values.shape, values.dtype)
-        self._runtime.use(self._gpu)
+        self._runtime.use(self.gpu)
         self._runtime.copy(array.address, values.ctypes.data, values.nbytes)
         return array
+
+    def move(self, source: DeviceArray, into: DeviceArray) -> None:
+        """Copy an array to another place on the GPU; `wait` says when it is there."""
+        self._runtime.use(self.gpu)
+        self._runtime.copy(into.address, source.address, source.nbytes)
+
+    def wait(self) -> None:
+        """Wait for copies on the GPU and for kernels."""
+        self._runtime.use(self.gpu)
+        self._runtime.wait()
 
     def get(self, array: DeviceArray, *, locked: bool = False) -> NDArray[Any]:
         """Copy values from the GPU; `locked`, for few sizes, into page-locked memory."""
         empty = self._locked.empty if locked else np.empty
         found: NDArray[Any] = empty(array.shape, array.dtype)
-        self._runtime.use(self._gpu)
+        self._runtime.use(self.gpu)
         self._runtime.copy(found.ctypes.data, array.address, array.nbytes)
         return found
 
@@ -109,8 +140,8 @@ class Device:
         ]
         lower, weights = (self.put(np.concatenate(parts)) for parts in zip(*axes, strict=True))
         out = self.empty((height, width), labels.dtype)
-        given = [self._runtime.kernel_array(one) for one in (logits, labels, lower, weights, out)]
-        upsample.launch(given, (height, width), gpu=self._gpu)
+        given = [self.kernel_array(one) for one in (logits, labels, lower, weights, out)]
+        upsample.launch(given, (height, width), gpu=self.gpu)
         return self.get(out)
 
     def try_maps(self) -> None:
@@ -122,11 +153,11 @@ class Device:
         try:
             found = self.label_map(self.put(logits), self.put(labels), *size)
         except Exception as error:  # noqa: BLE001  # numba's share no class
-            _log.warning("label maps are made on the processor", gpu=self._gpu, why=repr(error))
+            _log.warning("label maps are made on the processor", gpu=self.gpu, why=repr(error))
             return
         agreement = float((found == upsample_argmax(logits, labels, *size)).mean())
         self.makes_maps = agreement >= _LEAST_AGREEMENT
-        _log.info("label maps on the GPU", gpu=self._gpu, agreement=agreement, used=self.makes_maps)
+        _log.info("label maps on the GPU", gpu=self.gpu, agreement=agreement, used=self.makes_maps)
 
 
 class DeviceOutput(Output):

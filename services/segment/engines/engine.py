@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.segment.manifest import Precision
+from services.segment.manifest import Precision, Resampler
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 OPENVINO = "openvino-cpu"
 ONNXRUNTIME = "onnxruntime-cpu"
@@ -71,4 +74,24 @@ class CompilesSizes(Protocol):
         """Compile what a picture of (3, H, W) needs, once: it need not be done in `run` then.
 
         May be called from any thread, beside `run`. Raises nothing: `run` says what is wrong.
+        """
+
+
+class OnDevice(Protocol):
+    """A picture's input in the memory of the device that computes it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(3, H, W)."""
+
+
+@runtime_checkable
+class PreparesPictures(Protocol):
+    """An engine that makes its inputs of pictures where it computes them."""
+
+    def prepared(self, picture: Image.Image, resampler: Resampler | None = None) -> OnDevice | None:
+        """Return an RGB picture's input, of the model's size, for this engine's `run`.
+
+        None where the processor has to make it: for another resampler, or a device that cannot. May
+        be called from any thread, beside `run`. Raises nothing.
         """

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import math
+import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ from services.errors import InvalidArgument
 _PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
 _FUNCTIONS = (
     "cudaHostAlloc", "cudaFreeHost", "cudaMalloc", "cudaFree", "cudaSetDevice", "cudaMemcpy",
+    "cudaStreamSynchronize",
 )  # fmt: skip
 _ANY_WAY = 4  # cudaMemcpyDefault: the addresses say where they are
 
@@ -75,6 +78,50 @@ class PageLocked(Blocks):
         return np.frombuffer(memoryview(block), dtype).reshape(shape)
 
 
+class Scratch:
+    """Memory that is needed for a moment, of any size. Any thread may ask.
+
+    There are as many blocks as are held at once, and each grows to the largest size that it was
+    needed for: sizes that come and go leave nothing behind.
+    """
+
+    def __init__(self, allocate: Allocate, release: Release) -> None:
+        self._allocate = allocate
+        self._release = release
+        self._free: list[tuple[int, int]] = []  # size and address
+        self._lock = threading.Lock()
+        weakref.finalize(self, _release_each, self._free, release).atexit = False
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[int]:
+        """Give the address of at least `size` bytes, until the end of the block."""
+        block = self._take(size)
+        try:
+            yield block[1]
+        finally:
+            with self._lock:
+                self._free.append(block)
+
+    def _take(self, size: int) -> tuple[int, int]:
+        outgrown = None
+        with self._lock:
+            fitting = [block for block in self._free if block[0] >= size]
+            if fitting or self._free:
+                block = min(fitting) if fitting else max(self._free)
+                self._free.remove(block)
+                if fitting:
+                    return block
+                outgrown = block
+        if outgrown is not None:
+            self._release(outgrown[1])
+        return size, self._allocate(size)
+
+
+def _release_each(free: list[tuple[int, int]], release: Release) -> None:
+    for _, address in free:
+        release(address)
+
+
 def _release_all(free: Mapping[int, list[int]], release: Release) -> None:
     for addresses in free.values():
         for address in addresses:
@@ -87,7 +134,8 @@ class Runtime:
 
     `use(gpu)` makes a GPU the calling thread's: without it memory is locked, and a context of
     hundreds of megabytes opened, on GPU 0. `copy(target, source, size)` copies between addresses,
-    whichever memory they are in, and holds no lock of Python's meanwhile. `allocate` gives
+    whichever memory they are in, and holds no lock of Python's meanwhile; between two addresses of
+    a GPU it does not wait for the copy. `wait` does, for copies and kernels. `allocate` gives
     page-locked memory, `on_device` memory of the calling thread's GPU. `kernel_array` makes what a
     kernel takes of an array there.
     """
@@ -98,6 +146,7 @@ class Runtime:
     release_on_device: Release
     use: Callable[[int], None]
     copy: Callable[[int, int, int], None]
+    wait: Callable[[], None]
     kernel_array: Callable[[Any], Any]
 
 
@@ -121,6 +170,7 @@ def cuda_runtime() -> Runtime:
     runtime.cudaMemcpy.argtypes = [
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
     ]  # fmt: skip
+    runtime.cudaStreamSynchronize.argtypes = [ctypes.c_void_p]
     for name in _FUNCTIONS:
         getattr(runtime, name).restype = ctypes.c_int
 
@@ -150,8 +200,12 @@ def cuda_runtime() -> Runtime:
     def copy(target: int, source: int, size: int) -> None:
         _require(runtime.cudaMemcpy(target, source, size, _ANY_WAY), f"{size} bytes not copied")
 
+    def wait() -> None:
+        # The default stream, where copies and numba's kernels are, and ONNX Runtime is not.
+        _require(runtime.cudaStreamSynchronize(None), "a kernel or a copy failed")
+
     return Runtime(
-        allocate, release, on_device, release_on_device, use, copy, numba.cuda.as_cuda_array
+        allocate, release, on_device, release_on_device, use, copy, wait, numba.cuda.as_cuda_array
     )
 
 

@@ -52,9 +52,17 @@ def heights_first(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
 
 
 def launch(  # flat, as kernels are
-    pixels: Any, first: Any, taps: Any, out: Any, size: tuple[int, int], *, heights: bool
+    pixels: Any,
+    first: Any,
+    taps: Any,
+    out: Any,
+    size: tuple[int, int],
+    *,
+    heights: bool,
+    gpu: int = 0,
 ) -> None:
-    """Resize one side of (height, width, 3) bytes into `out`, of `size`."""
+    """Resize one side of (height, width, 3) bytes into `out`, of `size`, on a GPU."""
+    cuda.select_device(gpu)  # type: ignore[no-untyped-call]
     _resize[_blocks(size), THREADS](pixels, first, taps, out, heights)
 
 
@@ -67,11 +75,13 @@ def launch_last(  # noqa: PLR0917  # flat, as kernels are
     size: tuple[int, int],
     *,
     heights: bool,
+    gpu: int = 0,
 ) -> None:
     """Resize the other side into `out` (3, height, width) float32, of `size`.
 
     `table` (3, 256) has what each byte of a channel becomes.
     """
+    cuda.select_device(gpu)  # type: ignore[no-untyped-call]
     _resize_to_values[_blocks(size), THREADS](pixels, first, taps, table, out, heights)
 
 

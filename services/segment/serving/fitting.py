@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import structlog
 
 from services.errors import AssayError, Overloaded
-from services.segment.engines.engine import Engine, Floats, Output
+from services.segment.engines.engine import Engine, Floats, OnDevice, Output
 
 # What allocators say: ONNX Runtime's arena, CUDA, cuDNN and the processor's.
 _WORDS = ("out of memory", "failed to allocate memory", "alloc_failed", "bad_alloc")
@@ -26,8 +29,8 @@ class FittingBatches:
         self._engine = engine
         self._most: int | None = None
 
-    def run(self, batch: list[Floats]) -> list[Output]:
-        """Compute a batch, in as many parts as have to be.
+    def run(self, batch: Sequence[Floats | OnDevice]) -> list[Output]:
+        """Compute a batch, some of which this engine may have prepared, in parts that fit.
 
         Raises Overloaded for a picture that finds no memory by itself, and what the engine does.
         """
@@ -35,7 +38,8 @@ class FittingBatches:
         while len(outputs) < len(batch):
             part = batch[len(outputs) : len(outputs) + (self._most or len(batch))]
             try:
-                outputs += self._engine.run(part)
+                # What is on a device is there because this engine put it there.
+                outputs += self._engine.run(cast("list[Floats]", part))
             except AssayError:
                 raise
             except Exception as error:

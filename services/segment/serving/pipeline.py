@@ -20,7 +20,15 @@ from services.segment.batching.batcher import Batcher
 from services.segment.batching.cost import SizedCost
 from services.segment.batching.scheduler import Scheduler, Trace
 from services.segment.batching.ticket import Admission, Limits
-from services.segment.engines.engine import CompilesSizes, Engine, Labels, Output
+from services.segment.engines.engine import (
+    CompilesSizes,
+    Engine,
+    Floats,
+    Labels,
+    OnDevice,
+    Output,
+    PreparesPictures,
+)
 from services.segment.images import outputs, upsample
 from services.segment.images.decode import NOTICES, PILLOW_LIMIT
 from services.segment.images.outputs import GivenSize, ModelSize, Outputs, Segmentation, Wanted
@@ -57,7 +65,7 @@ class Inference:
 
 @dataclass(frozen=True)
 class _Prepared:
-    tensor: NDArray[np.float32]
+    tensor: Floats | OnDevice
     map_size: tuple[int, int]
     units: int  # of work behind the model, in pixels of a plain label map
 
@@ -101,6 +109,7 @@ class Pipeline:
         # Beside the engine's thread, behind which everybody waits.
         self._compile_for = engine.compile_for if isinstance(engine, CompilesSizes) else None
         self._preprocessor = Preprocessor(manifest.preprocessing)
+        self._on_device = engine.prepared if isinstance(engine, PreparesPictures) else None
         self._outputs = Outputs(manifest)
         self._batcher = Batcher(limits)
         self._finish_cost = SizedCost()
@@ -318,7 +327,10 @@ class Pipeline:
             given = source()
             if isinstance(given, Image.Image):
                 size, units = measure(given.height, given.width)
-                return _Prepared(self._preprocessor(given, resampler), size, units)
+                made = None if self._on_device is None else self._on_device(given, resampler)
+                if made is None:
+                    return _Prepared(self._preprocessor(given, resampler), size, units)
+                return _Prepared(made, size, units)
             if self._compile_for is not None:
                 self._compile_for(given.shape)
             return _Prepared(given, *measure(*given.shape[1:]))
@@ -338,7 +350,7 @@ class Pipeline:
         """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
         # Now, and not when the garbage of the scheduler's and its own references is collected.
-        del self._engine, self._parts, self._compile_for
+        del self._engine, self._parts, self._compile_for, self._on_device
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
         self._guard.require_usable()

@@ -61,6 +61,9 @@ class OrdinaryMemory:
             ctypes.memmove(target, source, size)
         self.filled.update({target} & self.on_device)
 
+    def wait(self) -> None:
+        """Nothing is done later."""
+
 
 def on_processor(array: DeviceArray) -> Any:
     """What a simulated kernel takes."""
@@ -79,12 +82,15 @@ def use_processor(monkeypatch: pytest.MonkeyPatch) -> OrdinaryMemory:
     monkeypatch.setattr(cuda, "_DEVICE", "cpu")
     memory = OrdinaryMemory()
     monkeypatch.setattr(cuda, "_ARENA", "cpu")
-    runtime = Runtime(
-        *(memory.allocate, memory.release, memory.allocate_on_device, memory.release),
-        *(memory.use, memory.copy, on_processor),
-    )
-    monkeypatch.setattr(cuda, "cuda_runtime", lambda: runtime)
+    monkeypatch.setattr(cuda, "cuda_runtime", lambda: runtime_of(memory))
     return memory
+
+
+def runtime_of(memory: OrdinaryMemory) -> Runtime:
+    return Runtime(
+        *(memory.allocate, memory.release, memory.allocate_on_device, memory.release),
+        *(memory.use, memory.copy, memory.wait, on_processor),
+    )
 
 
 def pictures(tiny: Tiny, count: int, seed: int = 5) -> list[Floats]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.errors import InvalidArgument
-from services.segment.engines.pinned import PageLocked, cuda_runtime
+from services.segment.engines.pinned import PageLocked, Scratch, cuda_runtime
 
 
 class Ordinary:
@@ -73,6 +73,26 @@ def test_blocks_are_freed_once_neither_the_pool_nor_an_array_is_left() -> None:
     gc.collect()
     assert sorted(memory.freed) == sorted(map(ctypes.addressof, memory.blocks))
     assert len(memory.freed) == 3
+
+
+def test_memory_for_a_moment_stays_as_large_as_it_was_needed() -> None:
+    memory = Ordinary()
+    scratch = Scratch(memory, memory.freed.append)
+    with scratch.hold(8) as first, scratch.hold(100) as second:
+        assert first != second
+    with scratch.hold(8) as again:
+        assert again == first
+    with scratch.hold(50) as again:
+        assert again == second
+    assert not memory.freed
+    with scratch.hold(200):  # the largest grows
+        assert memory.freed == [second]
+    for size in range(201, 300):
+        with scratch.hold(size):
+            assert len(memory.blocks) - len(memory.freed) == 2
+    del scratch
+    gc.collect()
+    assert len(memory.freed) == len(memory.blocks)
 
 
 def test_without_the_cuda_runtime_it_says_so() -> None:

@@ -14,11 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from services.segment.engines.cuda import CudaEngine
+from services.segment.engines.device import Device
+from services.segment.engines.device_inputs import DeviceInputs
 from services.segment.kernels import resize, upsample
-from tests.segment.engines.test_cuda import pictures, use_processor
-from tests.segment.tiny_model import Tiny, write
+from tests.segment.engines.test_cuda import OrdinaryMemory, pictures, runtime_of, use_processor
+from tests.segment.images.test_preprocess import picture as drawn
+from tests.segment.kernels.test_kernels import PHOTOGRAPH, TINY, of_size
+from tests.segment.tiny_model import write
 
 # A simulated thread is one of Python's: blocks as large as on a GPU would start many for nothing.
 resize.THREADS = upsample.THREADS = (8, 4)
@@ -32,31 +37,34 @@ def label_map(logits: Any, labels: Any, size: tuple[int, int]) -> Any:
     return out
 
 
-def tensor(pixels: Any, table: Any, size: tuple[int, int]) -> Any:
-    height, width = size
-    own = pixels.shape[0], pixels.shape[1]
-    rows, columns = resize.weights(own[0], height), resize.weights(own[1], width)
-    out = np.empty((3, height, width), np.float32)
-    heights = resize.heights_first(own, size)
-    between = (height, own[1]) if heights else (own[0], width)
-    first, last = (rows, columns) if heights else (columns, rows)
-    half = np.empty((*between, 3), np.uint8)
-    resize.launch(pixels, *first, half, between, heights=heights)
-    resize.launch_last(half, *last, table, out, size, heights=not heights)
-    return out
+def tensor(pixels: Any, size: tuple[int, int]) -> Any:
+    device = Device(runtime_of(OrdinaryMemory()), 0)
+    inputs = DeviceInputs(device, of_size(*size))
+    inputs.usable = True
+    made = inputs.make(Image.fromarray(pixels), "pillow")
+    assert made is not None
+    return device.get(made)
 
 
 def from_the_engine(folder: Path) -> dict[str, Any]:
-    """Return what its engine, with the processor as its device, gives of two pictures."""
-    tiny = Tiny()
+    """Return what its engine, with the processor as its device, gives of two pictures.
+
+    Then of one that it prepared beside one that came prepared.
+    """
     with pytest.MonkeyPatch.context() as patch:
         use_processor(patch)
-        engine = CudaEngine(write(folder, tiny), tiny.manifest(), max_batch_size=2)
+        engine = CudaEngine(write(folder, TINY), TINY.manifest(), max_batch_size=2)
         found: dict[str, Any] = {}
-        for number, output in enumerate(engine.run(pictures(tiny, 2))):
+        given = pictures(TINY, 2)
+        for number, output in enumerate(engine.run(given)):
             made = output.upsampled(21, 18)
             assert made is not None
             found |= {f"engine-{number}": made, f"engine-{number}-logits": output.logits}
+        ours = engine.prepared(drawn(PHOTOGRAPH))
+        assert ours is not None
+        assert engine.prepared(drawn(PHOTOGRAPH), "torchvision") is None
+        for number, output in enumerate(engine.run([ours, given[1]])):
+            found[f"prepared-{number}"] = output.logits
         return found
 
 
@@ -65,10 +73,11 @@ def main() -> None:
     found = from_the_engine(path.parent)
     with np.load(path) as cases:
         for name in {name.rpartition("/")[0] for name in cases.files}:
-            make = label_map if name.startswith("map") else tensor
-            height, width = cases[f"{name}/size"]
-            given = cases[f"{name}/0"], cases[f"{name}/1"]
-            found[name] = make(*given, (int(height), int(width)))
+            height, width = map(int, cases[f"{name}/size"])
+            if name.startswith("map"):
+                found[name] = label_map(cases[f"{name}/0"], cases[f"{name}/1"], (height, width))
+            else:
+                found[name] = tensor(cases[f"{name}/0"], (height, width))
     np.savez(path.with_suffix(".out.npz"), **found)
 
 

@@ -16,11 +16,15 @@ from PIL import Image
 from services.segment.images.preprocess import Preprocessor
 from services.segment.images.upsample import upsample_argmax
 from services.segment.kernels import resize
+from services.segment.manifest import ModelPreprocessing
 from tests.segment.images.test_preprocess import HOW, picture
 from tests.segment.images.test_upsample import brute_force
+from tests.segment.tiny_model import Tiny
 
 ROOT = Path(__file__).parents[3]
-TABLE = np.random.default_rng(9).normal(size=(3, 256)).astype(np.float32)
+# The engine that is simulated, and a picture that it prepares.
+TINY = Tiny(height=32, width=40)
+PHOTOGRAPH = 45, 61
 # Heights and widths of the logits, then of the map: up, down, one, no neighbour, uneven.
 MAPS = [
     ((4, 4), (16, 16)), ((5, 4), (11, 17)), ((4, 5), (13, 6)), ((8, 6), (5, 3)), ((1, 1), (6, 9)),
@@ -64,21 +68,27 @@ def odd_logits() -> dict[str, tuple[Any, tuple[int, int]]]:
     return found
 
 
+def of_size(height: int, width: int) -> ModelPreprocessing:
+    """Also of sizes that no model has."""
+    return HOW.model_copy(update={"height": height, "width": width})
+
+
 @pytest.fixture(scope="session")
 def simulated(made_once: Callable[..., Path]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The cases, and what the simulated kernels make of each."""
     cases: dict[str, Any] = {}
 
-    def add(name: str, first: Any, second: Any, size: tuple[int, int]) -> None:
-        cases.update({f"{name}/0": first, f"{name}/1": second, f"{name}/size": np.array(size)})
+    def add(name: str, size: tuple[int, int], *given: Any) -> None:
+        cases.update({f"{name}/{number}": one for number, one in enumerate(given)})
+        cases[f"{name}/size"] = np.array(size)
 
     for number, (shape, size) in enumerate(MAPS):
         logits = logits_of(number, shape)
-        add(f"map-{number}", logits, labels_of(logits), size)
+        add(f"map-{number}", size, logits, labels_of(logits))
     for name, (logits, size) in odd_logits().items():
-        add(name, logits, labels_of(logits), size)
+        add(name, size, logits, labels_of(logits))
     for number, (shape, size) in enumerate(PICTURES):
-        add(f"picture-{number}", np.asarray(picture(shape)), TABLE, size)
+        add(f"picture-{number}", size, np.asarray(picture(shape)))
 
     def write(folder: Path) -> None:
         folder.mkdir()
@@ -132,10 +142,16 @@ def test_the_engine_makes_the_map_of_each_picture(simulated: Any, number: int) -
 def test_a_picture_is_resized_as_pillow_does_it(simulated: Any, number: int) -> None:
     _, found = simulated
     shape, (height, width) = PICTURES[number]
-    resized = picture(shape).resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(resized)
-    wanted = np.stack([TABLE[channel][pixels[..., channel]] for channel in range(3)])
+    wanted = Preprocessor(of_size(height, width))(picture(shape))
     assert np.array_equal(found[f"picture-{number}"], wanted)
+
+
+@pytest.mark.process
+def test_a_batch_of_pictures_that_are_on_the_device_and_are_not(simulated: Any) -> None:
+    _, found = simulated
+    pixels = Preprocessor(TINY.manifest().preprocessing)(picture(PHOTOGRAPH))
+    np.testing.assert_allclose(found["prepared-0"], TINY.logits(pixels), atol=1e-5)
+    assert np.array_equal(found["prepared-1"], found["engine-1-logits"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -95,7 +96,8 @@ class PostgresServer:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         numbers = [self._process.pid, *map(int, children.read_text().split())]
         for one in numbers if number in (signal.SIGSTOP, signal.SIGCONT) else numbers[:1]:
-            os.kill(one, number)
+            with suppress(ProcessLookupError):  # the server of a closed connection has ended
+                os.kill(one, number)
 
     def empty(self) -> None:
         """Drop all that is in its database."""

@@ -113,7 +113,7 @@ def seal(
         environment=dict(observation.environment),
         sources=tuple(observation.sources),
         command=command,
-        time=time.astimezone(UTC).replace(microsecond=0),
+        time=time.astimezone(UTC),
         note=observation.note,
         inputs=tuple(observation.inputs),
         breakdown=dict(observation.breakdown),

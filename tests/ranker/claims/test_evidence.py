@@ -127,6 +127,12 @@ def test_the_time_is_kept_in_utc() -> None:
     assert sealed(observed(1.0), elsewhere) == sealed(observed(1.0))
 
 
+def test_a_part_of_a_second_is_kept() -> None:
+    """Two verifications within one second: which of them is the later is known."""
+    later = sealed(observed(1.0), NOON + timedelta(microseconds=1))
+    assert later.time == restore(later.content, later.digest).time > sealed(observed(1.0)).time
+
+
 def test_an_interval_that_was_computed_is_kept_as_it_is() -> None:
     computed = statistics.Interval(None, 2.0, 0.99, statistics.Kind.CONFIDENCE, "student@1")
     assert Interval.of(computed) == Interval(-math.inf, 2.0, 0.99)

@@ -72,7 +72,7 @@ lock: setup ## rewrite the lock files from pyproject.toml
 
 # Without setup: that machine has what was carried there, and perhaps no index.
 gpu: ## measure the segmenters on this machine's GPU, equality first; exits with 3 where there is none
-	@$(BIN)/python -m benchmarks.segment_gpu
+	@$(BIN)/python -m benchmarks.segment.gpu
 
 faults: setup ## the services under attack and through faults; writes docs/faults.md
 	@$(BIN)/python -m benchmarks.faults

@@ -7,7 +7,7 @@ rates. Both get the same calls in turns, and the processor time of their process
 since the time on the clock of a shared machine is not theirs. The ranker's call is the cheapest
 that there is, a comparison that it has computed before.
 
-Writes results/access-cost.json.
+Writes results/access_cost.json.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def main() -> None:
                 )
             )
     if not options.no_result:
-        report.write("access-cost", rows, packages=("grpcio", "openvino"))
+        report.write("access_cost", rows, packages=("grpcio", "openvino"))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     cells = list(simulate(options.repetitions))
     report.write(
-        "interval-coverage",
+        "interval_coverage",
         list(rows(cells)),
         packages=["numpy"],
         repetitions=options.repetitions,

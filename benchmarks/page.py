@@ -23,76 +23,82 @@ RESULTS = HERE / "results"
 Row = dict[str, Any]
 
 QUESTIONS = {
-    "Are the labels right?": ["segment-fuzz-images"],
+    "Are the labels right?": ["segment/fuzz_images"],
     "How fast is a picture labelled?": [
-        "segment-pipeline",
-        "segment-servers",
-        "segment-folder",
-        "segment-engine",
-        "segment-postprocess",
+        "segment/pipeline",
+        "segment/servers",
+        "segment/folder",
+        "segment/engine",
+        "segment/postprocess",
     ],
-    "What happens under overload, attack and faults?": ["segment-overload", "faults"],
+    "What happens under overload, attack and faults?": ["segment/overload", "faults"],
     "Are bits per byte right?": [
-        "corpus-bpb-lm-eval",
-        "corpus-bpb-families",
-        "corpus-bpb-double",
-        "corpus-bpb-paper-windows",
-        "corpus-bpb-smollm2",
-        "corpus-bpb-proof",
-        "corpus-bpb-audit",
-        "corpus-bpb-kill",
+        "bpb/lm_eval",
+        "bpb/families",
+        "bpb/double",
+        "bpb/paper_windows",
+        "bpb/smollm2",
+        "bpb/proof",
+        "bpb/audit",
+        "bpb/kill",
     ],
     "How fast are bits per byte computed, and in how much memory?": [
-        "corpus-bpb-speed",
-        "corpus-bpb-smollm2-speed",
-        "corpus-bpb-overhead",
-        "corpus-bpb-checks",
-        "corpus-bpb-memory",
+        "bpb/speed",
+        "bpb/smollm2_speed",
+        "bpb/overhead",
+        "bpb/checks",
+        "bpb/memory",
     ],
     "Does every document arrive once, and unchanged?": [
-        "corpus-kill",
-        "corpus-plans",
-        "corpus-other-readers",
-        "corpus-object-store",
+        "corpus/kill",
+        "corpus/plans",
+        "corpus/other_readers",
+        "corpus/object_store",
     ],
     "How fast is text read, streamed and searched?": [
-        "corpus-local-read",
-        "corpus-stream-flight",
-        "corpus-messages",
-        "corpus-documents",
-        "corpus-random-access",
-        "corpus-index",
-        "corpus-memory",
-        "corpus-contamination",
+        "corpus/local_read",
+        "corpus/stream_flight",
+        "corpus/messages",
+        "corpus/documents",
+        "corpus/random_access",
+        "corpus/index",
+        "corpus/memory",
+        "corpus/contamination",
     ],
-    "Do intervals hold what they state?": ["corpus-bpb-coverage", "interval-coverage"],
-    "Are verdicts right?": ["ranker-recompute", "ranker-trial", "ranker-operators"],
+    "Do intervals hold what they state?": ["bpb/coverage", "interval_coverage"],
+    "Are verdicts right?": ["ranker/recompute", "ranker/trial", "ranker/operators"],
     "How good and how fast is search, and how fast a cached comparison?": [
-        "ranker-search-quality",
-        "ranker-search-speed",
-        "ranker-cache",
+        "ranker/search_quality",
+        "ranker/search_speed",
+        "ranker/cache",
     ],
     "How far does one call walk through the code?": ["walks"],
 }
 
 # The script itself judges: the goal is that two values agree, and not their ratio.
-_NO_RATIO = {"ranker-recompute"}
+_NO_RATIO = {"ranker/recompute"}
 _MOST_ROWS = 12
-_NO_RESULT = ("corpus_build", "corpus_tokens", "segment_gpu", "segment_scaling")
-_NO_RESULT_OF_FAULTS = ("soak", "fuzz_rpcs")
+_NO_RESULT = (
+    "corpus/build",
+    "corpus/tokens",
+    "segment/gpu",
+    "segment/scaling",
+    "faults/soak",
+    "faults/fuzz_rpcs",
+)
 
 
 def page() -> str:
     """The whole page."""
-    lines = [f"* {one['why'].strip()} (`{_script(one['file'])}`)" for one in missed()]
+    lines = [
+        f"* {one['why'].strip()} (`{script(one['file']).relative_to(HERE)}`)" for one in missed()
+    ]
     results = [
         "\n".join([f"## {question}\n", *map(_section, names)])
         for question, names in QUESTIONS.items()
     ]
-    others = [f"* `python -m benchmarks.{one}`: {_about(f'{one}.py')}" for one in _NO_RESULT]
-    others += [
-        f"* `python -m benchmarks.faults.{one}`: {_about(f'faults/{one}.py')}"
-        for one in _NO_RESULT_OF_FAULTS
+    others = [
+        f"* `python -m benchmarks.{one.replace('/', '.')}`: {_about(one)}" for one in _NO_RESULT
     ]
     frame = (HERE / "page.md").read_text("utf-8")
     return frame.format(
@@ -129,7 +135,7 @@ def speaks_of(one: dict[str, str], name: str, row: Row) -> bool:
 def _section(name: str) -> str:
     found = result(name)
     lines = [
-        f"**{_about(_script(name))}** {found['date']}; {found['hardware']}.",
+        f"**{_about(name)}** {found['date']}; {found['hardware']}.",
         "",
         f"    {found['command']}",
         "",
@@ -191,14 +197,15 @@ def _number(value: float | None) -> str:
     return f"{value:,.4g}" if abs(value) >= 0.001 else f"{value:.2g}"
 
 
-def _script(name: str) -> str:
-    file = f"{name.replace('-', '_')}.py"
-    return file if (HERE / file).exists() else f"{name}/__main__.py"
+def script(name: str) -> Path:
+    """The script that writes a result."""
+    file = HERE / f"{name}.py"
+    return file if file.exists() else HERE / name / "__main__.py"
 
 
-def _about(script: str) -> str:
-    """The first sentence of a script's docstring."""
-    text = ast.get_docstring(ast.parse((HERE / script).read_text("utf-8"))) or ""
+def _about(name: str) -> str:
+    """The first sentence of the docstring of a result's script."""
+    text = ast.get_docstring(ast.parse(script(name).read_text("utf-8"))) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 

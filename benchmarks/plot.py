@@ -16,37 +16,37 @@ PICTURE = ROOT / "docs" / "images" / "speed.svg"
 
 ROWS = (
     (
-        "segment-servers",
+        "segment/servers",
         "B0 in fp32, a JPEG file of 1024 x 768 to labels, clients: 8",
         "Triton-python, usual",
         "photo to labels, 8 clients: Triton (Python)",
     ),
     (
-        "segment-servers",
+        "segment/servers",
         "B0 in fp32, a JPEG file of 1024 x 768 to labels, clients: 8",
         "LitServe, usual",
         "photo to labels, 8 clients: LitServe",
     ),
     (
-        "segment-pipeline",
+        "segment/pipeline",
         "B0 in fp32, a JPEG file of 1024 x 768 to labels, one client, over loopback",
         "transformers pipeline, in its own process",
         "photo to labels, 1 client: transformers",
     ),
     (
-        "corpus-local-read",
+        "corpus/local_read",
         "a shard on the local disk to a bytes object a text, one core",
         "datasets",
         "shard to texts, 1 core: datasets",
     ),
     (
-        "corpus-local-read",
+        "corpus/local_read",
         "a shard on the local disk to a bytes object a text, one core",
         "lm_dataformat",
         "shard to texts, 1 core: lm_dataformat",
     ),
     (
-        "corpus-bpb-speed",
+        "bpb/speed",
         "scoring in fp32, one thread",
         "lm-eval in fp32, batch size 8, warm",
         "bits per byte, 1 thread: lm-eval",

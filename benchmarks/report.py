@@ -47,15 +47,11 @@ def write(
     *,
     packages: Sequence[str],
     peer_versions: Mapping[str, str] | None = None,
-    module: str | None = None,
     **facts: Any,
 ) -> None:
-    """Write results/NAME.json, with `facts` beside the rows; the command is this process's.
-
-    `module` is what it runs, where that is not benchmarks.NAME.
-    """
+    """Write results/NAME.json, with `facts` beside the rows; the command is this process's."""
     machine = environment(*packages)
-    module = module or f"benchmarks.{name.replace('-', '_')}"
+    module = f"benchmarks.{name.replace('/', '.')}"
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",
@@ -65,5 +61,6 @@ def write(
         "rows": list(rows),
     }
     file = HERE / "results" / f"{name}.json"
+    file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"written to {file}")

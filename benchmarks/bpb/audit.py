@@ -1,6 +1,6 @@
 """Tries records with known mistakes, made of a model's outputs on real documents, and times it.
 
-    python -m benchmarks.corpus_bpb_audit [--documents N]
+    python -m benchmarks.bpb.audit [--documents N]
 
 Two kinds of records:
 
@@ -13,7 +13,7 @@ Two kinds of records:
   court the same. Reported: processor seconds of all threads from the record's bytes to the verdict,
   which another load on the machine does not change; and those of the clock beside them.
 
-Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-audit.json.
+Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/audit.json.
 """
 
 from __future__ import annotations
@@ -362,7 +362,7 @@ def main() -> int:
     timed, large = speed(data)
     rows = [*recognised, *timed]
     report.write(
-        "corpus-bpb-audit",
+        "bpb/audit",
         rows,
         packages=("numpy", "tokenizers", "torch", "transformers"),
         records=records,

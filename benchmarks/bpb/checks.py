@@ -1,6 +1,6 @@
 """What the checks of tensors and of causality add to the loading of a model.
 
-    python -m benchmarks.corpus_bpb_checks --model DIR
+    python -m benchmarks.bpb.checks --model DIR
 
 A folder is loaded on torch, and then every check that it passed is made once more, as loading makes
 it: names and shapes by the loading info, numbers that are finite, whole numbers, a tied head, and
@@ -8,7 +8,7 @@ two windows that differ in their second half, which are tried on the chosen engi
 twice. One thread; processor seconds, which another load on the machine hardly changes, and those of
 the clock beside them.
 
-Writes results/corpus-bpb-checks.json.
+Writes results/bpb/checks.json.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main() -> None:
         less_is_better=True,
     )
     report.write(
-        "corpus-bpb-checks",
+        "bpb/checks",
         [row],
         packages=("torch", "transformers"),
         parameters=found.parameters,

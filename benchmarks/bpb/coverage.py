@@ -10,7 +10,7 @@ half of the samples or more; what is refused for being too few is in no share.
 Documents that a tokenizer loses count here as the tokens that it makes of them. The peer is the
 bootstrap over documents drawn with equal chances that was there before.
 
-    python -m benchmarks.corpus_bpb_coverage --data DATA --kept FOLDER
+    python -m benchmarks.bpb.coverage --data DATA --kept FOLDER
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def main() -> None:
             half_widths[row["what"]] = half_width
     sizes = [len(one.text) for one in texts]
     report.write(
-        "corpus-bpb-coverage",
+        "bpb/coverage",
         rows,
         packages=("numpy", "openvino", "tokenizers"),
         documents=len(texts),

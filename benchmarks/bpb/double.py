@@ -1,10 +1,10 @@
 """Compares bits per byte of many families of models with double precision.
 
-    python -m benchmarks.corpus_bpb_double [FAMILY ...]
+    python -m benchmarks.bpb.double [FAMILY ...]
 
-Every family is a tiny model with random weights (benchmarks/families.py), on torch and on the
-engine that is chosen by itself. Writes benchmarks/results/corpus-bpb-double.json and prints the
-table that docs/bpb.md has.
+Every family is a tiny model with random weights (`family_configs.py`), on torch and on the engine
+that is chosen by itself. Writes benchmarks/results/bpb/double.json and prints the table that
+docs/bpb.md has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
-from benchmarks import families, report
+from benchmarks import report
+from benchmarks.bpb import family_configs
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import TORCH, Compute
@@ -33,13 +34,13 @@ TOLERANCE = 1e-6
 def largest_differences(directory: Path) -> Iterator[tuple[str, float]]:
     """Give, for torch and the engine chosen, the largest difference of a text in bits a byte."""
     registry = Registry({"m": directory})
-    definition = Definition(max_length=families.LENGTH).resolve(registry.describe("m"))
-    expected = families.Expected(directory)
-    nats = [expected.nats(text, families.LENGTH) for text in families.TEXTS]
+    definition = Definition(max_length=family_configs.LENGTH).resolve(registry.describe("m"))
+    expected = family_configs.Expected(directory)
+    nats = [expected.nats(text, family_configs.LENGTH) for text in family_configs.TEXTS]
     for compute in (Compute(TORCH), Compute()):
         loaded = registry.start("m", compute)
         differences = []
-        for text, wanted in zip(families.TEXTS, nats, strict=True):
+        for text, wanted in zip(family_configs.TEXTS, nats, strict=True):
             document = Document("t:0", "", text.encode(), b"", "t", 0)
             score = score_document(loaded.model, definition, document)
             if score.excluded is not None:
@@ -51,18 +52,19 @@ def largest_differences(directory: Path) -> Iterator[tuple[str, float]]:
 def main() -> int:
     """Compare, report and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("families", nargs="*", default=list(families.FAMILIES))
+    parser.add_argument("families", nargs="*", default=list(family_configs.FAMILIES))
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     table = []
+    texts = len(family_configs.TEXTS)
     for family in options.families:
         with tempfile.TemporaryDirectory() as folder:
-            found = list(largest_differences(families.make(family, Path(folder) / "m")))
+            found = list(largest_differences(family_configs.make(family, Path(folder) / "m")))
         (_, on_torch), (engine, chosen) = found
         for name, difference in dict(found).items():
             rows.append(
                 {
-                    "what": f"largest difference of {len(families.TEXTS)} texts, {family}, {name}",
+                    "what": f"largest difference of {texts} texts, {family}, {name}",
                     "peer": "transformers in float64",
                     "ours": difference,
                     "theirs": 0.0,
@@ -73,7 +75,7 @@ def main() -> int:
             )
         table.append(f"| `{family}` | {on_torch:.1e} | {engine} | {chosen:.1e} |")
         print(table[-1], flush=True)
-    report.write("corpus-bpb-double", rows, packages=("torch", "transformers", "openvino"))
+    report.write("bpb/double", rows, packages=("torch", "transformers", "openvino"))
     return 0
 
 

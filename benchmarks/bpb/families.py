@@ -1,17 +1,17 @@
 """Compares bits per byte with lm-evaluation-harness's for three families of models.
 
-    python -m benchmarks.corpus_bpb_families [--documents N] [--max-text-bytes N]
+    python -m benchmarks.bpb.families [--documents N] [--max-text-bytes N]
 
 A Llama with real weights, a GPT-2 and a GPT-NeoX with random ones and their real tokenizers; the
 first documents of test and val. Needs the real data (ASSAY_TEST_DATA) and lm-eval's environment,
-which corpus_bpb_lm_eval.py makes.
+which bpb/lm_eval.py makes.
 
 lm-eval takes the logarithm of a softmax, and adds a window's log-likelihoods up, in float32; with
 softmax_dtype=float64 it does both in double precision, and so do we add. The rows therefore compare
 ours with the latter, lm-eval with itself, and, to show that nothing else differs, lm-eval's own
 arithmetic on our tokens and windows with lm-eval as it comes.
 
-Writes results/corpus-bpb-families.json.
+Writes results/bpb/families.json.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import torch
 
-from benchmarks import random_models, report
-from benchmarks.corpus_bpb_lm_eval import Peer, make_venv
+from benchmarks import report
+from benchmarks.bpb import random_models
+from benchmarks.bpb.lm_eval import Peer, make_venv
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
@@ -46,7 +47,6 @@ from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
 
-HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-7
 _DOUBLE = "softmax_dtype=float64"
 _VARIANTS: dict[str, dict[str, object]] = {
@@ -114,7 +114,7 @@ def rows(name: str, directory: Path, documents: list[Document], python: Path) ->
 def main() -> int:
     """Compare, report and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--venv", type=Path, default=HERE.parent / ".venv-peers" / "lm-eval")
+    parser.add_argument("--venv", type=Path, default=report.HERE.parent / ".venv-peers" / "lm-eval")
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--max-text-bytes", type=int, default=0)
     options = parser.parse_args()
@@ -133,7 +133,7 @@ def main() -> int:
         for name, directory in directories.items():
             results += rows(name, directory, documents, make_venv(options.venv))
     report.write(
-        "corpus-bpb-families",
+        "bpb/families",
         results,
         packages=("torch", "transformers", "tokenizers", "openvino"),
         documents={"count": len(documents), "bytes": sum(len(d.text) for d in documents)},

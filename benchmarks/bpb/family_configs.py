@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from benchmarks.random_models import write_byte_tokenizer
+from benchmarks.bpb.random_models import write_byte_tokenizer
 
 LENGTH = 96
 PREFIX = 256

@@ -1,7 +1,7 @@
 """Kills a scoring with SIGKILL at random points and checks the bits of what it ends with.
 
-    python -m benchmarks.corpus_bpb_kill
-    python -m benchmarks.corpus_bpb_kill --kills 2 --documents 10 --no-result
+    python -m benchmarks.bpb.kill
+    python -m benchmarks.bpb.kill --kills 2 --documents 10 --no-result
 
 A corpus service scores the reference model on the first documents of the reference corpus, once in
 one piece. Then the same scoring runs under a checkpoint and the service is killed, again and again,
@@ -9,7 +9,7 @@ at moments drawn evenly from the time that the whole took; a call that gets to i
 every sum and every interval of the first one, bit for bit, and the next one begins anew. It goes on
 until there were enough kills and each scoring that was killed has come to its end.
 
-Writes benchmarks/results/corpus-bpb-kill.json.
+Writes benchmarks/results/bpb/kill.json.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def main() -> int:
         what = f"results bit-identical after kill -9 of scoring {arguments.documents} documents"
         peer = "the same scoring, never killed"
         report.write(
-            "corpus-bpb-kill",
+            "bpb/kill",
             [report.row(what, peer, identical, len(behind), "results", target=1.0)],
             packages=("numpy", "onnxruntime", "grpcio"),
             kills_behind_each_result=behind,

@@ -1,12 +1,12 @@
 """Compares bits per byte with lm-evaluation-harness's, document by document, and their speeds.
 
-    python benchmarks/corpus_bpb_lm_eval.py [--venv DIR] [--documents N] [--rounds N]
+    python benchmarks/bpb/lm_eval.py [--venv DIR] [--documents N] [--rounds N]
 
 Needs the real model and documents (ASSAY_TEST_DATA). lm-eval runs its own code in an environment
 of its own, which is made on the first run. Both sides have one thread and the same documents: half
 of them round-trip through the tokenizer, half do not. Timed rounds alternate.
 
-Writes benchmarks/results/corpus-bpb-lm-eval.json.
+Writes benchmarks/results/bpb/lm_eval.json.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from benchmarks.peer_process import PeerProcess, peer_python
+from benchmarks.report import HERE
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
@@ -38,7 +39,6 @@ from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
 from services.rpc.environment import environment
 
-HERE = Path(__file__).resolve().parent
 MODEL = "tinystories-656k"
 DIFFERENCE = "bits per byte"
 TOLERANCE = 1e-6
@@ -209,7 +209,7 @@ def main() -> int:
         "date": time.strftime("%Y-%m-%d"),
         "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",
         "versions": {"ours": dict(machine.versions), "peer": peer.versions},
-        "command": shlex.join(["python", "benchmarks/corpus_bpb_lm_eval.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "benchmarks/bpb/lm_eval.py", *sys.argv[1:]]),
         "documents": {
             "model": MODEL,
             "chosen": len(chosen),
@@ -217,7 +217,7 @@ def main() -> int:
         },
         "rows": rows,
     }
-    path = HERE / "results" / "corpus-bpb-lm-eval.json"
+    path = HERE / "results" / "bpb" / "lm_eval.json"
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     worst = max(row["ours"] for row in rows if row["unit"] == DIFFERENCE)
     print(

@@ -1,11 +1,11 @@
 """Measures what a long window costs in memory, on each engine.
 
-    python -m benchmarks.corpus_bpb_memory [--tokens N ...] [--timeout SECONDS]
+    python -m benchmarks.bpb.memory [--tokens N ...] [--timeout SECONDS]
 
 A Llama of one small layer with a window of 131,072 tokens and random weights scores one window of
 random tokens, in a process of its own. Memory is the largest resident set of that process.
 
-Writes benchmarks/results/corpus-bpb-memory.json.
+Writes benchmarks/results/bpb/memory.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
-from benchmarks import random_models, report
+from benchmarks import report
+from benchmarks.bpb import random_models
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.windows import Window
@@ -48,7 +49,7 @@ def _peak() -> float:
 
 def measure(directory: Path, engine: str, tokens: int, timeout: float) -> dict[str, float]:
     """Score one window in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.corpus_bpb_memory", "--one", str(directory)]
+    command = [sys.executable, "-m", "benchmarks.bpb.memory", "--one", str(directory)]
     done = subprocess.run(
         [*command, "--engine", engine, "--tokens", str(tokens)],
         stdout=subprocess.PIPE,
@@ -94,7 +95,7 @@ def main() -> int:
                 )
             )
     packages = ("torch", "transformers", "openvino")
-    report.write("corpus-bpb-memory", rows, packages=packages, windows=details)
+    report.write("bpb/memory", rows, packages=packages, windows=details)
     return 0
 
 

@@ -1,13 +1,13 @@
 """What stands around the scoring loop: the service, and Ray.
 
-    python -m benchmarks.corpus_bpb_overhead [--model NAME] [--documents N] [--rounds N]
+    python -m benchmarks.bpb.overhead [--model NAME] [--documents N] [--rounds N]
 
-The model and documents of corpus_bpb_speed.py. Rows:
+The model and documents of bpb/speed.py. Rows:
 
     service   ScoreBPB, wall clock, against the loop that it runs, in turns, the service warm
     ray       two Ray workers against one, from their first result on; needs two processors
 
-Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-overhead.json.
+Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/overhead.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 
 from benchmarks import report
-from benchmarks.bpb_setting import Setting, main
+from benchmarks.bpb.setting import Setting, main
 from services.cli.connection import Connection
 from services.cli.inventory import Inventory
 from services.corpus.bpb.cluster.ray_job import run_on_ray
@@ -104,4 +104,4 @@ def ray(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main("corpus-bpb-overhead", __doc__, {"service": service, "ray": ray}, rounds=3))
+    sys.exit(main("bpb/overhead", __doc__, {"service": service, "ray": ray}, rounds=3))

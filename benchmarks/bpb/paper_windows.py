@@ -1,6 +1,6 @@
 """Compares the windows of the Pile paper's definition with those of the paper's own code.
 
-    python -m benchmarks.corpus_bpb_paper_windows [--peer DIR] [--documents N]
+    python -m benchmarks.bpb.paper_windows [--peer DIR] [--documents N]
 
 EleutherAI/lm_perplexity is what computed the paper's figures. Its code is cloned on the first run
 and its function that cuts windows is called as it is, for every document at hand and for the two
@@ -8,7 +8,7 @@ settings that the paper used: 1,024 tokens with 512 of context for GPT-2, and 2,
 GPT-3. Ours come the way that a scoring takes: the preset, resolved for a model of that length and
 tokenizer. Windows are compared token for token, what is read and what is scored.
 
-Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-paper-windows.json.
+Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/paper_windows.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks import random_models, report
+from benchmarks import report
+from benchmarks.bpb import random_models
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
@@ -33,7 +34,6 @@ from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
 
-HERE = Path(__file__).resolve().parent
 REPOSITORY = "https://github.com/EleutherAI/lm_perplexity"
 COMMIT = "24c5a04beb2f073b2230c7c7420bd1ec7776f513"
 # The models that have the paper's two lengths, with what the paper took as context.
@@ -111,7 +111,9 @@ def rows(texts: Sequence[str], cut: Cut, folder: Path, tokenizers: Path) -> Iter
 def main() -> int:
     """Compare, report and write the result; 1 when a window differs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", type=Path, default=HERE.parent / ".venv-peers" / "lm_perplexity")
+    parser.add_argument(
+        "--peer", type=Path, default=report.HERE.parent / ".venv-peers" / "lm_perplexity"
+    )
     parser.add_argument("--documents", type=int, default=None, help="the first N (default: all)")
     options = parser.parse_args()
     data = testdata.data_dir()
@@ -123,7 +125,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         results = list(rows(texts, cut, Path(folder), data / "tokenizers"))
     report.write(
-        "corpus-bpb-paper-windows",
+        "bpb/paper_windows",
         results,
         packages=("tokenizers", "transformers"),
         peer_versions={"lm_perplexity": COMMIT},

@@ -1,6 +1,6 @@
 """Proves bits per byte over real documents and decodes the proofs in another process.
 
-    python -m benchmarks.corpus_bpb_proof [--documents N] [--most-bytes N] [--rows N]
+    python -m benchmarks.bpb.proof [--documents N] [--most-bytes N] [--rows N]
 
 Two models: the reference byte model over the first documents of val, test and train with at most
 4,096 bytes (1,000 of them, unless told otherwise), and tinystories-656k over every document of the
@@ -8,7 +8,7 @@ data that its tokenizer gives back, which is one in eleven. Documents are whole.
 written here and decoded by a process of its own, which has nothing of this one but the file, the
 model's folder and the documents' digests.
 
-Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-bpb-proof.json.
+Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/proof.json.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def measure(data: Path, name: str, limits: Limits, rows: int) -> tuple[list[Any]
         began = time.monotonic()
         proof = prove(model, Definition(), wanted, path, rows=rows, leave_out_lossy=True)
         seconds = time.monotonic() - began
-        command = [sys.executable, "-m", "benchmarks.corpus_bpb_proof", "--decode", str(path)]
+        command = [sys.executable, "-m", "benchmarks.bpb.proof", "--decode", str(path)]
         done = subprocess.run(
             [
                 *(*command, "--model", name, "--documents", str(limits.documents)),
@@ -166,7 +166,7 @@ def main() -> int:
         return 0
     found = list(both(data, limits, options.rows))
     report.write(
-        "corpus-bpb-proof",
+        "bpb/proof",
         [row for _, rows, _ in found for row in rows],
         packages=("numpy", "tokenizers", "torch", "transformers"),
         most_bytes=options.most_bytes,

@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
-from benchmarks import random_models, report
+from benchmarks import report
+from benchmarks.bpb import random_models
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
@@ -27,8 +28,6 @@ from services.corpus.shards.documents import Document
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
-
-HERE = Path(__file__).resolve().parent
 
 
 @dataclass
@@ -94,7 +93,7 @@ def in_turns(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, fl
 def main(name: str, description: str | None, measures: Mapping[str, Measure], rounds: int) -> int:
     """Measure what the command line asks for, report, and write results/NAME.json."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--venv", type=Path, default=HERE.parent / ".venv-peers" / "lm-eval")
+    parser.add_argument("--venv", type=Path, default=report.HERE.parent / ".venv-peers" / "lm-eval")
     parser.add_argument("--model", choices=random_models.NAMES[1:], default="neox-14m")
     parser.add_argument("--documents", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=rounds)

@@ -3,7 +3,7 @@
 docs/smollm2.md makes the model and has the commands that write the files. The shortest documents
 are computed once more by transformers' own forward pass in float32, without windows or batches.
 
-    python -m benchmarks.corpus_bpb_smollm2 --model DIR --data DATA --score score.json
+    python -m benchmarks.bpb.smollm2 --model DIR --data DATA --score score.json
         --xz xz.json --per-document documents.jsonl
 """
 
@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks import report
-from benchmarks.corpus_bpb_coverage import documents
+from benchmarks.bpb.coverage import documents
 
 
 def nats_of(model: Any, tokenizer: Any, text: str) -> float:
@@ -76,7 +76,7 @@ def main() -> None:
     ]
     names = ("text_bytes", "tokens", "nats", "bits_per_byte", "byte_perplexity", "word_perplexity")
     report.write(
-        "corpus-bpb-smollm2",
+        "bpb/smollm2",
         rows,
         packages=("numpy", "openvino", "tokenizers", "torch", "transformers"),
         model=ours["model"],

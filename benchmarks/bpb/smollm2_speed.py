@@ -5,11 +5,11 @@ names PreTrainedTokenizerFast and config.json has rope_theta of its own, 100000.
 of test up to a size, one thread on each side; rounds alternate between all sides, after one that is
 not counted; figures are medians.
 
-    python -m benchmarks.corpus_bpb_smollm2_speed --model DIR [--documents N] [--max-text-bytes N]
+    python -m benchmarks.bpb.smollm2_speed --model DIR [--documents N] [--max-text-bytes N]
         [--batch-sizes N ...] [--rounds N]
 
-Needs the real data (ASSAY_TEST_DATA) and the environment that corpus_bpb_lm_eval.py makes. Writes
-results/corpus-bpb-smollm2-speed.json.
+Needs the real data (ASSAY_TEST_DATA) and the environment that bpb/lm_eval.py makes. Writes
+results/bpb/smollm2_speed.json.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.bpb_setting import HERE, cpu_seconds, in_turns  # sets the threads
-from benchmarks.corpus_bpb_lm_eval import Peer, make_venv
+from benchmarks.bpb.lm_eval import Peer, make_venv
+from benchmarks.bpb.setting import cpu_seconds, in_turns  # sets the threads
 from services.cli import testdata
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.document_scoring import score_document
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--max-text-bytes", type=int, default=6000)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--venv", type=Path, default=HERE.parent / ".venv-peers" / "lm-eval")
+    parser.add_argument("--venv", type=Path, default=report.HERE.parent / ".venv-peers" / "lm-eval")
     options = parser.parse_args()
     data = testdata.data_dir()
     if data is None:
@@ -86,7 +86,7 @@ def main() -> None:
         for size in options.batch_sizes
     ]
     report.write(
-        "corpus-bpb-smollm2-speed",
+        "bpb/smollm2_speed",
         rows,
         packages=("torch", "transformers", "tokenizers", "openvino"),
         peer_versions=peer.versions,

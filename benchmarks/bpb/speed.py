@@ -1,6 +1,6 @@
 """How fast bits per byte are computed: against lm-evaluation-harness, and against the machine.
 
-    python -m benchmarks.corpus_bpb_speed [--model NAME] [--documents N] [--rounds N] [--only ROW]
+    python -m benchmarks.bpb.speed [--model NAME] [--documents N] [--rounds N] [--only ROW]
 
 A GPT-NeoX with random weights and its real tokenizer, on the first documents of test. One thread;
 rounds alternate between all sides, after one that is not counted; figures are medians. Rows:
@@ -10,7 +10,7 @@ rounds alternate between all sides, after one that is not counted; figures are m
     floor     against the time of the matrix products alone, at the rate of a large one
 
 Needs the real data (ASSAY_TEST_DATA) and, for `lm-eval`, the environment that
-corpus_bpb_lm_eval.py makes. Writes results/corpus-bpb-speed.json.
+bpb/lm_eval.py makes. Writes results/bpb/speed.json.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import torch
 
 from benchmarks import report
-from benchmarks.bpb_setting import Setting, cpu_seconds, in_turns, main  # sets the threads
-from benchmarks.corpus_bpb_lm_eval import Peer, make_venv
+from benchmarks.bpb.lm_eval import Peer, make_venv
+from benchmarks.bpb.setting import Setting, cpu_seconds, in_turns, main  # sets the threads
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import OPENVINO, Compute, Precision
 from services.corpus.bpb.windows import Window
@@ -134,4 +134,4 @@ def _flops(setting: Setting, windows: list[Window]) -> float:
 
 if __name__ == "__main__":
     MEASURES = {"lm-eval": against_lm_eval, "padding": padding, "floor": floor}
-    sys.exit(main("corpus-bpb-speed", __doc__, MEASURES, rounds=5))
+    sys.exit(main("bpb/speed", __doc__, MEASURES, rounds=5))

@@ -1,6 +1,6 @@
 """Builds a corpus made by repetition with edits: processes, kills, and rensa's own example.
 
-    python -m benchmarks.corpus_build [--megabytes N] [--only processes|near|kills] [--no-result]
+    python -m benchmarks.corpus.build [--megabytes N] [--only processes|near|kills] [--no-result]
 
 Three questions. How much sooner are two processes done than one? Is near-duplicate removal as fast
 as the library's own example ("Keep unique documents" of rensa's README, with runs of five words as
@@ -8,7 +8,7 @@ tokens, which is what it is compared by here, and as it stands, with words), rea
 and how much memory does each take? Does a build that is killed twice give the same digests?
 
 Every fourth text is new, the others repeat one with a hundredth of its words replaced. Needs the
-extras `corpus` and `build`. Writes benchmarks/results/corpus-build.json.
+extras `corpus` and `build`. Writes benchmarks/results/corpus/build.json.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def ours(folder: Path) -> int:
 
 def apart(folder: Path, what: str) -> dict[str, float]:
     """Remove near duplicates in a process of its own, on one processor."""
-    line = [sys.executable, "-m", "benchmarks.corpus_build", "--inside", what, str(folder)]
+    line = [sys.executable, "-m", "benchmarks.corpus.build", "--inside", what, str(folder)]
     environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
     done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout)
@@ -248,7 +248,7 @@ def main() -> None:
     if not options.no_result:
         packages = ("rensa", "zstandard", "orjson", "xxhash")
         facts = {"megabytes": options.megabytes, "documents": documents}
-        report.write("corpus-build", rows, packages=packages, **facts)
+        report.write("corpus/build", rows, packages=packages, **facts)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Looks for 20 test sets of public size in documents with needles, and counts what is found.
 
-    python -m benchmarks.corpus_contamination [--megabytes N]
+    python -m benchmarks.corpus.contamination [--megabytes N]
 
 The test sets have about as many texts as public ones (a table below), made of words of real
 documents in an order that none of them has, about as long as the public ones' texts are. Documents
@@ -12,7 +12,7 @@ Reported: megabytes of text a processor second of one thread, of looking up alon
 hits; needles found where they are; hits that are none once their words are compared by Python's own
 string methods.
 
-Needs the real data (ASSAY_TEST_DATA). Writes results/corpus-contamination.json.
+Needs the real data (ASSAY_TEST_DATA). Writes results/corpus/contamination.json.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def main() -> None:
                    len(all_hits), "hits", target=1.0),
     ]  # fmt: skip
     report.write(
-        "corpus-contamination",
+        "corpus/contamination",
         rows,
         packages=("numba", "numpy", "zstandard"),
         text_megabytes=round(size, 1),

@@ -1,12 +1,12 @@
 """Measures what the Python client costs a document, against the stub alone.
 
-    python -m benchmarks.corpus_documents [--rounds N] [--megabytes N]
+    python -m benchmarks.corpus.documents [--rounds N] [--megabytes N]
 
 Needs the real documents (ASSAY_TEST_DATA). The client's processor time, all its threads', over an
 indexed shard from a server in a process of its own; the stub takes the same frames and decodes
 nothing. Ways take turns; figures are medians of the rounds.
 
-Writes benchmarks/results/corpus-documents.json.
+Writes benchmarks/results/corpus/documents.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from assay_rpc.corpus import CorpusStream
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
-from benchmarks.corpus_local_read import make_shard
+from benchmarks.corpus.local_read import make_shard
 from benchmarks.serving import CorpusServer
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     ]
     packages = ("grpcio", "protobuf", "zstandard")
     report.write(
-        "corpus-documents", rows, packages=packages, documents=count, mean_text_bytes=round(size)
+        "corpus/documents", rows, packages=packages, documents=count, mean_text_bytes=round(size)
     )
 
 

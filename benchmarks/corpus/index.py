@@ -1,12 +1,12 @@
 """Compares indexing a shard with decompressing and compressing it again, on one core.
 
-    taskset -c 0 python -m benchmarks.corpus_index [--rounds N]
+    taskset -c 0 python -m benchmarks.corpus.index [--rounds N]
 
 Needs the real documents (ASSAY_TEST_DATA). The other side is the least that re-framing can do: the
 `zstandard` package, one stream in and one out, at the same level. Rounds alternate; figures are
 medians of processor time.
 
-Writes benchmarks/results/corpus-index.json.
+Writes benchmarks/results/corpus/index.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import zstandard
 
 from benchmarks import report
-from benchmarks.corpus_local_read import NAME, make_shard
+from benchmarks.corpus.local_read import NAME, make_shard
 from services.corpus.shards.index.writer import LEVEL, IndexOptions, write_index
 
 _PIECE_BYTES = 1 << 20
@@ -75,7 +75,7 @@ def main() -> None:
         )
         for name in list(sides)[1:]
     ]
-    report.write("corpus-index", rows, packages=("zstandard", "orjson", "xxhash"))
+    report.write("corpus/index", rows, packages=("zstandard", "orjson", "xxhash"))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Kills the server and a client with SIGKILL, over and over, and looks what the client has got.
 
-    python -m benchmarks.corpus_kill [--minutes N]
+    python -m benchmarks.corpus.kill [--minutes N]
 
 Needs the real documents (ASSAY_TEST_DATA). The client appends, for each document, its id and the
 stream's state to a log; killed and started again it goes on from the log's last whole line. Its log
 must hold each document once, in the order of a stream that nothing disturbed.
 
-Writes benchmarks/results/corpus-kill.json.
+Writes benchmarks/results/corpus/kill.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from assay_rpc.corpus import stream
 
 from benchmarks import report
-from benchmarks.corpus_local_read import make_shard
+from benchmarks.corpus.local_read import make_shard
 from benchmarks.serving import CorpusServer
 
 # The client's pace, so that a round takes several kills.
@@ -50,7 +50,7 @@ def follow(address: str, seed: int, log: Path) -> None:
 
 def start_client(address: str, seed: int, log: Path) -> subprocess.Popen[bytes]:
     """Start the client in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.corpus_kill", "--client", address]
+    command = [sys.executable, "-m", "benchmarks.corpus.kill", "--client", address]
     return subprocess.Popen([*command, "--seed", str(seed), "--log", log])
 
 
@@ -126,7 +126,7 @@ def main() -> None:
             )
         server.stop()
     report.write(
-        "corpus-kill",
+        "corpus/kill",
         [
             report.row(
                 "documents in their place after kill -9 of server and client",

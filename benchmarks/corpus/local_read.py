@@ -1,12 +1,12 @@
 """Compares reading a shard from the local disk to documents with other loaders, on one core.
 
-    python -m benchmarks.corpus_local_read [--rounds N] [--megabytes N]
+    python -m benchmarks.corpus.local_read [--rounds N] [--megabytes N]
 
 Needs the real documents (ASSAY_TEST_DATA): a shard of them is made by repetition, once, and
 indexed. Every side makes a bytes object of each text; peers run in environments of their own. Timed
 rounds alternate; figures are medians of processor time, start-up left out and shown apart.
 
-Writes benchmarks/results/corpus-local-read.json.
+Writes benchmarks/results/corpus/local_read.json.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def main() -> None:
         for name in (*readers, "zstd -dc")
     ]
     report.write(
-        "corpus-local-read",
+        "corpus/local_read",
         rows,
         packages=("zstandard", "orjson", "numpy"),
         peer_versions={**peers.versions, **mosaicml.versions},

@@ -1,11 +1,11 @@
 """Measures the server's memory under many clients, one of which stops reading.
 
-    python -m benchmarks.corpus_memory [--seconds N] [--clients N]
+    python -m benchmarks.corpus.memory [--seconds N] [--clients N]
 
 Needs the real documents (ASSAY_TEST_DATA). Every second client takes frames, the others documents,
 which the server decodes; each begins again when it has read everything.
 
-Writes benchmarks/results/corpus-memory.json.
+Writes benchmarks/results/corpus/memory.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from assay_rpc.channel import connect
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
-from benchmarks.corpus_local_read import make_shard
+from benchmarks.corpus.local_read import make_shard
 from benchmarks.serving import CorpusServer
 
 
@@ -108,7 +108,7 @@ def main() -> None:
         ),
     ]
     report.write(
-        "corpus-memory", rows, packages=("grpcio", "protobuf"), megabytes_idle=round(alone, 1)
+        "corpus/memory", rows, packages=("grpcio", "protobuf"), megabytes_idle=round(alone, 1)
     )
 
 

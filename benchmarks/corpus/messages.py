@@ -1,12 +1,12 @@
 """Compares streaming frames with the messages that a service would usually send.
 
-    python -m benchmarks.corpus_messages [--rounds N]
+    python -m benchmarks.corpus.messages [--rounds N]
 
 Needs the real documents (ASSAY_TEST_DATA). The other servers read the same frames of the same shard
 and send `repeated string` batches of half a megabyte, or one document a message. Every client ends
 with a list of str. Rounds alternate; figures are medians of wall time.
 
-Writes benchmarks/results/corpus-messages.json.
+Writes benchmarks/results/corpus/messages.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from assay_rpc.corpus import stream
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from benchmarks import report
-from benchmarks.corpus_local_read import NAME, make_shard
+from benchmarks.corpus.local_read import NAME, make_shard
 from benchmarks.serving import CorpusServer
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import index_path, open_index, text_path
@@ -136,7 +136,7 @@ def main() -> None:
         return
     source, _ = make_shard(options.venvs / "bench", options.megabytes)
     root = source.with_name(f"{options.megabytes}-indexed")
-    command = [sys.executable, "-m", "benchmarks.corpus_messages", "--serve", str(root / NAME)]
+    command = [sys.executable, "-m", "benchmarks.corpus.messages", "--serve", str(root / NAME)]
     peer = subprocess.Popen(command, stdout=subprocess.PIPE)
     port = int(peer.stdout.readline()) if peer.stdout else 0
     rows = []
@@ -167,7 +167,7 @@ def main() -> None:
         server.stop()
     peer.kill()
     peer.wait()
-    report.write("corpus-messages", rows, packages=("grpcio", "protobuf", "zstandard"))
+    report.write("corpus/messages", rows, packages=("grpcio", "protobuf", "zstandard"))
 
 
 if __name__ == "__main__":

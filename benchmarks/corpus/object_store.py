@@ -1,12 +1,12 @@
 """Streams a corpus from an S3 store on loopback: the same documents as from the local directory.
 
-    python -m benchmarks.corpus_object_store
+    python -m benchmarks.corpus.object_store
 
 Needs the real documents (ASSAY_TEST_DATA), all of which are indexed and put into a bucket of moto's
 server. It and s3fs are in an environment of their own, in which the corpus service's own code reads
 them. Nothing is timed. tests/corpus/storage/test_s3.py does the same with a small corpus.
 
-Writes benchmarks/results/corpus-object-store.json.
+Writes benchmarks/results/corpus/object_store.json.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
         )
     ]
     report.write(
-        "corpus-object-store", rows, packages=("zstandard",), peer_versions=answer["versions"]
+        "corpus/object_store", rows, packages=("zstandard",), peer_versions=answer["versions"]
     )
 
 

@@ -1,12 +1,12 @@
 """Has other readers read shards that were indexed: the same texts as from the shards as published.
 
-    python -m benchmarks.corpus_other_readers
+    python -m benchmarks.corpus.other_readers
 
 Needs the real documents (ASSAY_TEST_DATA), all of which are indexed. `zstd -dc` has to give the
 same lines, lm_dataformat, datasets and zstandard the same texts, in any order: an index brings
 those of one subset together. Peers run in an environment of their own. Nothing is timed.
 
-Writes benchmarks/results/corpus-other-readers.json.
+Writes benchmarks/results/corpus/other_readers.json.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.corpus_local_read import Readers
+from benchmarks.corpus.local_read import Readers
 from services.cli import testdata
 from services.corpus.shards.index.verify import verify
 from services.corpus.shards.index.writer import write_index
@@ -81,7 +81,7 @@ def main() -> None:
         for reader, documents in same.items()
     ]
     versions = {**peers.versions, "zstd": version.stdout.partition("v")[2].partition(",")[0]}
-    report.write("corpus-other-readers", rows, packages=("zstandard",), peer_versions=versions)
+    report.write("corpus/other_readers", rows, packages=("zstandard",), peer_versions=versions)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Runs the property test of plans on many more plans than the tests do.
 
-    python -m benchmarks.corpus_plans [--plans N]
+    python -m benchmarks.corpus.plans [--plans N]
 
 Each plan is a selection, a mixture, a seed and worlds of ranks that stop and go on as others,
 through a real server; see tests/corpus/stream/test_indexed.py.
 
-Writes benchmarks/results/corpus-plans.json.
+Writes benchmarks/results/corpus/plans.json.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     if counts is None:
         raise SystemExit("the test has not said how many plans it ran")
     report.write(
-        "corpus-plans",
+        "corpus/plans",
         [
             report.row(
                 "plans whose documents come each once, in the same order, through every restart",

@@ -1,12 +1,12 @@
 """Measures finding a document, and resuming a stream, in shards of 110 MB and of 15 GB.
 
-    python -m benchmarks.corpus_random_access [--gigabytes N] [--lookups N]
+    python -m benchmarks.corpus.random_access [--gigabytes N] [--lookups N]
 
 Needs the real documents (ASSAY_TEST_DATA) and, for a while, as much room on the disk. The large
 shard repeats the frames of an indexed shard of real documents, each at a place and with an entry
 in the index of its own. Its pages are in memory only as far as the machine holds them.
 
-Writes benchmarks/results/corpus-random-access.json.
+Writes benchmarks/results/corpus/random_access.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from assay_rpc.channel import connect
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
-from benchmarks.corpus_local_read import NAME, make_shard
+from benchmarks.corpus.local_read import NAME, make_shard
 from benchmarks.serving import CorpusServer
 from services.corpus.shards.frames import FrameReader
 from services.corpus.shards.index.format import (
@@ -170,7 +170,7 @@ def main() -> None:
                 by_position = dict(zip(map(str, _POSITIONS), medians, strict=True))
                 print(f"{by_position}; the selection's first call {cold:.1f} ms")
         server.stop()
-    report.write("corpus-random-access", rows, packages=("grpcio", "zstandard", "numpy"))
+    report.write("corpus/random_access", rows, packages=("grpcio", "zstandard", "numpy"))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Compares streaming a shard over loopback, to documents, with Arrow Flight.
 
-    python -m benchmarks.corpus_stream_flight [--rounds N] [--megabytes N]
+    python -m benchmarks.corpus.stream_flight [--rounds N] [--megabytes N]
 
 Needs the real documents (ASSAY_TEST_DATA). Our service reads its frames from the disk; Flight holds
 the texts in memory ("none", "lz4", "zstd") or decodes the same shard at every request ("live").
 Every client makes a bytes object of each text. Rounds alternate; figures are medians of wall time.
 
-Writes benchmarks/results/corpus-stream-flight.json.
+Writes benchmarks/results/corpus/stream_flight.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from assay_rpc.corpus import CorpusStream
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 
 from benchmarks import report
-from benchmarks.corpus_local_read import make_shard
+from benchmarks.corpus.local_read import make_shard
 from benchmarks.serving import CorpusServer, processor_seconds
 
 TARGETS = {"zstd": 1.8, "lz4": 1.4, "none": 0.7, "live": 1.0}
@@ -85,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     source, index = make_shard(options.venvs / "bench", options.megabytes)
     whole = int(index.text_bytes.sum(dtype="int64"))
-    python = options.venvs / "corpus" / "bin" / "python"  # corpus_local_read.py makes it
+    python = options.venvs / "corpus" / "bin" / "python"  # corpus/local_read.py makes it
     peer = report.HERE / "peers" / "corpus_flight.py"
     rows: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
@@ -146,7 +146,7 @@ def main() -> None:
         ),
     ]
     packages = ("grpcio", "protobuf", "zstandard")
-    report.write("corpus-stream-flight", rows, packages=packages, peer_versions=versions)
+    report.write("corpus/stream_flight", rows, packages=packages, peer_versions=versions)
 
 
 if __name__ == "__main__":

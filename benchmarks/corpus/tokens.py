@@ -1,6 +1,6 @@
 """Compares packed GPT-2 tokens from indexed shards with other loaders, on one core.
 
-    python -m benchmarks.corpus_tokens [--rounds N]
+    python -m benchmarks.corpus.tokens [--rounds N]
 
 Two questions, with real documents (ASSAY_TEST_DATA) and sequences of 2,048 tokens. From texts: ours
 cuts indexed shards with an empty table of pieces; datasets maps the same documents twice, as
@@ -10,7 +10,7 @@ ours are. Every side makes an array of each sequence; ours also says which
 pieces of which documents it is. Rounds alternate; figures are medians of processor time, and ours
 includes no compiling of its kernels, which are kept on the disk.
 
-Writes benchmarks/results/corpus-tokens.json.
+Writes benchmarks/results/corpus/tokens.json.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def main() -> None:
     ]
     if not options.no_result:
         report.write(
-            "corpus-tokens",
+            "corpus/tokens",
             rows,
             packages=("tokenizers", "numba", "numpy", "zstandard"),
             peer_versions=peer.versions,

@@ -148,10 +148,9 @@ def main() -> int:
             }
     if not options.no_result:
         report.write(
-            "faults-fuzz-rpcs",
+            "faults/fuzz_rpcs",
             rows,
             packages=("grpcio", "protobuf"),
-            module="benchmarks.faults.fuzz_rpcs",
             processors=os.cpu_count(),
             services=facts,
         )

@@ -206,10 +206,9 @@ def main() -> int:
     print(happened)
     if not options.no_result:
         report.write(
-            "soak",
+            "faults/soak",
             rows,
             packages=("grpcio", "protobuf", "openvino", "redis"),
-            module="benchmarks.faults.soak",
             faults=happened,
         )
     return 1 if any(one["ours"] > one["theirs"] for one in rows) else 0

@@ -1,4 +1,4 @@
-"""An Arrow Flight server of a shard's texts, and its client, for corpus_stream_flight.py.
+"""An Arrow Flight server of a shard's texts, and its client, for corpus/stream_flight.py.
 
     corpus_flight.py serve SHARD MODE LIMIT_BYTES    prints its port, serves until killed
     corpus_flight.py read PORT ROUNDS                prints a JSON object a round

@@ -1,4 +1,4 @@
-"""Reads a shard with other loaders, for corpus_local_read.py and corpus_other_readers.py.
+"""Reads a shard with other loaders, for corpus/local_read.py and corpus/other_readers.py.
 
 Runs in an environment that has them and none of this project. Reads one JSON object a line:
 {"reader": NAME, "shard": FILE, "limit_bytes": N, "skip": N}; the clock starts after `skip`

@@ -1,4 +1,4 @@
-"""Makes sequences of tokens with other loaders, for corpus_tokens.py.
+"""Makes sequences of tokens with other loaders, for corpus/tokens.py.
 
 Runs in an environment that has them and none of this project. Reads one JSON object a line and
 answers each with one:

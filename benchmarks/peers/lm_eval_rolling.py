@@ -1,4 +1,4 @@
-"""lm-evaluation-harness's own `loglikelihood_rolling`, for corpus_bpb_lm_eval.py.
+"""lm-evaluation-harness's own `loglikelihood_rolling`, for bpb/lm_eval.py.
 
 Runs in an environment that has lm-eval and none of this project. Reads one JSON object a line:
 {"texts": [...], "options": {...}}, options being arguments of its HFLM class; answers each with

@@ -47,7 +47,7 @@ class Graph:
     """Our model directory through OpenVINO, with our pre- and post-processing."""
 
     def __init__(self, model: str, precision: str) -> None:
-        from benchmarks.segment_openvino import Static
+        from benchmarks.segment.openvino import Static
         from services.segment.images import decode as image
         from services.segment.images import upsample
         from services.segment.images.preprocess import Preprocessor

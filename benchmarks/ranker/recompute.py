@@ -1,6 +1,6 @@
 """Every measured verdict on real data, beside a computation that uses none of the product's code.
 
-    ASSAY_TEST_DATA=DIR python -m benchmarks.ranker_recompute [--skip ARTIFACT ...]
+    ASSAY_TEST_DATA=DIR python -m benchmarks.ranker.recompute [--skip ARTIFACT ...]
 
 `peers/ranker_independent.py` computes the values with transformers, numpy and the tools zstd and
 gzip, in a process that cannot import the services. A row agrees when the verdict follows from the
@@ -73,7 +73,7 @@ def main() -> None:
         f"{agree} of {len(rows)} agree; not measured here: {sorted(set(independent) - set(found))}"
     )
     write(
-        "ranker-recompute",
+        "ranker/recompute",
         rows,
         packages=("transformers", "torch", "numpy", "zstandard", "openvino"),
         agree=f"{agree} of {len(rows)}",

@@ -1,13 +1,13 @@
 """Measures how well search finds what serves an intent, and keeps quiet where nothing does.
 
-    python -m benchmarks.ranker_search_quality [--split test|train]
+    python -m benchmarks.ranker.search_quality [--split test|train]
 
 The intents are those of benchmarks/ranker_intents; the capabilities are the registered ones. The
 floor was chosen on the training split (`chosen_floor`), the figures quoted are those of the test
 split. Intervals are percentile bootstraps over intents, at 95 %. The peer is the same search
 without a floor.
 
-Writes benchmarks/results/ranker-search-quality.json for the test split.
+Writes benchmarks/results/ranker/search_quality.json for the test split.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import fmean
 
+from benchmarks.report import HERE
 from services.ranker.claims.registry import packaged
 from services.ranker.measuring import methods
 from services.ranker.searching.search import MIN_CONFIDENCE, SearchIndex
 from services.rpc.environment import environment
 
-HERE = Path(__file__).resolve().parent
 MOST_STRANGERS = 0.15
 """Share of the training intents that nothing serves which the floor may let through."""
 RESAMPLES = 10_000
@@ -127,12 +126,12 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{machine.cpu}, {machine.cpu_count} processors; nothing here is timed",
         "versions": {"ours": {**machine.versions, "sqlite": sqlite3.sqlite_version}},
-        "command": f"python -m benchmarks.ranker_search_quality {shlex.join(sys.argv[1:])}".strip(),
+        "command": f"python -m benchmarks.ranker.search_quality {shlex.join(sys.argv[1:])}".strip(),
         "floor": MIN_CONFIDENCE,
         "intervals_95": intervals,
         "rows": rows,
     }
-    file = HERE / "results" / "ranker-search-quality.json"
+    file = HERE / "results" / "ranker" / "search_quality.json"
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"written to {file}")
 

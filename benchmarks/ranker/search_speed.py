@@ -1,12 +1,12 @@
 """Times search over generated capabilities.
 
-    python -m benchmarks.ranker_search_speed [--capabilities N] [--searches N]
+    python -m benchmarks.ranker.search_speed [--capabilities N] [--searches N]
 
 Capabilities are made of words drawn by Zipf's law from a vocabulary, so that some words are in
 thousands of them, as in a real registry; intents of three to eight words are drawn likewise.
 Timed: one call of the index, on one thread, after a warm-up. Run it on an idle machine.
 
-Writes benchmarks/results/ranker-search-speed.json.
+Writes benchmarks/results/ranker/search_speed.json.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import accumulate
-from pathlib import Path
 
+from benchmarks.report import HERE
 from services.ranker.claims.model import Artifact, ArtifactType, Capability, License
 from services.ranker.searching.search import SearchIndex
 from services.rpc.environment import environment
 
-HERE = Path(__file__).resolve().parent
 TARGET_MS = 5.0
 _EACH = 10  # capabilities an artifact
 _VOCABULARY = 20_000
@@ -125,14 +124,14 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{machine.cpu}, one of {machine.cpu_count}, load {machine.load:.2f} each",
         "versions": {"ours": {**machine.versions, "sqlite": sqlite3.sqlite_version}},
-        "command": f"python -m benchmarks.ranker_search_speed {shlex.join(sys.argv[1:])}".strip(),
+        "command": f"python -m benchmarks.ranker.search_speed {shlex.join(sys.argv[1:])}".strip(),
         "index_seconds": round(built, 3),
         "rows": [
             row(f"search over {size}, p50", p50, TARGET_MS),
             row(f"search over {size}, p99", p99, None),
         ],
     }
-    file = HERE / "results" / "ranker-search-speed.json"
+    file = HERE / "results" / "ranker" / "search_speed.json"
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"written to {file}")
 

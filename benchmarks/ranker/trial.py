@@ -1,6 +1,6 @@
 """Ten artifacts of six kinds of people, registered from their cards, verified claim by claim.
 
-    [ASSAY_TEST_DATA=DIR] python -m benchmarks.ranker_trial
+    [ASSAY_TEST_DATA=DIR] python -m benchmarks.ranker.trial
 
 Three SegFormers of other data sets, two other segmenters, three language models and two corpora,
 as their cards state them (`tests/ranker/trial`). What the cards say is true but for one figure,
@@ -64,7 +64,7 @@ def main() -> None:
             }
         )
         print(f"{setting}: {told}, {time.monotonic() - begun:.0f} s")
-    write("ranker-trial", rows, packages=("grpcio", "openvino", "torch"), tables=tables)
+    write("ranker/trial", rows, packages=("grpcio", "openvino", "torch"), tables=tables)
     sys.exit(any(one["ratio"] < 1 for one in rows))
 
 

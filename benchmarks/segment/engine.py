@@ -1,6 +1,6 @@
 """How fast B4 is computed: against unmodified ONNX Runtime, against the machine, and when served.
 
-    python -m benchmarks.segment_engine [--rounds N] [--turns N] [--seconds S] [--only ROWS ...]
+    python -m benchmarks.segment.engine [--rounds N] [--turns N] [--seconds S] [--only ROWS ...]
 
 Random weights: speed does not depend on them. 512 x 512, one picture a run, two threads. Rows:
 
@@ -12,7 +12,7 @@ Random weights: speed does not depend on them. 512 x 512, one picture a run, two
 Sides take turns in every round; times are medians. `infer` needs the real photographs
 (ASSAY_TEST_DATA), and lets Triton's client, in an environment of its own, write the requests.
 
-Writes results/segment-engine.json.
+Writes results/segment/engine.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import onnxruntime as ort
 
 from benchmarks import load, report
 from benchmarks.connections import Target
-from benchmarks.segment_graphs import (
+from benchmarks.segment.graphs import (
     LIBRARIES,
     SIDE,
     Engine,
@@ -38,8 +38,8 @@ from benchmarks.segment_graphs import (
     products,
     unmodified,
 )
-from benchmarks.segment_peers import ours
-from benchmarks.segment_setting import Row, Setting, finish, parse
+from benchmarks.segment.peers import ours
+from benchmarks.segment.setting import Row, Setting, finish, parse
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 _THREADS = 2
@@ -157,7 +157,7 @@ def main() -> None:
     """Run what the command line asks for and write the result."""
     setting, options = parse(__doc__, rounds=20, turns=5, seconds=12.0, only=list(_ROWS))
     rows = [row for name in options.only for row in _ROWS[name](setting, options)]
-    finish(options, "segment-engine", rows)
+    finish(options, "segment/engine", rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast `assay segment FOLDER --out DIR` is, against the engine alone on the same processors.
 
-    python -m benchmarks.segment_folder [--rounds N] [--seconds S] [--models b0 b4]
+    python -m benchmarks.segment.folder [--rounds N] [--seconds S] [--models b0 b4]
 
 Needs the real data (ASSAY_TEST_DATA): photographs as JPEG files of 1024 x 768, and the real B0; the
 B4 has drawn weights, of which speed does not depend. The engine computes prepared inputs in this
@@ -11,7 +11,7 @@ the start of the service. Both use every processor, in alternating rounds.
 Beside the rates are the processors' seconds a picture of both, the command's with all that it
 started: their ratio is what the rates tend to on busy processors, whatever else runs there.
 
-Writes results/segment-folder.json.
+Writes results/segment/folder.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.segment_setting import ROOT, Row, Setting, finish, parse
+from benchmarks.segment.setting import ROOT, Row, Setting, finish, parse
 from services.segment.engines.choice import choose
 from services.segment.images.decode import decode
 from services.segment.images.preprocess import Preprocessor
@@ -137,7 +137,7 @@ def main() -> None:
         for precision in options.precisions
         for row in measure(setting, name, precision, options.rounds, options.seconds)
     ]
-    finish(options, "segment-folder", rows)
+    finish(options, "segment/folder", rows)
 
 
 if __name__ == "__main__":

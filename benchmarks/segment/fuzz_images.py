@@ -1,6 +1,6 @@
 """Feeds damaged pictures to the decoder and counts what becomes of them.
 
-    python -m benchmarks.segment_fuzz_images [--inputs N] [--seed N] [--processes N] [--state FILE]
+    python -m benchmarks.segment.fuzz_images [--inputs N] [--seed N] [--processes N] [--state FILE]
 
 Seeds are small pictures of every format and kind, drawn here. An input is a seed after one to
 eight edits: flipped bits, extreme numbers, markers, pieces moved, repeated, left out or taken from
@@ -12,7 +12,7 @@ An outcome is a picture, BadImage or ImageTooLarge; anything else, an input that
 _SLOW seconds of processor time, and a process that dies or hangs, is a failure and the exit
 status 1.
 
-Writes benchmarks/results/segment-fuzz-images.json.
+Writes benchmarks/results/segment/fuzz_images.json.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ def main() -> int:
     inputs = sum(counts.values())
     print(f"{inputs} inputs in {time.monotonic() - start:.0f} s: {dict(counts)}")
     report.write(
-        "segment-fuzz-images",
+        "segment/fuzz_images",
         [
             {
                 "what": f"{inputs:,} damaged pictures, those that are neither decoded nor refused",

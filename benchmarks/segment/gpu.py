@@ -1,6 +1,6 @@
 """Everything that a GPU is to be measured for, in one command: `make gpu`.
 
-    python -m benchmarks.segment_gpu [--model DIR ...] [--minutes M] [--rehearse]
+    python -m benchmarks.segment.gpu [--model DIR ...] [--minutes M] [--rehearse]
 
 For a machine with a GPU and without a network: models are those that are given, else the reference
 model and, where torch is installed, a B0 and a B4 with drawn weights (speed does not depend on
@@ -16,7 +16,7 @@ for each model,
 Where there is no GPU it says so and exits with 3. `--rehearse` runs the same on the processor, in
 moments and without writing anything: it shows that the program works, and no figure.
 
-Writes results/segment-gpu.json.
+Writes results/segment/gpu.json.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ import onnxruntime as ort
 from assay_rpc.client import AssayError, SegmentClient
 from PIL import Image
 
-from benchmarks import gpu_kernels, report
+from benchmarks import report
+from benchmarks.segment import gpu_kernels
 from services.cli import processes
 from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.batching.ticket import Admission, Limits
@@ -387,7 +388,7 @@ def main() -> int:
     else:
         rows = [row for one in found if one["equal"] for row in goals(one)]
         everything: dict[str, Any] = {**facts, "models": found}
-        report.write("segment-gpu", rows, packages=_LIBRARIES, **everything)
+        report.write("segment/gpu", rows, packages=_LIBRARIES, **everything)
     return 0 if all(one["equal"] for one in found) else 1
 
 

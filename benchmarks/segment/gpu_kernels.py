@@ -1,4 +1,4 @@
-"""Our CUDA kernels on this machine's GPU, equality first: a part of `segment_gpu`."""
+"""Our CUDA kernels on this machine's GPU, equality first: a part of `gpu`."""
 
 from __future__ import annotations
 

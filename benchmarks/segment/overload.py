@@ -1,6 +1,6 @@
 """What becomes of requests where three times as many come as can be computed: B0.
 
-    python -m benchmarks.segment_overload [--seconds S] [--clients N] [--times N] [--no-peers]
+    python -m benchmarks.segment.overload [--seconds S] [--clients N] [--times N] [--no-peers]
 
 Needs the real data (ASSAY_TEST_DATA). The capacity is what a closed loop of clients gets, before
 and after the overload; a service time is its inverse. Then requests come at random times (Poisson)
@@ -11,7 +11,7 @@ are late, be it that the server gave up or the client.
 LitServe and Triton's Python front end, with our graph and post-processing, get the same load: the
 same rate, the same deadline.
 
-Writes results/segment-overload.json.
+Writes results/segment/overload.json.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks import load, report
-from benchmarks.segment_peers import Served, litserve, ours, pytriton, requirements
-from benchmarks.segment_setting import Row, Setting, finish, parse
+from benchmarks.segment.peers import Served, litserve, ours, pytriton, requirements
+from benchmarks.segment.setting import Row, Setting, finish, parse
 from benchmarks.serving import memory, processor_seconds
 
 _SERVICE_TIMES = 4
@@ -164,7 +164,7 @@ def main() -> None:
         found, facts[precision] = overload(setting, options, model, precision)
         rows += found
     versions = requirements("segment") | requirements("pytriton") if options.peers else {}
-    finish(options, "segment-overload", rows, peer_versions=versions, under_load=facts)
+    finish(options, "segment/overload", rows, peer_versions=versions, under_load=facts)
 
 
 if __name__ == "__main__":

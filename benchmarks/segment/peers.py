@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks import load
 from benchmarks.connections import Target
-from benchmarks.segment_setting import ROOT, SIZE, Setting
+from benchmarks.segment.setting import ROOT, SIZE, Setting
 from benchmarks.serving import SegmentServer, free_port
 
 METHOD = "/assay.segment.v1.SegmentService/SegmentImage"

@@ -1,13 +1,13 @@
 """Compares our service over loopback with transformers' pipeline: one client, B0.
 
-    python -m benchmarks.segment_pipeline [--rounds N] [--seconds S] [--pictures N]
+    python -m benchmarks.segment.pipeline [--rounds N] [--seconds S] [--pictures N]
 
 Needs the real data (ASSAY_TEST_DATA): the real B0 and photographs, as JPEG files of 1024 x 768.
 Both sides take the bytes of a file. The pipeline, in a process and an environment of its own, gives
 masks as its guide has it; the service gives the labels, raw, to a client in a third process.
 Rounds alternate (--pictures of the pipeline's, --seconds of ours); figures are medians of them.
 
-Writes results/segment-pipeline.json.
+Writes results/segment/pipeline.json.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import subprocess
 from typing import Any
 
 from benchmarks import load, report
-from benchmarks.segment_peers import agreement, ours
-from benchmarks.segment_setting import ROOT, Setting, finish, parse
+from benchmarks.segment.peers import agreement, ours
+from benchmarks.segment.setting import ROOT, Setting, finish, parse
 
 TARGETS = {"fp32": 9.0, "bf16": 14.0}
 
@@ -100,7 +100,7 @@ def main() -> None:
     } | {"pipeline": [second for seconds in theirs for second in seconds]}
     finish(
         options,
-        "segment-pipeline",
+        "segment/pipeline",
         rows,
         peer_versions=pipeline.versions,
         milliseconds={

@@ -1,6 +1,6 @@
 """Times logits to label maps against Hugging Face's post-processing.
 
-    python -m benchmarks.segment_postprocess [--rounds N] [--no-result]
+    python -m benchmarks.segment.postprocess [--rounds N] [--no-result]
 
 Needs the real data (ASSAY_TEST_DATA) and the environment that `make setup-torch` makes. The real B0
 makes the logits of the photographs. Ours is one thread, from there and from their arg max, as a
@@ -10,7 +10,7 @@ SegformerImageProcessorPil on two threads of torch, from logits in the order tha
 them. The two alternate; a row is the medians over the rounds of the sums over all pictures. Pure
 noise, where no cell has one class, is the worst case.
 
-Writes results/segment-postprocess.json.
+Writes results/segment/postprocess.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import report
-from benchmarks.segment_setting import finish, parse
+from benchmarks.segment.setting import finish, parse
 from services.segment.engines import arg_max
 from services.segment.engines.engine import Labels, Output
 from services.segment.engines.onnxruntime import OnnxEngine
@@ -147,7 +147,7 @@ def main() -> None:
         print(f"    labels agree in {same:.7%} of pixels")
     finish(
         options,
-        "segment-postprocess",
+        "segment/postprocess",
         rows,
         rounds=options.rounds,
         pictures=len(real),

@@ -1,6 +1,6 @@
 """How serving scales on a GPU: B4, batches of 1 to 32, over gRPC and in a loop.
 
-    python -m benchmarks.segment_scaling [--device cpu] [--architecture NAME] [--seconds S]
+    python -m benchmarks.segment.scaling [--device cpu] [--architecture NAME] [--seconds S]
 
 Needs a GPU, the extra segment-gpu and the real data (ASSAY_TEST_DATA); refuses to start without.
 `--device cpu` goes through the same steps on a processor, to see that they work. Rows:
@@ -11,7 +11,7 @@ Needs a GPU, the extra segment-gpu and the real data (ASSAY_TEST_DATA); refuses 
                 the 99th percentile of latency at half of that load
     exact       labels of the real B0 in fp16 and bf16 that are those of fp32
 
-Writes results/segment-scaling.json.
+Writes results/segment/scaling.json.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ import onnxruntime as ort
 from assay_rpc.segment.v1 import segment_pb2
 
 from benchmarks import load, report
-from benchmarks.segment_graphs import SIDE, open_engine, unmodified
-from benchmarks.segment_peers import ours
-from benchmarks.segment_setting import Row, Setting, finish, parse
+from benchmarks.segment.graphs import SIDE, open_engine, unmodified
+from benchmarks.segment.peers import ours
+from benchmarks.segment.setting import Row, Setting, finish, parse
 from services.rpc.environment import environment
 from services.segment.manifest import Precision
 
@@ -192,7 +192,7 @@ def main() -> None:
         require_gpu()
     facts: Facts = {"accelerators": list(environment().accelerators)}
     rows = [row for name in options.only for row in _ROWS[name](setting, options, facts)]
-    finish(options, "segment-scaling", rows, measured=facts)
+    finish(options, "segment/scaling", rows, measured=facts)
 
 
 if __name__ == "__main__":

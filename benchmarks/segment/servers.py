@@ -1,6 +1,6 @@
 """Compares our service with LitServe and with Triton's Python front end: B0, several clients.
 
-    python -m benchmarks.segment_servers [--rounds N] [--seconds S] [--slow S] [--only ROWS ...]
+    python -m benchmarks.segment.servers [--rounds N] [--seconds S] [--slow S] [--only ROWS ...]
 
 Needs the real data (ASSAY_TEST_DATA): the real B0 and photographs, as JPEG files of 1024 x 768.
 Every side answers with raw labels to clients in a process of their own. Rows:
@@ -11,7 +11,7 @@ Every side answers with raw labels to clients in a process of their own. Rows:
 Rounds alternate; rates are medians of the rounds, latencies those of all rounds together. A round
 of the slow sides is longer (--slow).
 
-Writes results/segment-servers.json.
+Writes results/segment/servers.json.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import load, report
-from benchmarks.segment_peers import Served, agreement, litserve, ours, pytriton, requirements
-from benchmarks.segment_setting import Row, Setting, finish, parse
+from benchmarks.segment.peers import Served, agreement, litserve, ours, pytriton, requirements
+from benchmarks.segment.setting import Row, Setting, finish, parse
 
 TARGETS = {"fp32": 8.0, "bf16": 12.0}
 _TENTH_OF_P99 = 10.0
@@ -124,7 +124,7 @@ def main() -> None:
     rows = [row for name in options.only for row in _ROWS[name](setting, options, model, labels)]
     finish(
         options,
-        "segment-servers",
+        "segment/servers",
         rows,
         peer_versions=requirements("segment") | requirements("pytriton"),
         labels_that_agree_with_the_first=agreement(labels),

@@ -20,7 +20,7 @@ from benchmarks import report
 from services.cli import testdata
 from services.segment import export
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (1024, 768)
 PRECISIONS = ("fp32", "bf16")
 Row: TypeAlias = dict[str, Any]

@@ -31,7 +31,7 @@ def test_every_bar_has_its_figure_and_fits() -> None:
 
 def test_a_row_that_is_not_in_the_results_is_an_error() -> None:
     with pytest.raises(KeyError, match="0 rows"):
-        plot.ratio("segment-engine", "no such row", "nobody")
+        plot.ratio("segment/engine", "no such row", "nobody")
 
 
 def test_the_screenshot_is_small_and_of_the_page() -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.segment_gpu import goals
+from benchmarks.segment.gpu import goals
 
 ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "benchmarks" / "results" / "segment-gpu.json"
+RESULT = ROOT / "benchmarks" / "results" / "segment/gpu.json"
 
 
 def run(*options: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     variables = os.environ if path is None else {**os.environ, "PATH": path}
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.segment_gpu", *options],
+        [sys.executable, "-m", "benchmarks.segment.gpu", *options],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, env=variables,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_bits_after_kills() -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.corpus_bpb_kill"),
+            *(sys.executable, "-m", "benchmarks.bpb.kill"),
             *("--kills", "2", "--documents", "4", "--no-result"),
         ],
         cwd=ROOT,

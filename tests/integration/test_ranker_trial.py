@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ranker_trial import CARDS, is_wrong, settings, table
+from benchmarks.ranker.trial import CARDS, is_wrong, settings, table
 from benchmarks.report import HERE
 from tests.conftest import ServiceStarter
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-RESULT = json.loads((HERE / "results" / "ranker-trial.json").read_text("utf-8"))
+RESULT = json.loads((HERE / "results" / "ranker/trial.json").read_text("utf-8"))
 SAID = ("claim", "verdict", "sourcing", "not_measured")
 
 

@@ -29,7 +29,7 @@ from tests.corpus.build.recipes import (
 pytest.importorskip("rensa", reason="needs the build extra")
 
 ROOT = Path(__file__).parents[3]
-RECIPE = ROOT / "examples" / "corpus-build" / "python.yaml"
+RECIPE = ROOT / "examples" / "corpus/build" / "python.yaml"
 _COMMAND = (sys.executable, "-m", "services.cli", "corpus", "build")
 _SECONDS = 240
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.corpus_object_store import read_from_s3
+from benchmarks.corpus.object_store import read_from_s3
 from tests.corpus.stream.test_indexed import SHARDS, make_corpus
 
 # Of 330 MB, with its store: not for every run of the tests.
@@ -15,7 +15,7 @@ PYTHON = Path(__file__).parents[3] / ".venv-peers" / "s3" / "bin" / "python"
 
 @pytest.mark.skipif(
     not PYTHON.exists(),
-    reason="no environment with s3fs and moto: python -m benchmarks.corpus_object_store makes it",
+    reason="no environment with s3fs and moto: python -m benchmarks.corpus.object_store makes it",
 )
 def test_the_same_documents_under_the_same_digest(tmp_path: Path) -> None:
     answer = read_from_s3(PYTHON, make_corpus(tmp_path))

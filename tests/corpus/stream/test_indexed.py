@@ -141,7 +141,7 @@ def expected(indexed: Path, selection: dict[str, Any]) -> list[tuple[str, bytes]
 
 @pytest.mark.slow
 @settings(
-    # benchmarks/corpus_plans.py runs more of them.
+    # benchmarks/corpus/plans.py runs more of them.
     max_examples=int(os.environ.get("ASSAY_TEST_PLANS", "50")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -118,7 +118,7 @@ def test_claims_that_cite_have_something_to_cite() -> None:
 
 
 def test_what_was_timed_of_the_page_is_as_it_was_measured() -> None:
-    result = json.loads((HERE / "results" / "ranker-operators.json").read_text("utf-8"))
+    result = json.loads((HERE / "results" / "ranker/operators.json").read_text("utf-8"))
     measured = [row["ours"] for row in result["rows"]]
     cited = {
         claim: one.sources[0].values

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from benchmarks import ranker_search_quality as quality
+from benchmarks.ranker import search_quality as quality
 from services.ranker.claims.model import Artifact, ArtifactType, Capability, License
 from services.ranker.claims.registry import packaged
 from services.ranker.measuring import methods

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from benchmarks.segment_fuzz_images import mutated, outcome, run_chunk, seeds
+from benchmarks.segment.fuzz_images import mutated, outcome, run_chunk, seeds
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ LEAST_FOR_LEVEL = 50
 LEAST_FOR_DIFFERENCE = 30
 """Spans that chance drew: fewer are an example, and no measurement.
 
-Measured with the likelihoods of neural models (benchmarks/corpus_bpb_coverage.py): of single
+Measured with the likelihoods of neural models (benchmarks/bpb/coverage.py): of single
 subsets, which mix texts that a model reads very differently, fewer do not cover.
 """
 

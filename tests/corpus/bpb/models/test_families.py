@@ -9,18 +9,18 @@ import pytest
 pytest.importorskip("torch", reason="needs the score extra")
 pytest.importorskip("transformers", reason="needs the score extra")
 
-from benchmarks import families
-from benchmarks.corpus_bpb_double import TOLERANCE, largest_differences
+from benchmarks.bpb import family_configs
+from benchmarks.bpb.double import TOLERANCE, largest_differences
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 
 def test_there_are_at_least_twenty() -> None:
-    assert len(families.FAMILIES) >= 20
+    assert len(family_configs.FAMILIES) >= 20
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("family", family_configs.FAMILIES)
 def test_figures_are_those_of_double_precision(family: str, tmp_path: Path) -> None:
-    directory = families.make(family, tmp_path / "model")
+    directory = family_configs.make(family, tmp_path / "model")
     for engine, difference in largest_differences(directory):
         assert difference < TOLERANCE, engine

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks import families
+from benchmarks.bpb import family_configs
 from services.corpus.bpb.models.compute import TORCH, Compute
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_named(
 
 
 def test_a_correction_that_training_left_in_a_buffer_is_a_weight_too(tmp_path: Path) -> None:
-    directory = families.make("deepseek_v3", tmp_path / "model")
+    directory = family_configs.make("deepseek_v3", tmp_path / "model")
     name = "model.layers.1.mlp.gate.e_score_correction_bias"
     change(directory, lambda tensors: tensors[name][1:2].fill_(float("nan")))
     assert f"not finite numbers in {name}" in refusal(directory)

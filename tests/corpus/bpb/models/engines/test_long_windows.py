@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="needs the score extra")
 
 from torch import Tensor
 
-from benchmarks import families
+from benchmarks.bpb import family_configs
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.engines import hugging_face_engines, torch_model
 from services.corpus.bpb.models.registry import Registry
@@ -30,7 +30,7 @@ WINDOW = Window(list(range(60)), list(range(10, 60)))
 def test_logits_in_parts_are_those_of_the_whole(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Registry({"m": families.make(family, tmp_path / "m")}).load("m", Compute(TORCH))
+    model = Registry({"m": family_configs.make(family, tmp_path / "m")}).load("m", Compute(TORCH))
     assert isinstance(model, torch_model.TorchModel)
     (whole,) = model.log_likelihoods([WINDOW])
     monkeypatch.setattr(torch_model, "_LOGITS", 7 * model.vocabulary)

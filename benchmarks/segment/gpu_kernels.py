@@ -39,7 +39,7 @@ def label_maps(engine: Engine, how: ModelPreprocessing, picture: Image.Image) ->
 
 
 def inputs(engine: Engine, how: ModelPreprocessing, picture: Image.Image) -> dict[str, Any]:
-    """Compare what is computed of a picture that the engine prepares, and time both preparations."""
+    """Compare what is computed of a picture that the engine prepares; time both preparations."""
     made = engine.prepared(picture) if isinstance(engine, PreparesPictures) else None
     if made is None:
         return {"made": "on the processor"}

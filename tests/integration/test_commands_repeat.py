@@ -33,7 +33,7 @@ claims:
     bound: {range: {high: 4}, unit: bits per byte}
     dataset: the-pile
     subset: Pile-CC
-    method: language_models.bits_per_byte@1
+    method: language_models.bits_per_byte@2
   - id: T2
     statement: It has a million parameters.
     bound: {equals: {value: 1000000, tolerance: 1000}, unit: parameters}
@@ -44,7 +44,7 @@ claims:
     dataset: the-pile
     subset: NIH ExPorter
     comparator: {artifact: byte-reference}
-    method: language_models.bits_per_byte_difference@1
+    method: language_models.bits_per_byte_difference@2
 """
 BYTES = MANIFEST[: MANIFEST.index("claims:")].replace("tinystories-656k", "byte-reference")
 

@@ -285,7 +285,7 @@ PAGE: dict[str, Any] = {
     "compares": ["thing", "the-pile"],
     "printed": {},
     "claims": [
-        claim(id="R1", method="page.match_graph_evidence@1", bound={"boolean": True}),
+        claim(id="R1", method="page.match_graph_evidence@2", bound={"boolean": True}),
     ],
 }
 

@@ -23,7 +23,7 @@ BETTER: dict[str, Any] = {
     "statement": "It predicts better than the other.",
     "bound": {"range": {"high": 0}, "unit": "bits per byte"},
     "dataset": "the-pile",
-    "method": "language_models.bits_per_byte_difference@1",
+    "method": "language_models.bits_per_byte_difference@2",
 }
 
 

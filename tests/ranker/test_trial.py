@@ -246,10 +246,10 @@ async def test_a_page_of_any_shape_is_verified_to_its_end(ranker: Ranker) -> Non
         }
         for number, (method, bound) in enumerate(
             (
-                ("page.match_graph_evidence@1", {"boolean": True}),
-                ("page.component_leads@1", {"boolean": True}),
+                ("page.match_graph_evidence@2", {"boolean": True}),
+                ("page.component_leads@2", {"boolean": True}),
                 (
-                    "page.feasible_score@1",
+                    "page.feasible_score@2",
                     {"equals": {"value": 42, "tolerance": 1}, "unit": "points"},
                 ),
             )

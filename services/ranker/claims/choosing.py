@@ -50,10 +50,21 @@ def applies(claim: Claim, evidence: Evidence) -> bool:
     return name == claim.method.partition("@")[0] or name.startswith(CITES)
 
 
+def outdated(claim: Claim, evidence: Evidence) -> bool:
+    """Whether evidence is of another version of the claim's method than the one there is.
+
+    A version is raised when what a value or its interval means has changed. What an earlier one
+    made is kept and shown as that; it decides nothing, and nothing is read from it.
+    """
+    same = evidence.method.partition("@")[0] == claim.method.partition("@")[0]
+    return same and evidence.method != claim.method
+
+
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     """Return the piece of evidence that a verdict rests on.
 
-    Of those that can decide the measured ones count first, then the derived, then the cited, as in
+    What an earlier version of the method made counts for nothing where there is anything else. Of
+    those that can decide the measured ones count first, then the derived, then the cited, as in
     a score: what was cited while a service was down does not displace what was measured. Of what
     was measured the latest says which subject, engine and machine it is about; of the pieces about
     that one the best, never the latest, or one could measure until it suits: the one that pools the
@@ -61,7 +72,8 @@ def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     then the first. Of what was cited the latest. When none can decide, the latest that is there,
     for orientation. The order of the pieces does not matter.
     """
-    items = tuple(evidence)
+    given = tuple(evidence)
+    items = tuple(one for one in given if not outdated(claim, one)) or given
     able = [one for one in items if decides(one.relation, claim) and fits(claim, one)]
     if not able:
         return max(
@@ -124,18 +136,26 @@ def elsewhere(claim: Claim, evidence: Evidence) -> str:
     return ""
 
 
-def sample_beside(evidence: Iterable[Evidence], chosen: Evidence | None) -> Evidence | None:
+def sample_beside(
+    claim: Claim, evidence: Iterable[Evidence], chosen: Evidence | None
+) -> Evidence | None:
     """Return the latest measurement of a sample, where a verdict rests on another kind.
 
     Or of what is only served under its name.
     """
     if chosen is None or chosen.relation in BESIDE:
         return None
-    samples = (one for one in evidence if one.relation in BESIDE and one.basis is Basis.MEASURED)
+    samples = (
+        one
+        for one in evidence
+        if one.relation in BESIDE and one.basis is Basis.MEASURED and not outdated(claim, one)
+    )
     return max(samples, key=lambda one: (one.time, one.digest), default=None)
 
 
-def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> NotMeasured | None:
+def unmeasured(
+    claim: Claim, evidence: Iterable[Evidence], chosen: Evidence | None
+) -> NotMeasured | None:
     """Return why nothing was measured when `chosen` was looked up; None when that is not known.
 
     What was measured of the claim before, or of a sample, makes it moot.
@@ -143,7 +163,7 @@ def unmeasured(evidence: Iterable[Evidence], chosen: Evidence | None) -> NotMeas
     if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
         return None
     items = tuple(evidence)
-    if sample_beside(items, chosen) is not None:
+    if sample_beside(claim, items, chosen) is not None:
         return None
     tried = (one for one in items if one.value is None and one.time >= chosen.time)
     latest = max(tried, key=lambda one: (one.time, one.digest), default=None)

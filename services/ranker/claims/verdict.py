@@ -25,6 +25,7 @@ from services.ranker.claims.choosing import (
     decides,
     elsewhere,
     fits,
+    outdated,
     sample_beside,
     unmeasured,
 )
@@ -86,8 +87,8 @@ def _judge_stored(claim: Claim, evidence: list[Evidence], damaged: Container[str
         hint = f"assay claims {claim.owner} --claim {claim.id}"
         return judge(claim, None, unobserved=NotMeasured(f"{why}: {hint}"))
     chosen = choose(claim, evidence)
-    verdict = judge(claim, chosen, unobserved=unmeasured(evidence, chosen))
-    return replace(verdict, sample=sample_beside(evidence, chosen))
+    verdict = judge(claim, chosen, unobserved=unmeasured(claim, evidence, chosen))
+    return replace(verdict, sample=sample_beside(claim, evidence, chosen))
 
 
 def _not_measured(evidence: Evidence | None, unobserved: NotMeasured | None) -> NotMeasured | None:
@@ -107,9 +108,10 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
     if evidence is None or evidence.value is None:
         known = "nothing is known of it yet" if evidence is None else evidence.note
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or known, claim)
-    if _leaves_open_what_decides(claim):
+    old = outdated(claim, evidence)
+    if not old and _leaves_open_what_decides(claim):
         return Verdict.UNDERSPECIFIED, _underspecified(evidence, unobserved)
-    if not (decides(evidence.relation, claim) and fits(claim, evidence)):
+    if old or not (decides(evidence.relation, claim) and fits(claim, evidence)):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
     if claim.bound is None:  # of an older manifest; a bound is due or `undecidable`
         return Verdict.UNDERSPECIFIED, "what would make it hold is not said"
@@ -177,6 +179,8 @@ def _conditions(evidence: Evidence) -> str:
 def _seen(claim: Claim, evidence: Evidence) -> str:
     """What is shown of something else, where nothing that decides is known."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
+    if outdated(claim, evidence):
+        return _of_before(claim, evidence)
     if other := elsewhere(claim, evidence):
         return f"it was measured with {other}: {show(evidence.value, evidence.interval)}"
     if evidence.relation is SubjectRelation.NAMED:
@@ -185,6 +189,16 @@ def _seen(claim: Claim, evidence: Evidence) -> str:
         return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
     thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
     return f"only a published figure for {thing} is known: {show(evidence.value)}"
+
+
+def _of_before(claim: Claim, evidence: Evidence) -> str:
+    """Say what another version of the method made, and how to have it by this one."""
+    assert evidence.value is not None  # noqa: S101  (only called with a value)
+    found = show(evidence.value, evidence.interval)
+    return (
+        f"only {found} by {evidence.method} is known, which {claim.method} computes another way; "
+        f"verify it again: assay claims {claim.owner} --claim {claim.id}"
+    )
 
 
 def _unidentified(evidence: Evidence) -> str:

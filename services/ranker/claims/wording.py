@@ -6,6 +6,9 @@ import math
 
 from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Text, Value, ends
 
+_NOTHING = 1e-300
+"""What is nearer to 0 says that it is not 0, and no more."""
+
 
 def allowed(bound: Bound) -> str:
     """What a bound allows, in words."""
@@ -49,6 +52,8 @@ def figure(value: float) -> str:
     """A number as it is read: whole ones in full, others to four figures that count."""
     if math.isinf(value):
         return "any"
+    if abs(value) < _NOTHING:
+        return "0"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from services.common.statistics.outcomes import Reports
 from services.errors import NotFound
-from services.ranker.claims.choosing import applies
+from services.ranker.claims.choosing import applies, outdated
 from services.ranker.claims.evidence import EvidenceError
 from services.ranker.claims.findings import ClaimVerdict, Evidence, PageVerdicts
 from services.ranker.claims.model import Artifact, Claim, Page, reference
@@ -73,7 +73,7 @@ class Records:
     async def _judged(
         self, subjects: Sequence[Artifact | Page]
     ) -> list[tuple[tuple[Evidence, ...], tuple[ClaimVerdict, ...]]]:
-        """The evidence on each subject's claims, and their verdicts by it."""
+        """The evidence on each subject's claims that is read, and their verdicts by all of it."""
         names = [
             name
             for one in subjects
@@ -97,7 +97,10 @@ class Records:
                 if (claim := claims.get(reference(one.owner, one.claim))) and applies(claim, one)
             )
             refused_ids = {claim.id for name, claim in claims.items() if name in damaged}
-            found.append((own, judge_stored(subject.claims, own, refused_ids)))
+            current = tuple(
+                one for one in own if not outdated(claims[reference(one.owner, one.claim)], one)
+            )
+            found.append((current, judge_stored(subject.claims, own, refused_ids)))
         return found
 
 

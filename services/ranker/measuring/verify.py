@@ -117,7 +117,7 @@ class Verifier:
                 yield VerificationProgress(claim.id, _step(claim), done, len(chosen))
                 earlier = await self._earlier(claim)
                 before = choose(claim, earlier)
-                was = replace(judge(claim, before), sample=sample_beside(earlier, before))
+                was = replace(judge(claim, before), sample=sample_beside(claim, earlier, before))
                 verdict, found = await self._verify_one(claim, measurements, budget, earlier)
                 verdict = replace(verdict, change=change(was, verdict))
                 problem = await self._keep(found)

@@ -76,10 +76,8 @@ class Metric(Document):
     speak for the artifact. A number has a `unit` and a `scale`; of a truth, `good` says which value
     is worth 1. `same` names what has to agree before two readings are compared: "hardware",
     "engine", or a part of the evidence's subject. `printed_to` is the last digit of published
-    figures, half of which they may be off by. With `share`, the value is a share of `n`
-    observations, and its interval at any level follows from both. With `per_hardware`, only what
-    was measured on the hardware that is asked for is read. `when_missing` says how to get a
-    reading.
+    figures, half of which they may be off by. With `per_hardware`, only what was measured on the
+    hardware that is asked for is read. `when_missing` says how to get a reading.
     """
 
     fact: _String
@@ -91,7 +89,6 @@ class Metric(Document):
     good: bool | None = None
     same: tuple[_String, ...] = ()
     printed_to: _Positive | None = None
-    share: bool = False
     per_hardware: bool = False
     when_missing: _String = ""
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from services.common.statistics.ranking import separation
-from services.common.statistics.shares import share_interval
 from services.ranker.claims.bounds import Interval
 from services.ranker.claims.findings import Evidence
 from services.ranker.claims.identity import hardware_class
@@ -22,9 +21,6 @@ from services.ranker.methodology.definition import Metric, Scale
 
 CERTAIN = 1.0
 """Level of a reading whose ends are not by chance."""
-
-_MOST = 10**9
-"""Observations that count of a share; more would narrow nothing that anyone could see."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +170,6 @@ def _interval(item: Evidence, metric: Metric, number: float, level: float) -> In
         # Ends that are cited are of other protocols; this figure is what it says, rounded.
         half = (metric.printed_to or 0.0) / 2
         return Interval(number - half, number + half)
-    if metric.share and item.n > 0 and 0 <= number <= 1:
-        if item.relation is SubjectRelation.EXACT:
-            return Interval(number, number)
-        count = min(item.n, _MOST)
-        return Interval.of(share_interval(round(number * count), count, level))
     if item.interval is None:
         return Interval(number, number)
     return None if 0 < item.interval.level < level else item.interval

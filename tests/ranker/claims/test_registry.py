@@ -258,7 +258,7 @@ claims:
     bound: {{range: {{high: 0}}, unit: bits per byte}}
     dataset: the-pile
     comparator: {{artifact: {rival}}}
-    method: language_models.bits_per_byte_difference@1
+    method: language_models.bits_per_byte_difference@2
 """
     entry = parse_text(manifest.encode(), "m.yaml")
     assert isinstance(entry, Artifact)

@@ -322,16 +322,16 @@ def test_what_is_shown_for_orientation_is_chosen_before_nothing(number: float, w
 
 
 def test_why_nothing_was_measured_is_told_until_something_is() -> None:
+    asked = claim(Equals(1, 0, "s"))
     cited = evidence(1.0, basis=Basis.SOURCED, minutes=5)
     b = NotMeasured("b")
-    assert unmeasured([nothing("a", 4), nothing("b", 5), cited], cited) == b
-    assert unmeasured([nothing("a", 4), cited], cited) is None
+    assert unmeasured(asked, [nothing("a", 4), nothing("b", 5), cited], cited) == b
+    assert unmeasured(asked, [nothing("a", 4), cited], cited) is None
     measured = evidence(2.0, minutes=0)
-    assert unmeasured([measured, nothing("b", 5), cited], measured) is None
+    assert unmeasured(asked, [measured, nothing("b", 5), cited], measured) is None
     sample = evidence(3.0, relation=SubjectRelation.SAMPLE)
-    assert unmeasured([sample, nothing("b", 5), cited], cited) is None
-    assert unmeasured([], None) is None
-    asked = claim(Equals(1, 0, "s"))
+    assert unmeasured(asked, [sample, nothing("b", 5), cited], cited) is None
+    assert unmeasured(asked, [], None) is None
     assert judge(asked, cited, b).not_measured == b
     assert judge(asked, nothing("b")).not_measured == b
     assert judge(asked, cited).not_measured is None

@@ -58,12 +58,12 @@ claims:
     bound: {range: {high: 4}, unit: bits per byte}
     dataset: HELD_OUT
     subset: Pile-CC
-    method: language_models.bits_per_byte@1
+    method: language_models.bits_per_byte@2
   - id: WHOLE
     statement: It needs at most 4 bits per byte.
     bound: {range: {high: 4}, unit: bits per byte}
     dataset: HELD_OUT
-    method: language_models.bits_per_byte@1
+    method: language_models.bits_per_byte@2
   - id: PARAMETERS
     statement: It has 656,000 parameters.
     bound: {equals: {value: 656000, tolerance: 0}, unit: parameters}
@@ -86,7 +86,7 @@ claims:
     bound: {range: {high: -0.5}, unit: bits per byte}
     dataset: HELD_OUT
     comparator: {artifact: byte-reference}
-    method: language_models.bits_per_byte_difference@1
+    method: language_models.bits_per_byte_difference@2
 """.replace("HELD_OUT", HELD_OUT)
 
 

@@ -32,7 +32,7 @@ claims:
   - id: D1
     statement: It scores 99.
     bound: {equals: {value: 99, tolerance: 0}, unit: points}
-    method: page.feasible_score@1
+    method: page.feasible_score@2
 """
 
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from services.common.statistics.shares import share_interval
 from services.ranker.claims.findings import Evidence
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import ArtifactType, Basis, SubjectRelation
@@ -138,15 +137,12 @@ def test_the_good_truth_counts() -> None:
         assert one.shown == ("yes (sourced)" if place else "no (sourced)")
 
 
-def test_a_share_has_its_interval_at_any_level() -> None:
+def test_a_share_is_read_of_a_whole_corpus_and_of_no_part() -> None:
     sample = SubjectRelation.SAMPLE
-    item = evidence("named-sources", 0.9, "share", low=0.8, high=1.0, n=200, relation=sample)
-    for level in (0.99, METHODOLOGY.family_level):
-        one = found(PROVENANCE, item, level=level)
-        exact = share_interval(180, 200, level)
-        assert (one.low, one.high) == pytest.approx((exact.low, exact.high))
-        assert one.level == level
-    whole = found(PROVENANCE, replace(item, relation=SubjectRelation.EXACT))
+    item = evidence("named-sources", 1.0, "share", low=0.0, high=1.0, n=200, relation=sample)
+    assert reading(PROVENANCE, [item]) is None
+    counted = evidence("named-sources", 0.9, "share", low=0.9, high=0.9, level=0.0, n=200)
+    whole = found(PROVENANCE, counted)
     assert (whole.low, whole.high, whole.sampled) == (0.9, 0.9, False)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from services.common.statistics.shares import share_interval
 from services.ranker.claims.bounds import Interval, Value
-from services.ranker.claims.choosing import MIN_LEVEL
 from services.ranker.claims.definition import (
     DATA,
     USUAL_DATASET,
@@ -92,7 +90,7 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
 
 
 @method(
-    1,
+    2,
     Measurement.CORPUS_FACTS,
     Definition(
         aspect=Aspect.STORAGE,
@@ -107,8 +105,7 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
 async def named_source_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of documents that name their subset.
 
-    Of the whole corpus it is counted. A part decides as `share_of_a_form` says, where it is all
-    that is stated of the corpus.
+    Of the whole corpus it is counted; what a part shows of the whole, `share_of_all` says.
     """
     description, relation = await _described(claim, measurements)
     named, documents = (
@@ -124,32 +121,35 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
     if relation is SubjectRelation.EXACT:
         return observation
     elsewhere = await measurements.files_elsewhere(claim.artifact)
-    interval = share_of_a_form(named, documents, elsewhere)
+    interval = share_of_all(named, documents)
     return replace(observation, interval=interval, conditions=of_the_rest(elsewhere))
 
 
-def share_of_a_form(some: int, documents: int, elsewhere: int) -> Interval:
-    """Interval of the share of a corpus's documents that have a form, from a part of them.
+def share_of_all(some: int, seen: int, documents: int | None = None) -> Interval:
+    """Bounds of the share of a corpus's documents that have a form, as `some` of `seen` have it.
 
-    A corpus is written in one form, which the documents of a part show where they all agree. Where
-    they do not, or where `elsewhere` files are stated of it that are not here, they were not drawn
-    and bound nothing; but one that lacks the form shows that not all have it.
+    `documents` is how many there are, where that is known. What was not seen was not drawn and may
+    have any form, however well those that were seen agree; but one that has the form shows that
+    not all lack it, and one that lacks it that not all have it.
     """
-    if some in (0, documents) and not elsewhere:
-        return Interval.of(share_interval(some, documents, MIN_LEVEL))
-    return Interval(0.0, 1.0 if some == documents else math.nextafter(1.0, 0.0))
+    if documents is not None:
+        return Interval(some / documents, (documents - (seen - some)) / documents)
+    return Interval(
+        math.nextafter(0.0, 1.0) if some else 0.0,
+        1.0 if some == seen else math.nextafter(1.0, 0.0),
+    )
 
 
 def of_the_rest(elsewhere: int) -> str:
-    """Say why a part decides nothing of the whole; empty where all that is stated is here."""
+    """Say why a part decides nothing of the whole: nobody drew it, or even chose all of it."""
     if not elsewhere:
-        return ""
+        return "a part that nobody drew, and the rest may hold anything"
     files = "1 file is" if elsewhere == 1 else f"{elsewhere:,} files are"
     return f"{files} stated in the manifest and not here, and may hold anything"
 
 
 @method(
-    1,
+    2,
     Measurement.CORPUS_FACTS,
     Definition(
         aspect=Aspect.COMPOSITION,
@@ -217,7 +217,7 @@ async def duplicate_rate(claim: Claim, measurements: Measurements) -> Observatio
 
 
 @method(
-    1,
+    2,
     Measurement.CORPUS_FACTS,
     Definition(
         aspect=Aspect.COMPOSITION,

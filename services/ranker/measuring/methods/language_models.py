@@ -119,7 +119,7 @@ async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
 
 
 @method(
-    1,
+    2,
     Measurement.BITS_PER_BYTE,
     Definition(
         aspect=Aspect.ACCURACY,
@@ -156,7 +156,7 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
 
 
 @method(
-    1,
+    2,
     Measurement.BITS_PER_BYTE,
     Definition(
         aspect=Aspect.ACCURACY,

@@ -22,7 +22,7 @@ from services.ranker.methodology.published import feasible
 
 
 @method(
-    1,
+    2,
     Measurement.NONE,
     Definition(
         aspect=Aspect.PUBLICATION,
@@ -58,7 +58,7 @@ async def feasible_score(claim: Claim, measurements: Measurements) -> Observatio
 
 
 @method(
-    1,
+    2,
     Measurement.NONE,
     Definition(
         aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="match-graph-evidence", chance=0.5
@@ -83,7 +83,7 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
 
 
 @method(
-    1,
+    2,
     Measurement.NONE,
     Definition(aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="leads", chance=0.5),
 )

@@ -29,7 +29,7 @@ _FEW, _MANY = 6, 60
 
 
 @method(
-    2,
+    3,
     Measurement.BITS_PER_BYTE,
     Definition(
         aspect=Aspect.METRIC,

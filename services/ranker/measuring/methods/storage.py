@@ -28,11 +28,12 @@ from services.ranker.claims.evidence import Observation
 from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Measurements
-from services.ranker.measuring.methods.composition import about, share_of_a_form
+from services.ranker.measuring.methods.composition import about, of_the_rest, share_of_all
 from services.ranker.measuring.methods.registration import Measurement, method
 from services.ranker.measuring.methods.stored import (
     GZIP,
     ZSTD,
+    Measured,
     codecs_of,
     mean_over_splits,
     measured_on,
@@ -49,7 +50,7 @@ from services.ranker.peers.protocol import (
 
 
 @method(
-    1,
+    2,
     Measurement.STORAGE,
     Definition(
         aspect=Aspect.STORAGE,
@@ -64,7 +65,7 @@ from services.ranker.peers.protocol import (
 async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of lines that zstandard and a plain JSON parser read as documents.
 
-    A stretch of each split is read; it decides as `share_of_a_form` says.
+    A stretch of each split is read; what it shows of the rest, `share_of_all` says.
     """
     measured = await measured_on(claim, measurements)
     counts = [one.plain_parse for one in measured.splits.values()]
@@ -74,12 +75,17 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
         raise UnobservableError(f"{measured.name} has no lines here")
     note = f"{parsed:,} of {lines:,} lines were objects with a text."
     value = Value(parsed / lines, "share")
-    interval = share_of_a_form(parsed, lines, measured.elsewhere)
-    return measured.observed(value=value, interval=interval, n=lines, note=note)
+    interval = share_of_all(parsed, lines)
+    if measured.relation is SubjectRelation.EXACT:
+        description = await measurements.description(measured.corpus)
+        interval = share_of_all(parsed, lines, max(lines, description.documents))
+    return measured.observed(
+        value=value, interval=interval, n=lines, note=note, conditions=_of_what_was_read(measured)
+    )
 
 
 @method(
-    1,
+    2,
     Measurement.STORAGE,
     Definition(
         aspect=Aspect.STORAGE,
@@ -144,7 +150,7 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
 
 
 @method(
-    2,
+    3,
     Measurement.STORAGE,
     Definition(
         aspect=Aspect.STORAGE,
@@ -190,7 +196,7 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
 
 
 @method(
-    2,
+    3,
     Measurement.STORAGE,
     Definition(
         aspect=Aspect.STORAGE,
@@ -296,7 +302,7 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
 
 
 @method(
-    1,
+    2,
     Measurement.STORAGE,
     Definition(
         aspect=Aspect.STORAGE,
@@ -314,8 +320,8 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
 async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:
     """Growth of peak memory while shards are read as a stream, over the JSON lines that went by.
 
-    A reader's buffers are of fixed size, so the ratio is an upper bound of what more text would
-    give.
+    A reader's buffers are of fixed size, so the ratio is an upper bound of what more of the same
+    text would give. A longer document may be where nothing was read: of that it bounds nothing.
     """
     measured = await measured_on(claim, measurements)
     streams = [one.streaming for one in measured.splits.values()]
@@ -328,5 +334,15 @@ async def streaming_memory(claim: Claim, measurements: Measurements) -> Observat
         f"{largest.content_bytes / 1e6:.3g} MB went by; buffers of fixed size included, so an "
         "upper bound."
     )
-    bounds = Interval(0.0, ratio)
-    return measured.observed(value=Value(ratio, "1"), interval=bounds, n=1, note=note)
+    return measured.observed(
+        value=Value(ratio, "1"),
+        interval=Interval(0.0, ratio if measured.whole else math.inf),
+        n=1,
+        note=note,
+        conditions=_of_what_was_read(measured),
+    )
+
+
+def _of_what_was_read(measured: Measured) -> str:
+    """Say why what was read does not decide; empty where it was everything."""
+    return "" if measured.whole else of_the_rest(measured.elsewhere)

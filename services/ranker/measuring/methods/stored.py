@@ -38,18 +38,21 @@ GZIP = "gzip-6"
 class Measured:
     """The corpus that was measured, how near it is to the claim's, and what was found by split.
 
-    `elsewhere` files are stated of it and not here.
+    `whole` says that it is the claim's and that all of it was read; `elsewhere` files are stated of
+    it and not here.
     """
 
     corpus: CorpusSummary
     relation: SubjectRelation
     splits: Mapping[str, StorageResult]
+    whole: bool
     elsewhere: int = 0
 
     @property
     def of_it(self) -> SubjectRelation:
-        """What a stretch of it is to the claim's: of a whole corpus a sample."""
-        return SubjectRelation.SAMPLE if self.relation is SubjectRelation.EXACT else self.relation
+        """What was read of it is to the claim's: a stretch of a whole corpus is a sample."""
+        exact = self.relation is SubjectRelation.EXACT
+        return SubjectRelation.SAMPLE if exact and not self.whole else self.relation
 
     @property
     def name(self) -> str:
@@ -66,7 +69,8 @@ class Measured:
         results = list(self.splits.values())
         if self.elsewhere:
             interval = Interval(0.0, math.inf)
-            conditions = "; ".join(filter(None, (conditions, of_the_rest(self.elsewhere))))
+            rest = of_the_rest(self.elsewhere)
+            conditions = rest if conditions in ("", rest) else f"{conditions}; {rest}"
         size = sum(one.sample_bytes for one in results)
         return Observation(
             value=value,
@@ -92,9 +96,18 @@ async def measured_on(claim: Claim, measurements: Measurements) -> Measured:
     splits = await measurements.storage(corpus)
     if not splits:
         raise UnobservableError(f"{corpus.ref.name} has no split here")
-    whole = relation is SubjectRelation.EXACT
-    elsewhere = 0 if whole else await measurements.files_elsewhere(claim.artifact)
-    return Measured(corpus, relation, splits, elsewhere)
+    if relation is not SubjectRelation.EXACT:
+        elsewhere = await measurements.files_elsewhere(claim.artifact)
+        return Measured(corpus, relation, splits, whole=False, elsewhere=elsewhere)
+    description = await measurements.description(corpus)
+    return Measured(corpus, relation, splits, whole=_read(splits, description) == 1)
+
+
+def _read(splits: Mapping[str, StorageResult], description: CorpusDescription) -> float:
+    """Return the share of what is served that was read."""
+    content = sum(one.content_bytes for one in description.corpus.shards)
+    read = sum(one.sample_bytes for one in splits.values())
+    return min(1.0, read / content) if content else 1.0
 
 
 def codecs_of(measured: Measured, name: str) -> list[CodecResult]:
@@ -140,9 +153,7 @@ def open_share(claim: Claim, measured: Measured, description: CorpusDescription)
     A stretch is read from the start of each split, and nobody drew that one either.
     """
     missing = missing_share(claim, measured.relation, description)
-    content = sum(one.content_bytes for one in description.corpus.shards)
-    read = sum(one.sample_bytes for one in measured.splits.values())
-    return 1 - (1 - missing) * (min(1.0, read / content) if content else 1.0)
+    return 1 - (1 - missing) * _read(measured.splits, description)
 
 
 def missing_share(claim: Claim, relation: SubjectRelation, description: CorpusDescription) -> float:

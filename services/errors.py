@@ -51,23 +51,40 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names, at most three, that a misspelt one may mean, the nearest first.
 
     Case does not count, and what is much less like it than the nearest is left out. A part of a
-    longer name, "segformer-b4", means that name however much longer it is.
+    longer name, "segformer-b4", means that name however much longer it is. A name of more than
+    500 characters is nobody's slip, and comparing one of megabytes takes minutes: it has none.
     """
+    if len(name) > _NAME_CHARACTERS:
+        return []
     wanted = name.casefold()
     alike = {one: _likeness(wanted, one.casefold()) for one in sorted(known)}
-    least = max(0.6, max(alike.values(), default=0) - 0.15)
+    least = max(_LEAST, max(alike.values(), default=0) - 0.15)
     near = sorted((one for one in alike if alike[one] >= least), key=lambda one: -alike[one])
     return near[:3]
 
 
+_NAME_CHARACTERS = 500
+_LEAST = 0.6
 _PART_CHARACTERS = 3
 _PART_LIKENESS = 0.9
 
 
 def _likeness(wanted: str, known: str) -> float:
     part = len(wanted) >= _PART_CHARACTERS and wanted in known
-    ratio = SequenceMatcher(None, wanted, known).ratio()
-    return max(ratio, _PART_LIKENESS) if part else ratio
+    return max(_ratio(wanted, known), _PART_LIKENESS if part else 0.0)
+
+
+def _ratio(wanted: str, known: str) -> float:
+    """How alike they are, or 0 for what cannot be alike enough: most names are told apart fast."""
+    pair = SequenceMatcher(None, wanted, known)
+    if pair.real_quick_ratio() < _LEAST or pair.quick_ratio() < _LEAST:
+        return 0.0
+    return pair.ratio()
+
+
+def _cut(name: str) -> str:
+    """A name as a message shows it: whole, unless it is too long to be one."""
+    return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}..."
 
 
 Violation = tuple[str, str]
@@ -113,7 +130,7 @@ class NotFound(AssayError):
         listing = "" if known is None else f"; known: {listed}"
         near = nearest(name, self.known)
         meant = f"; did you mean {' or '.join(near)}?" if near and len(self.known) > 1 else ""
-        super().__init__(f"no {kind} named {name!r}{aside}{listing}{meant}")
+        super().__init__(f"no {kind} named {_cut(name)!r}{aside}{listing}{meant}")
 
 
 class PreconditionFailed(AssayError):

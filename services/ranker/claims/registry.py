@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
 
 from services.common.yaml_text import parse_yaml
@@ -20,6 +21,10 @@ from services.ranker.claims import facts, fitting
 from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse, readable_claims
 from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
+
+# Of one manifest: each names what may have been meant, which takes its time, and a manifest of
+# 64 KiB has room for thousands.
+_MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class Registry:
     def accepts(self, entry: Artifact | Page) -> Artifact | Page:
         """Return an artifact or a page as it would be registered, with what its methods say.
 
-        Raises `InvalidArgument` when it does not fit with the others.
+        Raises `InvalidArgument` with up to 100 reasons when it does not fit with the others.
         """
         before = next((one for one in self._entries if one.id == entry.id), None)
         before = self._withdrawn[entry.id].entry if entry.id in self._withdrawn else before
@@ -123,7 +128,7 @@ class Registry:
     def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
         """Return what does not fit its method in a manifest that cannot be read as a whole.
 
-        Of claims that are right by themselves, and of artifacts whose type is.
+        Of claims that are right by themselves, and of artifacts whose type is; the first 100.
         """
         try:
             document = _document(text, name)
@@ -135,12 +140,13 @@ class Registry:
         own = types.get(str(document.get("type")))
         if own is None and document.get("kind") != "page":
             return ()
-        return tuple(
+        found = (
             (f"{name}.claims[{claim.id}].{key}", problem)
             for claim in readable_claims(document)
             if (about := self._about(claim.artifact, own)) or not claim.artifact
             for key, problem in fitting.problems(claim, about, self._methods)
         )
+        return tuple(islice(found, _MOST_PROBLEMS))
 
     def _about(self, artifact: str, own: ArtifactType | None) -> ArtifactType | None:
         found = self._artifacts.get(artifact)
@@ -173,7 +179,8 @@ class Registry:
         self._artifacts = {entry.id: entry for entry in entries if isinstance(entry, Artifact)}
         self._pages = {entry.id: entry for entry in entries if isinstance(entry, Page)}
         self._claims = {claim.reference: claim for entry in entries for claim in entry.claims}
-        problems = (*self._claim_problems(artifacts), *self._page_problems(artifacts))
+        found = chain(self._claim_problems(artifacts), self._page_problems(artifacts))
+        problems = tuple(islice(found, _MOST_PROBLEMS))
         if problems:
             raise InvalidArgument(*problems[0], *problems[1:])
 

@@ -226,6 +226,17 @@ def test_a_page_compares_known_artifacts() -> None:
         Registry([_artifact(), page], METHODS)
 
 
+def test_of_thousands_of_problems_the_first_hundred_are_told() -> None:
+    page = replace(REGISTRY.pages[0], compares=tuple(f"gpt-{n}" for n in range(9_000)))
+    with pytest.raises(InvalidArgument) as error:
+        Registry([_artifact(), page], METHODS)
+    assert len(error.value.violations) == 100
+    claim = "- {id: G%d, statement: s, aspect: accuracy, group: g, method: a.b@1,"
+    claim += " bound: {boolean: true}}\n"
+    text = "kind: artifact\ntype: DATASET\nclaims:\n" + "".join(claim % n for n in range(300))
+    assert len(REGISTRY.problems_beside(text.encode(), "manifest")) == 100
+
+
 def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("kind: nothing\n")

@@ -47,11 +47,11 @@ def require_owner(owner: Identity, what: str) -> None:
 def of_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> Identity | None:
     """The identity of a client certificate, from gRPC's auth context; None without one.
 
-    A SPIFFE id comes first, else the subject's common name.
+    A SPIFFE id comes first, else the subject's common name; a name that cannot be shown is none.
     """
     for key, prefix in (("peer_spiffe_id", ""), ("x509_common_name", "certificate:")):
         for value in auth_context.get(key, ()):
             name = value.decode("utf-8", "replace")
-            if name:
+            if name and name.isprintable():
                 return Identity(f"{prefix}{name}")
     return None

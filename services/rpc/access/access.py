@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
@@ -21,6 +24,7 @@ from services.rpc.settings import ServerSettings
 _SCHEME = "bearer "
 # A JSON Web Token has two dots; a token of the file has none.
 _DOTS = 2
+_IPV6_PREFIX = 64
 _Decided = dict[tuple[Identity, str], tuple[Rate | None, bool]]
 # Callers and methods whose rates are kept: web tokens may name any number of callers.
 _MOST_DECIDED = 10_000
@@ -68,7 +72,7 @@ class Access:
         if self._policy is not None:
             rate, operates = self._allowed(self._policy.get(), caller, method)
             if rate is not None:
-                self._rates.take(caller.name if caller.verified else host, rate)
+                self._rates.take(caller.name if caller.verified else _network(host), rate)
         identities.note(caller, operates=operates)
 
     def _allowed(self, policy: Policy, caller: Identity, method: str) -> tuple[Rate | None, bool]:
@@ -89,20 +93,22 @@ class Access:
 
     def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         """Who calls: by token, else by certificate, else anonymous. Raises Unauthenticated."""
-        authorization = next(
-            (str(v) for key, v in context.invocation_metadata() or () if key == "authorization"),
-            None,
-        )
+        authorization = [
+            str(v) for key, v in context.invocation_metadata() or () if key == "authorization"
+        ]
         return self.identify_by(authorization, identities.of_certificate(context.auth_context()))
 
-    def identify_by(self, authorization: str | None, certificate: Identity | None) -> Identity:
-        """Who shows that header and that certificate. Raises Unauthenticated.
+    def identify_by(self, authorization: Sequence[str], certificate: Identity | None) -> Identity:
+        """Who shows those authorization headers and that certificate. Raises Unauthenticated.
 
-        A server that knows no tokens ignores the one that is sent: it may be for a proxy.
+        A server that knows no tokens ignores the one that is sent: it may be for a proxy. Of two,
+        a proxy may have checked the other one.
         """
-        if authorization is not None and (self._tokens is not None or self._web_tokens is not None):
-            return self._of_token(authorization)
-        return certificate or ANONYMOUS
+        if not authorization or (self._tokens is None and self._web_tokens is None):
+            return certificate or ANONYMOUS
+        if len(authorization) > 1:
+            raise Unauthenticated(f"send authorization once, not {len(authorization)} times")
+        return self._of_token(authorization[0])
 
     def _of_token(self, header: str) -> Identity:
         if not header.lower().startswith(_SCHEME):
@@ -115,8 +121,27 @@ class Access:
 
 
 def _host(peer: str) -> str:
-    """A connection's address without its port: a client can open any number of connections."""
-    return peer.rpartition(":")[0] or peer
+    """The address of gRPC's name of a connection: "ipv4:10.0.0.1:123", "ipv6:%5B::1%5D:123"."""
+    kind, _, rest = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return peer
+    return unquote(rest.rpartition(":")[0]).strip("[]")
+
+
+def _network(host: str) -> str:
+    """What counts as one caller: a client can open any number of connections, by either port.
+
+    Who has one IPv6 address has a whole /64 of them.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
 
 
 def _reloaded(settings: ServerSettings, field: str, read: Any) -> Any:

@@ -9,8 +9,9 @@
     calls_per_second = 20              # of each identity; without it: any number
     burst = 40
 
-In `identities` and `methods` a "*" stands for any characters. A call is allowed by any grant that
-has its identity, role and method, at the highest rate among them.
+In `identities` and `methods` a "*" stands for any characters, and every other character for itself.
+A call is allowed by any grant that has its identity, role and method, at the highest rate among
+them; each grant counts its calls by itself.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from services.rpc.access.roles import Role
 
 _MAX_BYTES = 1 << 20
 _ROLES = ", ".join(Role)
+_KINDS = ("spiffe://", "certificate:", "token:", "jwt:")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Rate:
 
     per_second: float
     burst: int
+    grant: int = -1
+    """The grant that allows them, by its place in the file: each counts by itself."""
 
 
 class Grant(Document):
@@ -46,12 +50,16 @@ class Grant(Document):
     identities: tuple[str, ...] = Field(min_length=1)
     roles: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str, ...] = ("*",)
-    calls_per_second: float | None = Field(default=None, gt=0)
+    calls_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     burst: int | None = Field(default=None, ge=1)
 
     def problems(self) -> Iterable[Violation]:
-        """Roles that do not exist, patterns of methods that can match none, a burst alone."""
+        """Roles that do not exist, patterns that can match nothing, a burst alone."""
         yield from _unknown(self.roles, "roles")
+        for index, pattern in enumerate(self.identities):
+            if not pattern.startswith((*_KINDS, "*")):
+                kinds = ", ".join(_KINDS)
+                yield f"identities[{index}]", f"must begin with {kinds} or *, not {pattern!r}"
         for index, pattern in enumerate(self.methods):
             if not pattern.startswith(("/", "*")):
                 yield f"methods[{index}]", f'must be as "/assay.ranker.v1.*", not {pattern!r}'
@@ -62,23 +70,23 @@ class Grant(Document):
         """Whether it allows that identity that method."""
         return (
             role in self.roles
-            and any(fnmatchcase(name, pattern) for pattern in self.identities)
-            and any(fnmatchcase(method, pattern) for pattern in self.methods)
+            and any(_matches(name, pattern) for pattern in self.identities)
+            and any(_matches(method, pattern) for pattern in self.methods)
         )
 
-    @property
-    def rate(self) -> Rate | None:
-        """Its limit; None where it has none."""
-        if self.calls_per_second is None:
+    def rate(self, place: int) -> Rate | None:
+        """Its limit, as the grant at that place in the file; None where it has none."""
+        limit = self.calls_per_second
+        if limit is None:
             return None
-        return Rate(self.calls_per_second, self.burst or max(1, round(self.calls_per_second)))
+        return Rate(limit, self.burst or max(1, round(limit)), place)
 
 
 class Policy(Document):
     """The whole file."""
 
     anonymous: tuple[str, ...] = ()
-    anonymous_calls_per_second: float | None = Field(default=None, gt=0)
+    anonymous_calls_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     grant: tuple[Grant, ...] = ()
 
     def problems(self) -> Iterable[Violation]:
@@ -106,15 +114,18 @@ class Policy(Document):
                 f"{method} requires the role {role}: send a token, as `authorization: Bearer "
                 "TOKEN`, or show a client certificate"
             )
-        covering = [grant for grant in self.grant if grant.covers(identity.name, role, method)]
-        if not covering:
+        rates = [
+            grant.rate(place)
+            for place, grant in enumerate(self.grant)
+            if grant.covers(identity.name, role, method)
+        ]
+        if not rates:
             if role in self.anonymous:
                 return None
             raise Forbidden(
                 f"{identity.name} has no grant of the role {role} for {method}; the operator adds "
                 "one to the policy file"
             )
-        rates = [grant.rate for grant in covering]
         limited = [rate for rate in rates if rate is not None]
         if len(limited) < len(rates):
             return None
@@ -135,6 +146,11 @@ def read_policy(path: Path) -> Policy:
         raise InvalidArgument(str(path), f"is not TOML: {error}") from error
     except InvalidArgument as error:
         raise InvalidArgument(str(path), str(error)) from error
+
+
+def _matches(text: str, pattern: str) -> bool:
+    """Whether a text is what a pattern stands for, in which "*" alone is special."""
+    return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def _unknown(roles: tuple[str, ...], key: str) -> Iterable[Violation]:

@@ -1,4 +1,4 @@
-"""How often an identity may call: a token bucket for each."""
+"""How often an identity may call: a token bucket for each, and for each grant."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ class _Bucket:
 
 
 class Rates:
-    """Counts calls by caller; forgets the caller that called longest ago past 10,000 of them."""
+    """Counts calls by caller and grant; forgets past 10,000 the one that called longest ago.
+
+    With one bucket for all grants, calls of a generous one would fill that of a mean one.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         """`now` gives seconds of a clock that never goes back."""
         self._now = now
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, int], _Bucket] = OrderedDict()
 
     def take(self, caller: str, rate: Rate) -> None:
         """Count one call. Raises QuotaExceeded saying when the next is allowed."""
-        now = self._now()
-        bucket = self._buckets.pop(caller, None) or _Bucket(rate.burst, now)
+        now, key = self._now(), (caller, rate.grant)
+        bucket = self._buckets.pop(key, None) or _Bucket(rate.burst, now)
         bucket.calls = min(rate.burst, bucket.calls + (now - bucket.at) * rate.per_second)
         bucket.at = now
-        self._buckets[caller] = bucket
+        self._buckets[key] = bucket
         if len(self._buckets) > _MAX_CALLERS:
             self._buckets.popitem(last=False)
         if bucket.calls < 1:

@@ -14,6 +14,8 @@ from services.errors import InvalidArgument, Unauthenticated
 # Signatures by private keys alone: with HS256 whoever can verify a token can also make one.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 30
+# OpenID Connect's limit.
+_MAX_SUBJECT = 255
 
 
 class WebTokens:
@@ -53,4 +55,10 @@ class WebTokens:
             raise Unauthenticated("the token has expired; ask its issuer for a new one") from None
         except (jwt.PyJWTError, ValueError) as error:
             raise Unauthenticated(f"the token cannot be accepted: {error}") from None
-        return Identity(f"jwt:{claims['sub']}")
+        subject: str = claims["sub"]
+        # It stands in policies, logs and records: no half of a character, nothing that hides.
+        if not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
+            raise Unauthenticated(
+                f"the token's sub must have 1 to {_MAX_SUBJECT} characters that can be shown"
+            )
+        return Identity(f"jwt:{subject}")

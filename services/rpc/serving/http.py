@@ -227,7 +227,7 @@ class _Gate:
         request.check_length()
         if method is None:
             return ANONYMOUS
-        caller = self._access.identify_by(request.header(b"authorization"), None)
+        caller = self._access.identify_by(request.headers(b"authorization"), None)
         self._access.admit_as(method, caller, request.host)
         return caller
 
@@ -250,9 +250,13 @@ class _Request:
         given = self.header(b"x-request-id") or ""
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
+    def headers(self, name: bytes) -> list[str]:
+        """The headers of that name."""
+        return [value.decode("latin-1") for key, value in self._headers if key == name]
+
     def header(self, name: bytes) -> str | None:
         """The first header of that name."""
-        return next((value.decode("latin-1") for key, value in self._headers if key == name), None)
+        return next(iter(self.headers(name)), None)
 
     def check_length(self) -> None:
         """Raises TooLarge where the request says that it is."""

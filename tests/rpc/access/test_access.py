@@ -24,7 +24,10 @@ from cryptography.x509.oid import NameOID
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 
+from services.common.identity import ANONYMOUS, Identity, of_certificate
+from services.errors import QuotaExceeded
 from services.rpc import reloading
+from services.rpc.access.access import Access, _host
 from services.rpc.access.tokens import line_of, new_token
 from services.rpc.serving.listening import StartError
 from services.rpc.serving.server import Server, build_server
@@ -121,6 +124,50 @@ async def test_roles_decide_and_each_refusal_has_its_reason(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
             )
             assert (found.retry_after or 0) > 60
+
+
+@pytest.mark.parametrize("first", ["alice", "bob"])
+async def test_of_two_tokens_none_counts(
+    settings: ServerSettings, tokens: dict[str, str], first: str
+) -> None:
+    both = sorted(tokens, key=lambda name: name != first)
+    metadata = tuple(("authorization", f"Bearer {tokens[name]}") for name in both)
+    async with serving(settings) as server, to(server) as channel:
+        found = await refusal(method(channel, "UnaryUnary")(b"x", metadata=metadata))
+        assert found.reason == "UNAUTHENTICATED"
+        assert "once" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("host", "other", "shared"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("10.0.0.1", "::ffff:10.0.0.1", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::1", True),
+        ("unix:", "unix:", True),
+    ],
+)
+def test_who_has_an_address_of_ipv6_has_its_network(
+    tmp_path: Path, host: str, other: str, shared: bool
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('anonymous = ["read"]\nanonymous_calls_per_second = 0.001')
+    access = Access(ServerSettings(policy_file=policy))
+    name = f"/{RANKER}/ListArtifacts"
+    access.admit_as(name, ANONYMOUS, host)
+    if shared:
+        with pytest.raises(QuotaExceeded):
+            access.admit_as(name, ANONYMOUS, other)
+    else:
+        access.admit_as(name, ANONYMOUS, other)
+
+
+@pytest.mark.parametrize("peer", ["ipv4:127.0.0.1:4", "ipv6:%5B::1%5D:4", "ipv6:[::1]:4"])
+def test_both_ports_name_an_address_alike(peer: str) -> None:
+    assert _host(peer) in {"127.0.0.1", "::1"}
 
 
 @pytest.mark.parametrize("shape", ["UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream"])
@@ -324,6 +371,20 @@ async def test_a_certificate_is_an_identity(authority: Authority, tmp_path: Path
             found = await refusal(method(channel, "UnaryUnary")(b"x"))
             assert found.reason == "FORBIDDEN"
             assert "certificate:dave" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [
+        (b"carol", Identity("certificate:carol")),
+        ("Zoë".encode(), Identity("certificate:Zoë")),
+        ("carol\u202e".encode(), None),
+        (b"carol\n", None),
+        (b"", None),
+    ],
+)
+def test_a_name_that_cannot_be_shown_is_nobodys(name: bytes, identity: Identity | None) -> None:
+    assert of_certificate({"x509_common_name": [name]}) == identity
 
 
 async def test_a_renewed_certificate_is_served_without_a_restart(authority: Authority) -> None:

@@ -42,7 +42,7 @@ def test_a_grant_allows_its_identities_roles_and_methods(tmp_path: Path) -> None
     )
     assert policy.allow(ANONYMOUS, Role.READ, COMPARE) is None
     assert policy.allow(ALICE, Role.READ, COMPARE) is None
-    assert policy.allow(ALICE, Role.OPERATE, REGISTER) == Rate(2.5, 2)
+    assert policy.allow(ALICE, Role.OPERATE, REGISTER) == Rate(2.5, 2, 0)
     # Two grants have it: the one without a limit counts.
     cache = "/assay.ranker.v1.RankerAdminService/InvalidateCache"
     assert policy.allow(ALICE, Role.OPERATE, cache) is None
@@ -62,6 +62,30 @@ def test_a_caller_without_identity_matches_no_grant_not_even_by_name(tmp_path: P
         policy.allow(ANONYMOUS, Role.OPERATE, REGISTER)
     assert not policy.grants(ANONYMOUS, Role.OPERATE, REGISTER)
     assert policy.allow(ALICE, Role.OPERATE, REGISTER) is None
+
+
+@pytest.mark.parametrize("pattern", ["jwt:svc[1-9]", "jwt:svc?", "jwt:[!a]*", "*[1]"])
+def test_a_star_alone_is_special_in_a_pattern(tmp_path: Path, pattern: str) -> None:
+    text = f'[[grant]]\nidentities = ["{pattern}"]\nroles = ["operate"]'
+    policy = read(tmp_path, text)
+    with pytest.raises(Forbidden):
+        policy.allow(Identity("jwt:svc1"), Role.OPERATE, REGISTER)
+    policy.allow(Identity(pattern.replace("*", "x")), Role.OPERATE, REGISTER)
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-1", "0"])
+def test_a_rate_is_a_number_of_calls(tmp_path: Path, number: str) -> None:
+    for text in (
+        f"anonymous_calls_per_second = {number}",
+        f'[[grant]]\nidentities = ["*"]\nroles = ["read"]\ncalls_per_second = {number}',
+    ):
+        with pytest.raises(InvalidArgument, match="calls_per_second"):
+            read(tmp_path, text)
+
+
+def test_an_identity_that_nobody_has_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"identities\[1\]: must begin with .*token:"):
+        read(tmp_path, '[[grant]]\nidentities = ["token:a", "alice"]\nroles = ["read"]')
 
 
 def test_an_empty_policy_allows_nothing(tmp_path: Path) -> None:

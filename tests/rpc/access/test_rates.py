@@ -40,6 +40,24 @@ def test_a_burst_then_the_rate_for_each_caller() -> None:
         rates.take("a", rate)
 
 
+def test_calls_of_a_generous_grant_do_not_fill_the_bucket_of_another() -> None:
+    clock = Clock()
+    rates = Rates(clock)
+    mean, generous = Rate(per_second=1, burst=1, grant=0), Rate(1000, 1000, grant=1)
+    taken = 0
+    for _ in range(100):
+        clock.now += 0.01
+        rates.take("a", generous)
+        try:
+            rates.take("a", mean)
+        except QuotaExceeded:
+            continue
+        taken += 1
+    assert taken == 1
+    for _ in range(990):  # nor do those of the mean one empty the other's
+        rates.take("a", generous)
+
+
 @given(
     st.lists(st.floats(0, 3), max_size=60),
     st.floats(0.1, 50),

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.extras import missing_library
+from services.cli.output.console import note
 from services.errors import AssayError
 
 SERVICES = ("segment", "corpus", "ranker")
 _POLL_SECONDS = 0.05
 _DRAIN_SECONDS = 30.0
+_FIRST_SECONDS = 20
 
 
 class DidNotStart(AssayError):
@@ -57,6 +59,7 @@ async def start(
     It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log. Raises
     `DidNotStart` with the last line of the log when it ends before it is ready.
     """
+    note(f"starting the {name} service{_first_time(name)}")
     log = logs / f"{name}.log"
     prefix = f"ASSAY_{name.upper()}_"
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
@@ -97,6 +100,14 @@ async def start(
         service.address = f"127.0.0.1:{ports['port']}"
         service.http_port = ports.get("http_port", 0)
     return service
+
+
+def _first_time(name: str) -> str:
+    """What makes a first start slow; empty where the compiled code is kept from an earlier one."""
+    compiled = (Path(__file__).parents[1] / name).rglob("*.nbi")
+    if name != "segment" or "NUMBA_CACHE_DIR" in os.environ or any(compiled):
+        return ""
+    return f"; its first start compiles code, for about {_FIRST_SECONDS} s"
 
 
 async def _until(ready: Path, process: asyncio.subprocess.Process) -> None:

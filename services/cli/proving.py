@@ -20,7 +20,8 @@ from services.cli.arguments import output_file, selection
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder, names_a_folder
-from services.cli.output.console import OUT, note, print_json, progress_console
+from services.cli.output.console import OUT, note, print_json
+from services.cli.output.progress import working
 from services.cli.shards import corpus_ref, shards_inventory
 from services.common.counts import plural
 from services.corpus.bpb.definition import Definition, Prefix, Preset
@@ -56,7 +57,7 @@ async def write(arguments: argparse.Namespace) -> None:
     model = await asyncio.to_thread(_open, arguments.model)
     documents = await _documents(arguments)
     path = output_file("--prove", arguments.prove)
-    with progress_console().status("proving") as status:
+    with working("proving: scoring each document and coding it") as status:
         count = _Count(status)
         proof = await asyncio.to_thread(
             prove,
@@ -80,7 +81,7 @@ async def run_verify(arguments: argparse.Namespace) -> Exit:
     if arguments.shards or arguments.corpus:
         expected = await _documents(arguments)
     with ExitStack() as stack:
-        status = stack.enter_context(progress_console().status("decoding"))
+        status = stack.enter_context(working("decoding the documents"))
         out = None
         if arguments.texts:
             out = stack.enter_context(output_file("--texts", arguments.texts).open("wb"))

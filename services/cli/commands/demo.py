@@ -84,7 +84,6 @@ async def run(_: argparse.Namespace) -> Exit:
         inventory = Inventory()
         model, language_model, corpus = "segformer-reference", "byte-reference", "python-reference"
     async with Connection(inventory) as connection:
-        note("starting segment, corpus and ranker")
         await connection.channel("ranker")
         await _segment(connection, model)
         await _score(connection, language_model, corpus, subsets)

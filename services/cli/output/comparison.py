@@ -133,7 +133,7 @@ def score_text(score: score_pb2.Score) -> str:
         lacks = ", ".join(score.lacks) if len(score.lacks) <= MOST_NAMES else len(score.lacks)
         if not score.coverage:
             return f"nothing is known: lacks {lacks}"
-        return f"no score: lacks {lacks}\npossible range {ends}"
+        return f"no score: lacks {lacks}\npossible: {ends} points"
     return (
         f"{score.point:.1f}   {ends}\n{bar(score.low / 100, score.point / 100, score.high / 100)}"
     )

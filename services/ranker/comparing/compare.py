@@ -14,6 +14,7 @@ from services.ranker.claims.findings import PageVerdicts
 from services.ranker.comparing.cache_key import Pair
 from services.ranker.methodology import published, separation
 from services.ranker.methodology.definition import Methodology
+from services.ranker.methodology.points import POINTS, passes
 from services.ranker.methodology.profile import Profile
 from services.ranker.methodology.reliability import PageReliability, reliability
 from services.ranker.methodology.score import ArtifactRecord, Score, Standing, standing
@@ -157,6 +158,8 @@ def _summary(
     """The verdict in sentences that follow from the figures, whichever side is left."""
     names = [side.record.artifact.id for side in sides]
     sentences = [f"{'; '.join(map(_score_line, sides))}."]
+    if any(one.score.coverage and passes(one.score.low, one.score.high) for one in sides):
+        sentences.append(f"{POINTS}.")
     if overall is Separation.DIFFERENT_TYPES:
         types = ", ".join(_readable(side.record.artifact.type) for side in sides)
         sentences.append(
@@ -215,11 +218,11 @@ def _score_line(side: ComparedArtifact) -> str:
     name, score = side.record.artifact.id, side.score
     ends = f"between {score.low:.1f} and {score.high:.1f}"
     if score.point is not None:
-        return f"{name} scores {score.point:.1f} in {score.profile}, {ends}"
+        return f"{name} scores {score.point:.1f} points in {score.profile}, {ends}"
     if score.coverage:
         return (
-            f"{name} has no score in {score.profile}, for it lacks {_first(score.lacks)}; what is "
-            f"known leaves it {ends}"
+            f"{name} has no score in {score.profile}, because it lacks {_first(score.lacks)}; "
+            f"{ends} points are possible"
         )
     return f"{name} has no evidence for the profile {score.profile} yet"
 

@@ -18,6 +18,7 @@ from services.ranker.claims.model import ArtifactType, Basis, Page, PublishedSco
 from services.ranker.comparing.cache_key import canonical, key
 from services.ranker.comparing.compare import Comparison, compare, parse_day
 from services.ranker.methodology.load import load
+from services.ranker.methodology.points import POINTS
 from services.ranker.methodology.published import Feasible
 from services.ranker.methodology.score import ArtifactRecord, Component, Outcomes
 from services.ranker.methodology.separation import Answer, Missing, Separation
@@ -274,15 +275,22 @@ def test_artifacts_of_different_types_are_compared_in_what_is_shown_of_every_typ
 def test_the_summary_gives_no_point_where_evidence_is_missing() -> None:
     result = compared(model("a", 50.0), model("b"))
     assert result.summary.startswith(
-        "a has no score in core, for it lacks latency, size; what is known leaves it between "
+        "a has no score in core, because it lacks latency, size; between "
     )
     assert "b has no evidence for the profile core yet." in result.summary
     assert "No profile has all of its evidence for both" in result.summary
     known = compared(model("a", 50.0), model("b", 40.0))
     score = known.left.score
-    assert (
-        f"a scores {score.point:.1f} in ade20k-miou, between {score.low:.1f} and {score.high:.1f}"
-    ) in known.summary
+    ends = f"between {score.low:.1f} and {score.high:.1f}"
+    assert f"a scores {score.point:.1f} points in ade20k-miou, {ends}" in known.summary
+    assert POINTS not in known.summary
+
+
+def test_a_score_that_may_pass_100_says_what_100_is() -> None:
+    """Beside "of 100" an end of 117.1 is a riddle."""
+    result = compared(model("a", 50.0), model("b"))
+    assert result.left.score.high > 100
+    assert f"{POINTS}." in result.summary
 
 
 def test_nothing_without_evidence_has_a_point_or_an_order() -> None:

@@ -34,7 +34,7 @@ def test_what_a_reader_wants_comes_first() -> None:
     places = [page.text.index(part) for part in order]
     assert places == sorted(places)
     for part in (
-        "50.0 of 100, from 20.0 to 70.0",
+        "50.0 points, from 20.0 to 70.0",
         "42 of 100",
         "1 of 2 reported went well",
         "7 observations",

@@ -32,6 +32,7 @@ from services.cli.models import language_model, only_language_model
 from services.cli.output import document_rows, score_picture
 from services.cli.output.console import ERR, note, print_json, progress_console
 from services.cli.output.grid import table
+from services.cli.output.progress import LINE_SECONDS
 from services.cli.output.score_output import (
     comparison_json,
     comparison_rows,
@@ -49,7 +50,6 @@ from services.cli.output.score_output import (
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.errors import InternalError, InvalidArgument
 
-_LINE_SECONDS = 30.0
 TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -185,6 +185,8 @@ async def follow(
     On a terminal they are a table that changes, elsewhere a line every 30 seconds of `clock`.
     `document` is called with the figures of each document that come.
     """
+    if not ERR.is_terminal:
+        note(running_line(scoring_pb2.RunningScore()))
     told = clock()
     with Live(console=progress_console(), transient=True, refresh_per_second=4) as live:
         async for update in updates:
@@ -195,7 +197,7 @@ async def follow(
                 document(update.document)
             elif ERR.is_terminal:
                 live.update(table(running_table(update.progress), ERR.width))
-            elif clock() - told >= _LINE_SECONDS:
+            elif clock() - told >= LINE_SECONDS:
                 told = clock()
                 note(running_line(update.progress))
     raise InternalError("the scoring ended without final figures; see the corpus service's log")

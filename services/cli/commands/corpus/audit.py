@@ -23,8 +23,9 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.models import language_model
 from services.cli.output import corpus_audit, corpus_audit_page, grid
-from services.cli.output.console import OUT, note, print_json, progress_console
+from services.cli.output.console import OUT, note, print_json
 from services.cli.output.messages import plain
+from services.cli.output.progress import working
 from services.cli.pages import templates
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.corpus.shards.documents import Document
@@ -175,7 +176,7 @@ async def _audited(
 ) -> corpus_audit_pb2.CorpusAudit:
     """Follow the work on stderr; return its result."""
     requests = [request async for request in _requests(asked, sets)]
-    with progress_console().status("reading") as status:
+    with working("reading the corpus") as status:
         async for update in stub.AuditCorpus(iter(requests), timeout=_TIMEOUT_SECONDS):
             if update.HasField("result"):
                 return update.result

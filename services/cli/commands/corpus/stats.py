@@ -9,9 +9,10 @@ from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2
 from services.cli.arguments import add_format
 from services.cli.connection import Connection
 from services.cli.exits import Exit
-from services.cli.output.console import OUT, print_json, progress_console
+from services.cli.output.console import OUT, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
+from services.cli.output.progress import working
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.common.counts import plural
 from services.common.percent import percent
@@ -59,7 +60,7 @@ async def _described(
     stub: corpus_pb2_grpc.CorpusServiceAsyncStub, request: describe_pb2.DescribeCorpusRequest
 ) -> describe_pb2.CorpusDescription:
     """Follow the counting on stderr; return its result."""
-    with progress_console().status("counting") as status:
+    with working("counting documents and bytes") as status:
         async for update in stub.DescribeCorpus(request, timeout=_TIMEOUT_SECONDS):
             if update.HasField("result"):
                 return update.result
@@ -132,7 +133,7 @@ def _summary(reply: describe_pb2.CorpusDescription) -> list[str]:
     jsonl = sum(shard.content_bytes for shard in reply.corpus.shards)
     if compressed:
         lines.append(
-            f"{jsonl:,} bytes of jsonl in {compressed:,}, {jsonl / compressed:.2f} to 1; "
+            f"{jsonl:,} bytes of jsonl, stored in {compressed:,} ({jsonl / compressed:.2f} to 1); "
             f"{indexed} of {plural(len(reply.corpus.shards), 'shard')} with an index"
         )
     if reply.corpus.left_out_total:

@@ -17,7 +17,8 @@ from services.cli.commands.ranker.register import register
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import verdicts
-from services.cli.output.console import note, print_json, progress_console
+from services.cli.output.console import note, print_json
+from services.cli.output.progress import working
 from services.common.counts import plural
 from services.errors import InternalError
 
@@ -112,7 +113,7 @@ async def verify(
     )
     job, plan = reply.job.id, reply.job.plan
     seconds = plan.estimated_duration.ToTimedelta().total_seconds()
-    note(f"{artifact}: {plural(len(plan.claims), 'claim')}, about {seconds:.0f} s")
+    note(f"verifying {artifact}: {plural(len(plan.claims), 'claim')}, {about(seconds)}")
     try:
         return await follow(stub, job, artifact)
     except BaseException:
@@ -124,12 +125,17 @@ async def verify(
         raise
 
 
+def about(seconds: float) -> str:
+    """How long a plan says that it takes."""
+    return f"about {seconds:.0f} s" if seconds >= 1 else "within seconds"
+
+
 async def follow(
     stub: verification_pb2_grpc.VerificationServiceAsyncStub, job: str, artifact: str
 ) -> list[evidence_pb2.ClaimVerdict]:
     """Follows a job to its end, showing progress on stderr. Raises AssayError when it fails."""
     found: list[evidence_pb2.ClaimVerdict] = []
-    with progress_console().status(f"{artifact}: waiting for its turn") as status:
+    with working(f"{artifact}: waiting for its turn", noted=False) as status:
         request = verification_pb2.WatchJobRequest(job=job)
         async for update in stub.WatchJob(request, timeout=TIMEOUT_SECONDS):
             if update.HasField("result"):

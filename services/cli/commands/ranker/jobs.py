@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
 from services.cli.arguments import add_format
-from services.cli.commands.ranker.claims import EFFORTS, add_budget, owned
+from services.cli.commands.ranker.claims import EFFORTS, about, add_budget, owned
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output import verdicts
-from services.cli.output.console import OUT, note, print_json, progress_console
+from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
+from services.cli.output.progress import working
 from services.cli.remote import running_address
 from services.common.counts import plural
 from services.errors import PreconditionFailed
@@ -95,7 +96,7 @@ async def _submit(
         print_json(plain(reply.job))
         return
     seconds = reply.job.plan.estimated_duration.ToTimedelta().total_seconds()
-    what = f"{plural(len(reply.job.plan.claims), 'claim')}, about {seconds:.0f} s"
+    what = f"{plural(len(reply.job.plan.claims), 'claim')}, {about(seconds)}"
     OUT.print(what if arguments.dry_run else f"{reply.job.id}: {what}", markup=False)
 
 
@@ -104,7 +105,7 @@ async def _watch(
 ) -> None:
     found: list[evidence_pb2.ClaimVerdict] = []
     job = verification_pb2.Job()
-    with progress_console().status(f"{arguments.job}: asking") as status:
+    with working(f"following {arguments.job}") as status:
         async for update in stub.WatchJob(verification_pb2.WatchJobRequest(job=arguments.job)):
             if update.HasField("result"):
                 found.append(update.result)

@@ -16,6 +16,7 @@ from services.cli.output.console import OUT, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.common.percent import percent
+from services.ranker.methodology.points import POINTS
 from services.ranker.web.values import enum_name
 
 TIMEOUT_SECONDS = 60.0
@@ -157,7 +158,7 @@ def _show_profile(
             [
                 Column("place", Kind.NAME),
                 Column("artifact", Kind.NAME),
-                Column("score, of 100", Kind.NAME),
+                Column("score, points", Kind.NAME),
                 Column("surely better than", Kind.NAME),
                 Column("measured on", Kind.TEXT, spare=1),
             ],
@@ -174,7 +175,7 @@ def _show_profile(
         show(table)
         sure = "no sampling error" if profile.level == 1 else f"{percent(profile.level, 1)} sure"
         of = f"of these {len(placed)} together" if together else "each pair by itself"
-        OUT.print(f"{sure}, {of}; ties share places", style="dim")
+        OUT.print(f"{sure}, {of}; ties share places. {POINTS}", style="dim")
     unranked: dict[tuple[str, ...], list[str]] = {}
     for one in ranks:
         if not one.HasField("best_place"):

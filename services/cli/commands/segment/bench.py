@@ -26,6 +26,7 @@ from services.ranker.web.values import ends
 
 # A benchmark ends by its budget, at most half an hour; a run of three more may follow.
 _TIMEOUT_SECONDS = 3600.0
+_BUDGET_SECONDS = 120.0  # where the request says none
 _SCENARIOS = {
     "single-stream": benchmark_pb2.SCENARIO_SINGLE_STREAM,
     "offline": benchmark_pb2.SCENARIO_OFFLINE,
@@ -104,6 +105,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
     async with Connection(inventory) as connection:
         stub = benchmark_pb2_grpc.SegmentBenchmarkServiceStub(await connection.channel("segment"))
         call = stub.BenchmarkModel(request_of(arguments, model), timeout=_TIMEOUT_SECONDS)
+        seconds = arguments.budget or _BUDGET_SECONDS
+        note(f"measuring, for {seconds:g} s at most (--budget)")
         result = await _follow(call)
     if arguments.json:
         print_json(plain(result))
@@ -172,7 +175,7 @@ def busy(result: benchmark_pb2.BenchmarkResult) -> str:
         f"only how long it takes at most: the machine was free in {clean} of {len(loads)} restarts"
     )
     if loads and not any(one.HasField("kernel_ratio") for one in loads):
-        return f"{text}, which takes timings on two days to judge"
+        return f"{text}, which needs timings of two days to judge"
     others = max((one.others_cores for one in loads), default=0.0)
     return f"{text}; others used up to {others:.2g} of its processors"
 

@@ -20,9 +20,10 @@ from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import existing_folder
 from services.cli.models import segment_model
-from services.cli.output.console import OUT, print_json, progress_console, warn
+from services.cli.output.console import OUT, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
+from services.cli.output.progress import working
 from services.cli.pictures import SUFFIXES
 from services.common.counts import plural
 from services.common.percent import percent
@@ -108,7 +109,7 @@ async def _evaluated(
     each: list[segment_pb2.PairResult] = []
     # Not grpc.aio: when the server ends a call while the client still sends, it says "Internal
     # error from Core" in place of the server's reason.
-    with connect(to) as channel, progress_console().status("evaluating") as status:
+    with connect(to) as channel, working(f"evaluating {plural(pairs, 'picture')}") as status:
         call = segment_pb2_grpc.SegmentServiceStub(channel).EvaluateSegmentation(messages)
         try:
             while (update := await asyncio.to_thread(next, call, None)) is not None:

@@ -135,6 +135,8 @@ class _Following:
         self._jsonl = jsonl
 
     def __enter__(self) -> None:
+        if not ERR.is_terminal:
+            note(f"labelling {plural(self._total, 'picture')}")
         self._bar.start()
 
     def __exit__(self, *_: object) -> None:

@@ -8,6 +8,7 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from markupsafe import Markup
 
 from services.common.counts import plural
+from services.ranker.methodology.points import POINTS, passes
 from services.ranker.web import drawing
 from services.ranker.web.links import Links
 from services.ranker.web.sides import LEAST, MOST, facts, reports
@@ -41,13 +42,19 @@ def score(value: score_pb2.Score, side: str) -> Figure:
             return Figure("no evidence yet", known=False)
         return Figure(
             f"no score yet: no evidence for {lacks(value)}",
-            remarks=(f"what is left open: {value.low:.1f} to {value.high:.1f} of 100",),
+            remarks=(f"possible: {value.low:.1f} to {value.high:.1f} points", *_scale(value)),
             known=False,
         )
     return Figure(
-        f"{value.point:.1f} of 100, from {value.low:.1f} to {value.high:.1f}",
+        f"{value.point:.1f} points, from {value.low:.1f} to {value.high:.1f}",
         drawing.interval(value.low, value.point, value.high, 100 * MOST, side, least=100 * LEAST),
+        _scale(value),
     )
+
+
+def _scale(value: score_pb2.Score) -> tuple[str, ...]:
+    """What the points are, where a reader would take 100 for the most."""
+    return (POINTS,) if passes(value.low, value.high) else ()
 
 
 def lacks(value: score_pb2.Score) -> str:

@@ -15,7 +15,7 @@ compile=(.venv/bin/uv pip compile pyproject.toml --quiet --python-version 3.11 -
          --no-header --no-annotate
          --no-emit-package assay-rpc --no-emit-package openvino-telemetry)
 "${compile[@]}" --universal --extra segment --extra corpus --extra corpus-audit --extra build \
-    --extra openvino --extra object-storage --extra ranker --extra page --extra postgres --extra dev -o requirements/base.lock
+    --extra openvino --extra object-storage --extra ranker --extra page --extra postgres --extra tracing --extra dev -o requirements/base.lock
 
 everything=$(mktemp)
 trap 'rm -f "$everything"' EXIT
@@ -28,15 +28,15 @@ done
 "${compile[@]}" --extra export --extra score --extra adapters --extra ray -c requirements/base.lock "${skip[@]}" \
     -o requirements/torch.lock
 
-declare -A extras=([segment]="--extra openvino" [corpus]="--extra openvino --extra object-storage --extra corpus-audit --extra build"
-                  [ranker]="--extra page --extra postgres")
+declare -A extras=([segment]="--extra openvino --extra tracing" [corpus]="--extra openvino --extra object-storage --extra corpus-audit --extra build --extra tracing"
+                  [ranker]="--extra page --extra postgres --extra tracing")
 for service in segment corpus ranker; do
     # shellcheck disable=SC2086  # no extra, or several words
     "${compile[@]}" --universal --extra "$service" ${extras[$service]:-} -c requirements/base.lock \
         -o "requirements/serve-$service.lock"
 done
 # For GPUs: onnxruntime-gpu in the place of onnxruntime, with its libraries of CUDA.
-"${compile[@]}" --universal --extra segment-gpu -c requirements/base.lock \
+"${compile[@]}" --universal --extra segment-gpu --extra tracing -c requirements/base.lock \
     -o requirements/serve-segment-gpu.lock
 "${compile[@]}" --universal --extra docs -c requirements/base.lock -o requirements/docs.lock
 printf 'setuptools\nwheel\n' | .venv/bin/uv pip compile - --quiet --python-version 3.11 \

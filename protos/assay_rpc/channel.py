@@ -19,6 +19,7 @@ A request of more than 16 MiB is not retried: gRPC would have to keep it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 
 import grpc
@@ -46,10 +47,15 @@ def connect(target: str | Connection) -> grpc.Channel:
     return adding(channel, to.metadata())
 
 
-def connect_async(target: str | Connection) -> grpc.aio.Channel:
-    """As `connect`, for programs with asyncio."""
+def connect_async(
+    target: str | Connection, *, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+) -> grpc.aio.Channel:
+    """As `connect`, for programs with asyncio.
+
+    The interceptors see each call before the connection's own metadata is added.
+    """
     to = Connection.of(target)
-    credentials, more = to.credentials(), async_interceptors(to.metadata())
+    credentials, more = to.credentials(), [*interceptors, *async_interceptors(to.metadata())]
     if credentials is None:
         return grpc.aio.insecure_channel(to.name, options=options(to), interceptors=more)
     return grpc.aio.secure_channel(to.name, credentials, options=options(to), interceptors=more)

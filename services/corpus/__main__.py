@@ -48,6 +48,7 @@ from services.rpc.serving.listening import StartError
 from services.rpc.serving.process import run
 from services.rpc.serving.service import Service
 from services.rpc.settings import load_settings
+from services.rpc.tracing.configured import tracing_of
 
 _log = structlog.get_logger(__name__)
 # Parameters of glibc's mallopt(3). Its own limit of the second is 32 MiB; a message has at most a
@@ -123,6 +124,7 @@ def build_service(settings: CorpusSettings) -> Service:
     ]
     return Service(
         name="corpus",
+        tracing=tracing_of(settings.tracing, "corpus"),
         register=register,
         full_names=tuple(service.full_name for service in services),
         warm=warm,

@@ -59,6 +59,7 @@ from services.rpc.serving.listening import StartError
 from services.rpc.serving.process import run
 from services.rpc.serving.service import Service
 from services.rpc.settings import load_settings
+from services.rpc.tracing.configured import tracing_of
 
 _MIN_SECRET_BYTES = 16
 _MOST_FOLLOWING = 2
@@ -72,6 +73,7 @@ def build_service(settings: RankerSettings) -> Service:
     ranker = _Ranker(settings)
     return Service(
         name="ranker",
+        tracing=ranker.tracing,
         register=ranker.register,
         full_names=tuple(
             service.full_name
@@ -92,6 +94,7 @@ class _Ranker:
 
     def __init__(self, settings: RankerSettings) -> None:
         self._settings = settings
+        self.tracing = tracing_of(settings.tracing, "ranker")
         self._known = registry.packaged(methods.known())
         self._methodology = load()
         self._database = _database(settings)
@@ -118,7 +121,7 @@ class _Ranker:
         settings = self._settings
         self.closing.push_async_callback(self._database.close)
         cache = Cache(
-            store_at(settings.redis),
+            store_at(settings.redis, self.tracing.watch_redis),
             schema=SCHEMA,
             secret=_secret(settings),
             observe=self.metrics.observe_cache,
@@ -146,7 +149,7 @@ class _Ranker:
             alone=self._database.alone,
         )
         self.closing.push_async_callback(self._discovery.close)
-        self._jobs = jobs = Jobs(verifier, JobStore(self._database), WORDING, _now)
+        self._jobs = jobs = Jobs(verifier, JobStore(self._database), WORDING, _now, self.tracing)
         self.metrics.watch_jobs((JobState.QUEUED, JobState.RUNNING), jobs.count)
         self.closing.push_async_callback(jobs.close)
         self._ranker = RankerService(
@@ -226,7 +229,8 @@ class _Ranker:
                 cert=self._settings.peer_tls_cert,
                 key=self._settings.peer_tls_key,
                 token=_token(self._settings.peer_token_file),
-            )
+            ),
+            interceptors=self.tracing.client_interceptors(),
         )
         self.closing.push_async_callback(channel.close)
         return channel

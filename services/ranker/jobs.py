@@ -9,7 +9,6 @@ processes with it is begun no third time. A job that nobody asks about any more 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -32,6 +31,7 @@ from services.ranker.claims.findings import ClaimVerdict
 from services.ranker.database.job_store import JobStore, KeptJob, KeptVerdict
 from services.ranker.measuring.measurements import Budget
 from services.ranker.measuring.verify import VerificationPlan, VerificationProgress, Verifier
+from services.rpc.tracing.tracing import Tracing
 
 _MAX_ENDED_JOBS = 200
 _MAX_WAITING_JOBS = 16
@@ -105,12 +105,18 @@ class Jobs:
     """The queue of verifications of one verifier, and what became of them."""
 
     def __init__(
-        self, verifier: Verifier, store: JobStore, wording: Wording, now: Callable[[], datetime]
+        self,
+        verifier: Verifier,
+        store: JobStore,
+        wording: Wording,
+        now: Callable[[], datetime],
+        tracing: Tracing | None = None,
     ) -> None:
         self._verifier = verifier
         self._store = store
         self._wording = wording
         self._now = now
+        self._tracing = tracing or Tracing()
         self._closing = False
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -231,7 +237,7 @@ class Jobs:
         self._tasks[job.id] = asyncio.create_task(
             self._run(job),
             name=f"job {job.id}",
-            context=contextvars.Context(),  # so that it has not the deadline of this call
+            context=self._tracing.detached(),  # so that it has not the deadline of this call
         )
 
     async def _run(self, job: Job) -> None:
@@ -239,7 +245,9 @@ class Jobs:
         error: AssayError | None = None
         try:
             if left := job.left:
-                await self._verify(job, left)
+                seen = {"assay.job": job.id, "assay.artifact": job.order.subject}
+                with self._tracing.span("verification", seen):
+                    await self._verify(job, left)
             state = JobState.SUCCEEDED
         except AssayError as problem:
             state, error = JobState.FAILED, problem

@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.rpc.exits import Exit
+from services.rpc.tracing.configured import require_tracing
 
 S = TypeVar("S", bound="ServerSettings")
 
@@ -109,6 +110,11 @@ class ServerSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged. Health checks are logged at debug."
     )
+    tracing: bool = Field(
+        default=False,
+        description="Whether spans of calls are sent by OTLP, as OpenTelemetry's own variables "
+        "(OTEL_EXPORTER_OTLP_ENDPOINT) say; needs the extra `tracing`.",
+    )
     end_with_parent: bool = Field(
         default=False,
         description="Drain and stop when the process that started this one dies (Linux).",
@@ -117,6 +123,13 @@ class ServerSettings(BaseSettings):
         default=None,
         description='Written once calls are taken: {"port", "health_port", "metrics_port"}.',
     )
+
+    @field_validator("tracing")
+    @classmethod
+    def _can_trace(cls, value: bool) -> bool:
+        if value:
+            require_tracing()
+        return value
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

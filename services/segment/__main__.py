@@ -19,6 +19,7 @@ from services.rpc.serving.failure import Failure
 from services.rpc.serving.process import run
 from services.rpc.serving.service import Service
 from services.rpc.settings import load_settings
+from services.rpc.tracing.configured import tracing_of
 from services.segment.api.admin import SegmentAdminService
 from services.segment.api.benchmark import SegmentBenchmarkService
 from services.segment.api.open_inference import HEALTH_METHODS, OpenInferenceService
@@ -63,6 +64,7 @@ def build_service(settings: SegmentSettings) -> Service:
     ]
     return Service(
         name="segment",
+        tracing=tracing_of(settings.tracing, "segment"),
         register=register,
         full_names=tuple(service.full_name for service in services),
         warm=warm,

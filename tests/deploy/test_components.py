@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -39,6 +40,8 @@ OVERLAYS = sorted(path.name for path in (ROOT / "deploy" / "overlays").iterdir()
 Render = Callable[[Sequence[str]], list[Object]]
 # Two autoscalers of one Deployment undo each other.
 ALTERNATIVES = {"autoscaling-queue": "autoscaling"}
+# Variables that OpenTelemetry reads.
+STANDARD = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 # Kinds of operators, whose schemas Kubernetes has not.
 CUSTOM = {"keda.sh"}
 
@@ -108,7 +111,7 @@ def check(rendered: list[Object]) -> None:
     for service in SETTINGS:
         kind = SETTINGS[service]
         known = {kind.variable(field) for field in kind.model_fields}
-        assert set(variables(rendered, service)) <= known
+        assert set(variables(rendered, service)) <= known | STANDARD
 
 
 def check_confined(box: Object) -> None:
@@ -180,6 +183,24 @@ def test_with_tls_each_service_reads_its_own_secret(with_components: Render) -> 
         for file in files:
             assert Path(file).parent == Path(mount["mountPath"])
             assert Path(file).name in {"tls.crt", "tls.key", "ca.crt"}
+
+
+def test_with_tracing_each_service_sends_to_a_collector_that_it_may_reach(
+    with_components: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = with_components(["tracing", "network-policies"])
+    policy = of_kind(rendered, "NetworkPolicy")["tracing"]["spec"]
+    (names,) = (one["values"] for one in policy["podSelector"]["matchExpressions"])
+    (rule,) = policy["egress"]
+    (namespace,) = (one["namespaceSelector"]["matchLabels"].values() for one in rule["to"])
+    for service in SETTINGS:
+        assert service in names
+        given = variables(rendered, service)
+        assert given[f"ASSAY_{service.upper()}_TRACING"] == "true"
+        to = urlsplit(given["OTEL_EXPORTER_OTLP_ENDPOINT"])
+        assert to.hostname
+        assert to.hostname.partition(".")[2] in namespace
+        assert to.port == rule["ports"][0]["port"]
 
 
 def test_with_auth_each_service_reads_the_policy_and_it_is_one(with_components: Render) -> None:

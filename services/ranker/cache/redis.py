@@ -7,7 +7,7 @@ Nothing here waits for long: a server that is gone, hung or loading is StoreUnav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,11 +61,14 @@ class RedisStore:
     Raises InvalidArgument when the options do not fit together.
     """
 
-    def __init__(self, options: RedisOptions) -> None:
+    def __init__(self, options: RedisOptions, watch: Callable[[Redis], None] | None = None) -> None:
+        """`watch` is given the client, to see its commands."""
         try:
             self._redis, self._sentinel = _clients(options)
         except ValueError as error:
             raise InvalidArgument("REDIS_URL", str(error)) from error
+        if watch is not None:
+            watch(self._redis)
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when there is none, or one that this store never writes."""
@@ -111,9 +114,14 @@ class RedisStore:
             await one.aclose()
 
 
-def store_at(options: RedisOptions) -> CacheStore:
-    """The store that the options name, or one in this process when they name none."""
-    return RedisStore(options) if options.url or options.sentinels else MemoryStore()
+def store_at(options: RedisOptions, watch: Callable[[Redis], None] | None = None) -> CacheStore:
+    """The store that the options name, or one in this process when they name none.
+
+    `watch` is given the client of Redis, to see its commands.
+    """
+    if options.url or options.sentinels:
+        return RedisStore(options, watch)
+    return MemoryStore()
 
 
 def _clients(options: RedisOptions) -> tuple[Redis, Sentinel | None]:

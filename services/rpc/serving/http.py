@@ -26,6 +26,7 @@ from services.rpc.access.access import Access
 from services.rpc.serving.health import Health
 from services.rpc.serving.tls import ServerTls
 from services.rpc.settings import ServerSettings
+from services.rpc.tracing.tracing import Tracing
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -105,6 +106,7 @@ class HttpPort:
         health: Health,
         tls: ServerTls | None,
         registry: CollectorRegistry,
+        tracing: Tracing,
     ) -> None:
         """`listener` is bound. Raises ModuleNotFoundError where uvicorn is not installed."""
         import uvicorn  # noqa: PLC0415  see above
@@ -117,7 +119,11 @@ class HttpPort:
 
         self._app = app
         self._listener = listener
-        gate = _Gate(app, settings.request_limit, access, health, _Metrics(registry))
+        gate = _Gate(
+            *(app, settings.request_limit, access, health),
+            metrics=_Metrics(registry),
+            tracing=tracing,
+        )
         self._server = Server(
             uvicorn.Config(
                 gate,  # type: ignore[arg-type, unused-ignore]
@@ -178,13 +184,21 @@ class _Gate:
     """Admits each request as the interceptor admits each call."""
 
     def __init__(
-        self, app: WebApp, max_bytes: int, access: Access, health: Health, metrics: _Metrics
+        self,
+        app: WebApp,
+        max_bytes: int,
+        access: Access,
+        health: Health,
+        *,
+        metrics: _Metrics,
+        tracing: Tracing,
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._access = access
         self._health = health
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -196,6 +210,17 @@ class _Gate:
         caller = ANONYMOUS
         problem: str | None = None
         structlog.contextvars.bind_contextvars(request_id=request.id)
+        span = self._tracing.serve(
+            f"{scope['method']} {method or ''}".rstrip(),  # a path may be of a caller's making
+            request.text_headers(),
+            {
+                "http.request.method": scope["method"],
+                "url.path": scope["path"],
+                "url.scheme": scope["scheme"],
+                "client.address": request.host,
+                "assay.request_id": request.id,
+            },
+        )
         try:
             caller = self._admit(request, method)
             await request.answer(self._app, scope)
@@ -220,6 +245,8 @@ class _Gate:
                 **fields,
                 **({"error": problem} if problem else {}),
             )
+            failed = request.status >= HTTP_CODES["INTERNAL"]
+            span.end({"http.response.status_code": request.status}, problem if failed else None)
 
     def _admit(self, request: _Request, method: str | None) -> Identity:
         if not self._health.serving:
@@ -257,6 +284,10 @@ class _Request:
     def header(self, name: bytes) -> str | None:
         """The first header of that name."""
         return next(iter(self.headers(name)), None)
+
+    def text_headers(self) -> Iterable[tuple[str, str]]:
+        """Every header, as text."""
+        return ((key.decode("latin-1"), value.decode("latin-1")) for key, value in self._headers)
 
     def check_length(self) -> None:
         """Raises TooLarge where the request says that it is."""

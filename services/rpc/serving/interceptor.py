@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -23,12 +24,24 @@ from services.rpc.serving.decoding import decoded, marking
 from services.rpc.serving.health import Health
 from services.rpc.serving.intake import Claim, Intake
 from services.rpc.serving.metrics import CallMetrics
+from services.rpc.tracing.tracing import Tracing
 
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # Asked every few seconds by every probe, and needed before the service is ready.
 _REFLECTION = "/grpc.reflection."
 _INFRASTRUCTURE = ("/grpc.health.", _REFLECTION)
+# Of these codes the server is at fault, and not its caller.
+_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger(__name__)
 _audit = structlog.get_logger("assay.audit")
@@ -50,6 +63,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         max_request_bytes: int,
         probes: frozenset[str] = frozenset(),
         max_held_bytes: int = 0,
+        tracing: Tracing,
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
@@ -63,6 +77,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._access = access
         self._max_request_bytes = max_request_bytes
         self._probes = probes
+        self._tracing = tracing
+        self._untraced = Tracing()
         self.ended = 0
         """Calls that have ended, other than probes."""
 
@@ -113,7 +129,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         quiet = self._is_quiet(method)
         # Probes are asked by those who cannot sign in, and say no more than "ready".
         access = None if quiet and not method.startswith(_REFLECTION) else self._access
-        return _Call(self._metrics, method, context, access, claim, quiet=quiet)
+        tracing = self._untraced if quiet else self._tracing
+        return _Call(self._metrics, method, context, access, claim, tracing=tracing, quiet=quiet)
 
     def _end(self, record: _Call) -> None:
         record.end()
@@ -181,6 +198,7 @@ class _Call:
         access: Access | None,
         claim: Claim | None,
         *,
+        tracing: Tracing,
         quiet: bool,
     ) -> None:
         self._access = access
@@ -200,6 +218,17 @@ class _Call:
         self._peer = context.peer()
         self._request_id = _request_id(context)
         structlog.contextvars.bind_contextvars(request_id=self._request_id)
+        self._span = tracing.serve(
+            method.lstrip("/"),
+            context.invocation_metadata() or (),
+            {
+                "rpc.system": "grpc",
+                "rpc.service": self._labels[0],
+                "rpc.method": self._labels[-1],
+                "client.address": _address(self._peer),
+                "assay.request_id": self._request_id,
+            },
+        )
         metrics.started.labels(*self._labels).inc()
         metrics.in_flight.labels(*self._labels).inc()
 
@@ -267,6 +296,8 @@ class _Call:
         if self._caller.verified:
             fields["caller"] = self._caller.name
         (_log.debug if self.quiet else _log.info)("call", **fields)
+        problem = (self._message or name) if self._code in _FAULTS else None
+        self._span.end({"rpc.grpc.status_code": self._code.value[0]}, problem)
         role = required(self._method)
         if role is not Role.READ and not self.quiet:
             # The audit trail: every call that could change something, whoever made it.
@@ -278,6 +309,12 @@ def _request_id(context: Context) -> str:
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
+
+
+def _address(peer: str) -> str:
+    """The host of gRPC's "ipv4:10.0.0.1:5000" or "ipv6:%5B::1%5D:5000"."""
+    host = unquote(peer.partition(":")[2].rpartition(":")[0])
+    return host or peer
 
 
 def _code(context: Context) -> grpc.StatusCode:

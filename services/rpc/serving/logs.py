@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import structlog
 
 
-def configure(level: str) -> None:
-    """Sends every log of this process to stderr as JSON, from `level` up. Called once, by `run`."""
+def configure(level: str, more: Sequence[structlog.typing.Processor] = ()) -> None:
+    """Sends every log of this process to stderr as JSON, from `level` up. Called once, by `run`.
+
+    The processors `more` add to each line.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        *more,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

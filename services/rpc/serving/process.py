@@ -29,7 +29,7 @@ def run(settings: ServerSettings, service: Service) -> int:
 
     A second signal ends the drain at once.
     """
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, service.tracing.log_processors())
     if settings.end_with_parent:
         end_with_parent()
     try:

@@ -198,6 +198,7 @@ class Server:
             health=self._health,
             tls=server_tls,
             registry=self.registry,
+            tracing=self._service.tracing,
         )
 
     def _add_servers(self, access: Access) -> grpc.aio.Server:
@@ -210,6 +211,7 @@ class Server:
             max_request_bytes=settings.request_limit,
             probes=self._service.probes,
             max_held_bytes=self._service.max_held_bytes,
+            tracing=self._service.tracing,
         )
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
         # transport's refusal has none. A method that reads a stream checks each itself.
@@ -259,6 +261,7 @@ class Server:
         if self._probe is not None:
             await self._probe.stop(0)
         await self._service.close()
+        await self._service.tracing.close()
         if self._page is not None:
             await asyncio.to_thread(self._page.close)
 

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from services.rpc.serving.failure import Failure
 from services.rpc.serving.http import HttpService
+from services.rpc.tracing.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,7 @@ class Service:
     probes: frozenset[str] = frozenset()
     """Methods, "/package.Service/Method", that ask whether it is ready: they answer before it
     is, and are logged as health checks are."""
+    tracing: Tracing = field(default_factory=Tracing)
+    """Makes spans of its calls; the default makes none."""
     http: HttpService | None = None
     """Its HTTP port; None: it has none."""

@@ -1,0 +1,148 @@
+"""Spans of calls of all shapes and ends, from a server in this process to a real receiver."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from assay_rpc.channel import connect_async
+
+from services.rpc.serving.server import build_server
+from services.rpc.settings import ServerSettings
+from services.rpc.tracing.configured import tracing_of
+from tests.collector import Collector, Received
+from tests.rpc.conftest import EchoClient
+from tests.rpc.echo_server import ECHO, Echo, echo_service, method
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    with Collector() as made:
+        for name, value in made.variables.items():
+            monkeypatch.setenv(name, value)
+        yield made
+
+
+@pytest.fixture
+async def traced(collector: Collector) -> AsyncIterator[EchoClient]:
+    echo = Echo()
+    tracing = tracing_of(True, "echo")
+    server = build_server(ServerSettings(), replace(echo_service(echo), tracing=tracing))
+    await server.start()
+    to = f"127.0.0.1:{server.port}"
+    async with connect_async(to, interceptors=tracing.client_interceptors()) as channel:
+        yield EchoClient(echo, server, channel)
+    await server.stop(0)
+
+
+async def _span(collector: Collector, name: str) -> Received:
+    def found(received: list[Received]) -> list[Received]:
+        return [one for one in received if one.span.name == f"{ECHO}/{name}"]
+
+    received = await asyncio.to_thread(collector.until, lambda seen: bool(found(seen)))
+    (span,) = found(received)
+    return span
+
+
+@pytest.mark.parametrize("name", ["UnaryStream", "Writes"])
+async def test_streams_of_answers(traced: EchoClient, collector: Collector, name: str) -> None:
+    answers = [one async for one in method(traced.channel, name)(b"again")]
+    assert answers == [b"first", b"again"]
+    assert (await _span(collector, name)).attributes["rpc.grpc.status_code"] == 0
+
+
+async def test_streams_of_requests(traced: EchoClient, collector: Collector) -> None:
+    call = method(traced.channel, "StreamStream")(iter([b"one", b"two"]))
+    assert [one async for one in call] == [b"one", b"two"]
+    assert await method(traced.channel, "StreamUnary")(iter([b"a", b"b"])) == b"ab"
+    for name in ("StreamStream", "StreamUnary"):
+        assert (await _span(collector, name)).attributes["rpc.grpc.status_code"] == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "is_fault"),
+    [
+        (b"NotFound", grpc.StatusCode.NOT_FOUND, False),
+        (b"Overloaded", grpc.StatusCode.RESOURCE_EXHAUSTED, False),
+        (b"Unavailable", grpc.StatusCode.UNAVAILABLE, True),
+        (b"crash", grpc.StatusCode.INTERNAL, True),
+    ],
+)
+async def test_a_refused_call_has_its_code(
+    traced: EchoClient,
+    collector: Collector,
+    request_: bytes,
+    code: grpc.StatusCode,
+    is_fault: bool,
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError):
+        await traced.unary(request_, wait_for_ready=False, timeout=30)
+    received = await _span(collector, "UnaryUnary")
+    assert received.attributes["rpc.grpc.status_code"] == code.value[0]
+    # OTLP's STATUS_CODE_ERROR, which by convention a caller's own mistake is not.
+    assert (received.span.status.code == 2) == is_fault
+    assert "secret" not in received.span.status.message
+
+
+async def test_a_cancelled_call_is_not_said_to_be_ok(
+    traced: EchoClient, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    hanging = method(traced.channel, "UnaryStream")(b"hang")
+    await hanging.read()
+    await traced.echo.entered.wait()
+    hanging.cancel()
+    received = await _span(collector, "UnaryStream")
+    assert received.attributes["rpc.grpc.status_code"] == grpc.StatusCode.CANCELLED.value[0]
+    assert not [one for one in caplog.records if one.name.startswith("opentelemetry")]
+
+
+async def test_a_stream_that_its_caller_leaves_is_ended_and_says_nothing(
+    traced: EchoClient, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = method(traced.channel, "StreamStream")()
+    await call.write(b"one")
+    assert await call.read() == b"one"
+    call.cancel()
+    assert await _span(collector, "StreamStream")
+    assert not [one for one in caplog.records if one.name.startswith("opentelemetry")]
+
+
+async def test_a_span_of_a_server_is_below_that_of_its_client(
+    traced: EchoClient, collector: Collector
+) -> None:
+    await traced.unary(b"x")
+    received = await _span(collector, "UnaryUnary")
+    clients = await asyncio.to_thread(
+        collector.until, lambda seen: any(one.span.kind == 3 for one in seen)
+    )
+    above = next(one for one in clients if one.span.kind == 3)
+    assert received.span.parent_span_id == above.span.span_id
+
+
+async def test_probes_are_no_spans(traced: EchoClient, collector: Collector) -> None:
+    check: Any = traced.channel.unary_unary("/grpc.health.v1.Health/Check")
+    await check(b"")
+    await traced.unary(b"x")
+    await _span(collector, "UnaryUnary")
+    spans = collector.until(lambda _: True)
+    assert not [one for one in spans if one.span.kind == 2 and "Health" in one.span.name]
+
+
+def test_a_detached_context_has_the_span_alone(collector: Collector) -> None:
+    tracing = tracing_of(True, "echo")
+    (add,) = tracing.log_processors()
+
+    def line() -> Any:
+        return add(None, "", structlog.contextvars.get_contextvars())
+
+    with structlog.contextvars.bound_contextvars(request_id="a"), tracing.span("work", {}):
+        here, there = line(), tracing.detached().run(line)
+    assert there == {key: here[key] for key in ("trace_id", "span_id")}
+    assert here["request_id"] == "a"
+    assert "trace_id" not in line()
+    asyncio.run(tracing.close())

@@ -54,12 +54,12 @@ def test_every_image_has_its_service_and_its_lock(service: str) -> None:
 
 def test_the_image_for_gpus_has_its_libraries_and_no_other_onnxruntime() -> None:
     pinned = pins("serve-segment-gpu.lock")
-    assert direct("segment/gpu") <= pinned.keys()
+    assert direct("segment-gpu") <= pinned.keys()
     assert "onnxruntime" not in pinned
     assert {"nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime"} <= pinned.keys()
     (wanted,) = (
         Requirement(one)
-        for one in PROJECT["optional-dependencies"]["segment/gpu"]
+        for one in PROJECT["optional-dependencies"]["segment-gpu"]
         if one.startswith("onnxruntime-gpu")
     )
     assert wanted.extras == {"cuda", "cudnn"}
@@ -104,7 +104,7 @@ def test_no_package_of_ours_is_taken_for_an_output_of_a_build() -> None:
         assert ignored.index(f"!{package}") > ignored.index("**/build")
 
 
-@pytest.mark.parametrize("target", [*SERVICES, "segment/gpu"])
+@pytest.mark.parametrize("target", [*SERVICES, "segment-gpu"])
 def test_each_target_runs_its_service_with_its_lock(target: str) -> None:
     stages = {part.split("\n", 1)[0].split()[-1]: part for part in DOCKERFILE.split("\nFROM ")[1:]}
     packages = stages[f"{target}-packages"]

@@ -54,7 +54,8 @@ from services.ranker.peers.segment import SegmentClient
 from services.ranker.registration import Registration
 from services.ranker.searching.discovery import Discovery
 from services.ranker.settings import RankerSettings
-from services.rpc.serving.http import HttpService, WebApp
+from services.rpc.serving.http import HttpService
+from services.rpc.serving.http_request import WebApp
 from services.rpc.serving.listening import StartError
 from services.rpc.serving.process import run
 from services.rpc.serving.service import Service

@@ -61,7 +61,7 @@ _RETRY_SECONDS = 30.0
 
 
 class RankerPages:
-    """The application that the ranker's HTTP port serves. A `services.rpc.serving.http.WebApp`."""
+    """What the ranker's HTTP port serves. A `services.rpc.serving.http_request.WebApp`."""
 
     def __init__(
         self,
@@ -104,15 +104,15 @@ class RankerPages:
         await self._router(scope, receive, send)
 
     def method_of(self, path: str) -> str | None:
-        """See `services.rpc.serving.http.WebApp`."""
+        """See `services.rpc.serving.http_request.WebApp`."""
         if path.startswith(rpcs.PREFIX):
-            return path
+            return path if path in rpcs.METHODS else None
         if path == TEXT_PATH:
             return _SCORE_TEXTS
         return _METHODS.get(path.removeprefix("/").partition("/")[0])
 
     def refused(self, path: str, error: AssayError, request_id: str) -> tuple[str, bytes]:
-        """See `services.rpc.serving.http.WebApp`."""
+        """See `services.rpc.serving.http_request.WebApp`."""
         if path.startswith(rpcs.PREFIX):
             return rpcs.refusal(error, request_id)
         page = render(
@@ -126,7 +126,7 @@ class RankerPages:
         return "text/html; charset=utf-8", page.encode()
 
     def drain(self) -> None:
-        """See `services.rpc.serving.http.WebApp`."""
+        """See `services.rpc.serving.http_request.WebApp`."""
         self._closing.set()
 
     async def _index(self, request: Request) -> Response:  # noqa: ARG002  Starlette passes it

@@ -21,7 +21,7 @@ from connectrpc.server import ConnectASGIApplication, Endpoint
 from google.protobuf import descriptor_pb2
 from google.protobuf.message_factory import GetMessageClass
 from protobuf.wkt import Any as WireAny
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Route
 
 from services.errors import AssayError, InternalError
 from services.rpc import status
@@ -42,9 +42,12 @@ def rpcs(servicers: tuple[Any, ...], max_bytes: int) -> list[BaseRoute]:
 
     A request may have `max_bytes`.
     """
+    # A route for each, and no prefix: what is served is what the policy was asked about.
     return [
-        Mount(f"/{service.full_name}", _Service(service, servicer, max_bytes))
+        Route(path, served)
         for service, servicer in zip(_SERVICES, servicers, strict=True)
+        for served in (_Service(service, servicer, max_bytes),)
+        for path in _paths(service)
     ]
 
 
@@ -65,11 +68,8 @@ class _Service(ConnectASGIApplication[Any]):  # type: ignore[misc, unused-ignore
     def __init__(self, service: Any, servicer: Any, max_bytes: int) -> None:
         self._path = f"/{service.full_name}"
         endpoints: dict[str, Any] = {
-            f"{self._path}/{method.name}": _endpoint(
-                method, getattr(servicer, method.name), max_bytes
-            )
-            for method in service.methods
-            if _level(method) == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+            path: _endpoint(method, getattr(servicer, method.name), max_bytes)
+            for path, method in _paths(service).items()
         }
         super().__init__(
             service=servicer,
@@ -84,8 +84,18 @@ class _Service(ConnectASGIApplication[Any]):  # type: ignore[misc, unused-ignore
         return self._path
 
 
-def _level(method: Any) -> int:
-    return int(method.GetOptions().idempotency_level)
+def _paths(service: Any) -> dict[str, Any]:
+    """The methods that are served, by path: "/package.Service/Method"."""
+    free = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    return {
+        f"/{service.full_name}/{method.name}": method
+        for method in service.methods
+        if method.GetOptions().idempotency_level == free
+    }
+
+
+METHODS = frozenset(path for service in _SERVICES for path in _paths(service))
+"""Paths of the methods that are served."""
 
 
 def _endpoint(method: Any, behavior: Any, max_bytes: int) -> Any:

@@ -216,7 +216,7 @@ class Server:
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
         # transport's refusal has none. A method that reads a stream checks each itself.
         largest = min(2 * settings.request_limit, 2**31 - 1)
-        self._ended_calls = lambda: interceptor.ended
+        self._ended_calls = lambda: interceptor.ended + (self._http.ended if self._http else 0)
 
         def made() -> grpc.aio.Server:
             return grpc.aio.server(

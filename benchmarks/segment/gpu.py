@@ -13,6 +13,9 @@ for each model,
     server    pictures a second through SegmentImages, against the engine's
     memory    of the GPU, before and after requests of mixed sizes
 
+and then, in processes of their own while there is time (`gpu_variants`), the engine and the
+pipeline with CUDA graphs and with TensorRT.
+
 Where there is no GPU it says so and exits with 3. `--rehearse` runs the same on the processor, in
 moments and without writing anything: it shows that the program works, and no figure.
 
@@ -23,17 +26,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,28 +40,25 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from assay_rpc.client import AssayError, SegmentClient
-from PIL import Image
 
 from benchmarks import report
-from benchmarks.segment import gpu_kernels
+from benchmarks.segment import gpu_kernels, gpu_variants
+from benchmarks.segment.gpu_engine import measure_engine, measure_pipeline, photographs
 from services.cli import processes
 from services.errors import EngineUnavailable, InvalidArgument
-from services.segment.batching.ticket import Admission, Limits
 from services.segment.engines.choice import Device, choose
 from services.segment.engines.engine import Engine
 from services.segment.images.decode import decode
-from services.segment.images.outputs import Wanted
 from services.segment.manifest import Manifest, Precision, read_manifest
-from services.segment.metrics import QueueMetrics
 from services.segment.reference import MODEL_DIRECTORY
-from services.segment.serving.pipeline import Pipeline
 
 NO_GPU = 3
 _PROVIDER = "CUDAExecutionProvider"
-_BATCHES = (1, 8, 32)
 _MIXED_REQUESTS = 10_000
-# Shares of the time that is left, by what is measured.
+# Shares of a model's time, by what is measured.
 _ENGINE_SHARE, _PIPELINE_SHARE, _SERVER_SHARE, _MEMORY_SHARE = 0.25, 0.2, 0.3, 0.25
+# Of all the time, what the models take without the variants.
+_FIRST_SHARE = 0.6
 _LIBRARIES = ("onnxruntime-gpu", "numpy", "pillow", "numba", "grpcio")
 
 
@@ -105,18 +101,6 @@ def gpu_bytes() -> int | None:
         return None
 
 
-def photographs(count: int) -> list[bytes]:
-    """Return JPEG files of 1024 x 768, drawn: what they show changes nothing of the time."""
-    drawn = np.random.default_rng(0)
-    files = []
-    for _ in range(count):
-        coarse = drawn.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(coarse).resize((1024, 768)).save(file, "JPEG", quality=90)
-        files.append(file.getvalue())
-    return files
-
-
 def open_engine(directory: Path, manifest: Manifest, setting: Setting) -> Engine:
     """Open a model, whose labels on a GPU are compared with the processor's: raises if they differ.
 
@@ -124,79 +108,6 @@ def open_engine(directory: Path, manifest: Manifest, setting: Setting) -> Engine
     """
     choice = choose("onnxruntime", setting.device, manifest.graph.precision)
     return choice.open(directory, manifest, threads=4, max_batch_size=setting.max_batch)
-
-
-def repeat(work: Callable[[], Any], seconds: float) -> list[float]:
-    """Return the seconds of each run, of at least three, after one that does not count."""
-    work()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def measure_engine(engine: Engine, manifest: Manifest, seconds: float) -> dict[str, Any]:
-    """Time batches of prepared pictures."""
-    how = manifest.preprocessing
-    shape = (max(_BATCHES), 3, how.height, how.width)
-    pictures = list(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-    most = engine.max_batch_size or max(_BATCHES)
-    sizes = [size for size in _BATCHES if size <= most]
-    found = {}
-    for size in sizes:
-        times = repeat(partial(engine.run, pictures[:size]), seconds / len(sizes))
-        median = statistics.median(times)
-        found[str(size)] = {
-            "median_ms": round(median * 1e3, 3),
-            "pictures_per_second": round(size / median, 1),
-            "runs": len(times),
-        }
-    return found
-
-
-async def measure_pipeline(
-    engine: Engine, manifest: Manifest, setting: Setting, seconds: float
-) -> dict[str, Any]:
-    """Time a JPEG to its labels, one after the other and many at once."""
-    files = photographs(16)
-    with ThreadPoolExecutor(thread_name_prefix="picture") as pool:
-        limits = Limits(max_batch_size=setting.max_batch, max_items=1024, workers=16)
-        metrics = QueueMetrics().of(manifest.name, manifest.version)
-        pipeline = Pipeline(manifest, engine, limits, pool, metrics)
-        await asyncio.to_thread(pipeline.warm)
-
-        async def one(number: int) -> None:
-            file = files[number % len(files)]
-            await pipeline.segment(
-                lambda: decode(file, 10_000_000),
-                Wanted(),
-                Admission(len(file), client=str(number % 8)),
-                max_bytes=1 << 30,
-                admitted=asyncio.Event(),
-            )
-
-        await one(0)
-        alone: list[float] = []
-        end = time.perf_counter() + seconds / 2
-        while len(alone) < 5 or time.perf_counter() < end:
-            start = time.perf_counter()
-            await one(len(alone))
-            alone.append(time.perf_counter() - start)
-        done, begun = 0, time.perf_counter()
-        while not done or time.perf_counter() - begun < seconds / 2:
-            together = 4 * setting.max_batch
-            await asyncio.gather(*map(one, range(together)))
-            done += together
-        rate = done / (time.perf_counter() - begun)
-        await pipeline.close()
-    return {
-        "jpeg_to_labels_p50_ms": round(statistics.median(alone) * 1e3, 3),
-        "pictures_per_second": round(rate, 1),
-        "requests": len(alone) + done,
-    }
 
 
 async def measure_server(
@@ -287,7 +198,7 @@ async def measure(directory: Path, setting: Setting) -> dict[str, Any]:
     found["input"] = gpu_kernels.inputs(engine, manifest.preprocessing, picture)
     print(f"  kernels {found['label_map']} {found['input']}", flush=True)
     found["pipeline"] = await measure_pipeline(
-        engine, manifest, setting, _PIPELINE_SHARE * setting.seconds
+        engine, manifest, setting.max_batch, _PIPELINE_SHARE * setting.seconds
     )
     del engine
     print(f"  pipeline {found['pipeline']}", flush=True)
@@ -375,7 +286,8 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="assay-gpu-models-") as work:
         chosen = [MODEL_DIRECTORY] if options.rehearse else models(options.model, Path(work))
-        left = max(60.0, options.minutes * 60 * 0.9 - (time.monotonic() - begun))
+        end = begun + options.minutes * 60 * 0.9
+        left = max(60.0, (end - time.monotonic()) * _FIRST_SHARE)
         setting = Setting(
             device="cpu" if options.rehearse else "cuda",
             seconds=0.2 if options.rehearse else left / len(chosen),
@@ -383,6 +295,9 @@ def main() -> int:
             max_batch=2 if options.rehearse else 32,
         )
         found = [asyncio.run(measure(directory, setting)) for directory in chosen]
+        for directory, one in zip(chosen, found, strict=True):
+            if one["equal"]:
+                one["variants"] = gpu_variants.measured(directory, setting.device, end)
     if options.rehearse:
         print("a rehearsal on the processor: nothing was written")
     else:

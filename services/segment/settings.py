@@ -13,6 +13,7 @@ from services.errors import InvalidArgument
 from services.rpc.settings import ServerSettings, port_field
 from services.segment.batching.ticket import Limits
 from services.segment.engines.choice import Choice, Device, EngineSetting, choose
+from services.segment.engines.engine import GpuOptions
 from services.segment.images.decode import PILLOW_LIMIT
 from services.segment.images.limits import MAX_SIDE
 from services.segment.manifest import Precision
@@ -57,8 +58,9 @@ class SegmentSettings(ServerSettings):
     )
     engine: EngineSetting = Field(
         "auto",
-        description="What runs them: openvino (processors only), onnxruntime, or auto: OpenVINO on "
-        "a processor where it is installed, else ONNX Runtime.",
+        description="What runs them: openvino (processors only), onnxruntime, tensorrt (GPUs only; "
+        "never tried on one), or auto: OpenVINO on a processor where it is installed, else ONNX "
+        "Runtime.",
     )
     precision: Precision = Field(
         "fp32",
@@ -100,7 +102,14 @@ class SegmentSettings(ServerSettings):
     gpu_memory_bytes: int = Field(
         0,
         ge=0,
-        description="Most bytes of a GPU's memory that ONNX Runtime takes for one model; 0: any.",
+        description="Most bytes of a GPU's memory that ONNX Runtime takes for one session of a "
+        "model; 0: any. A model has one session, a second with tensorrt, and with CUDA graphs one "
+        "for each size of batch.",
+    )
+    gpu_graphs: bool = Field(
+        False,
+        description="Capture each size of batch as a CUDA graph, which one call launches. Where "
+        "that fails models are served without, and the log says why. Never tried on a GPU.",
     )
     queue_items: int = Field(
         64, ge=1, le=100_000, description="Most requests of one model that are accepted at once."
@@ -167,6 +176,15 @@ class SegmentSettings(ServerSettings):
     def devices(self) -> tuple[int, ...]:
         """Numbers of the GPUs that an engine is opened on; of one engine, on a processor."""
         return self.gpus if self.device == "cuda" else (0,)
+
+    def on_gpu(self, number: int) -> GpuOptions:
+        """How models are opened on that GPU; TensorRT's engines are kept beside what is known."""
+        return GpuOptions(
+            number=number,
+            memory_bytes=self.gpu_memory_bytes,
+            graphs=self.gpu_graphs,
+            cache=str(self.home.expanduser().absolute() / "tensorrt"),
+        )
 
     @property
     def cpu_threads(self) -> int:

@@ -54,6 +54,7 @@ def test_the_rehearsal_goes_all_the_way() -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "a rehearsal on the processor: nothing was written" in ran.stdout
     assert re.search(r"'mixed_requests': [1-9]", ran.stdout)
+    assert re.search(r"rehearsed: {'seconds_to_open': .*'jpeg_to_labels_p50_ms': [0-9]", ran.stdout)
     assert RESULT.exists() == there
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from services.rpc.settings import load_settings
 from services.segment.engines.choice import Choice
+from services.segment.engines.engine import GpuOptions
 from services.segment.settings import REFERENCE_MODELS, SegmentSettings
 
 
@@ -46,6 +47,23 @@ def test_one_call_keeps_every_gpu_at_work() -> None:
 def test_openvino_has_no_gpus() -> None:
     with pytest.raises(ValidationError, match="OpenVINO runs on processors only"):
         SegmentSettings.model_validate({"device": "cuda", "engine": "openvino"})
+
+
+def test_tensorrt_has_gpus_only() -> None:
+    with pytest.raises(ValidationError, match="TensorRT runs on GPUs only"):
+        SegmentSettings.model_validate({"engine": "tensorrt"})
+    settings = SegmentSettings.model_validate({"device": "cuda", "engine": "tensorrt"})
+    assert settings.choice == Choice("onnxruntime-tensorrt", "fp32")
+
+
+def test_how_models_are_opened_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_HOME", "/home/assay")
+    monkeypatch.setenv("ASSAY_SEGMENT_GPU_GRAPHS", "true")
+    monkeypatch.setenv("ASSAY_SEGMENT_GPU_MEMORY_BYTES", "1000")
+    found = load_settings(SegmentSettings).on_gpu(3)
+    assert found == GpuOptions(3, memory_bytes=1000, graphs=True, cache="/home/assay/tensorrt")
+    monkeypatch.delenv("ASSAY_SEGMENT_GPU_GRAPHS")
+    assert not load_settings(SegmentSettings).on_gpu(0).graphs
 
 
 def test_every_field_is_documented() -> None:

@@ -24,7 +24,7 @@ from services.segment.benchmarking import runs
 from services.segment.benchmarking.runs import MIN_RUNS
 from services.segment.benchmarking.worker import Measurement
 from services.segment.engines.choice import Choice
-from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, TORCH
+from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, TENSORRT, TORCH
 from services.segment.serving.models import Models
 from services.segment.serving.repository import RegisteredModel
 from services.segment.settings import SegmentSettings
@@ -144,7 +144,7 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
             digest=model.digest,
             engine=choice.engine,
             precision=choice.precision,
-            gpu=settings.devices[0],
+            gpu=settings.on_gpu(settings.devices[0]),
             threads=settings.cpu_threads,
             kind="server" if benchmark.server else "batches",
             batch_sizes=benchmark.batch_sizes,
@@ -166,7 +166,7 @@ _MAX_BUDGET = 30 * 60.0
 _SINGLE_STREAM = benchmark_pb2.SCENARIO_SINGLE_STREAM
 _OFFLINE = benchmark_pb2.SCENARIO_OFFLINE
 _SERVER = benchmark_pb2.SCENARIO_SERVER
-_ENGINES = ("", OPENVINO, ONNXRUNTIME, CUDA, TORCH)
+_ENGINES = ("", OPENVINO, ONNXRUNTIME, CUDA, TENSORRT, TORCH)
 _PAIRED_TURNS = 4  # A B B A
 
 

@@ -45,7 +45,7 @@ from services.segment.benchmarking.parts import Events, part_times, parts_by_nam
 from services.segment.benchmarking.profiling import profile_onnxruntime, profile_openvino
 from services.segment.benchmarking.server_load import arrivals, offer
 from services.segment.engines.choice import Choice
-from services.segment.engines.engine import OPENVINO, TORCH, Engine
+from services.segment.engines.engine import OPENVINO, TORCH, Engine, GpuOptions
 from services.segment.images import upsample
 from services.segment.images.preprocess import Preprocessor
 from services.segment.manifest import (
@@ -77,7 +77,7 @@ class Measurement:
     digest: str
     engine: str
     precision: Precision
-    gpu: int
+    gpu: GpuOptions
     threads: int
     kind: Literal["batches", "server", "modules"]
     batch_sizes: tuple[int, ...]
@@ -103,6 +103,7 @@ def measurement_of(request: dict[str, Any]) -> Measurement:
         **request
         | {
             "limits": Limits(**request["limits"]),
+            "gpu": GpuOptions(**request["gpu"]),
             "batch_sizes": tuple(request["batch_sizes"]),
             "against": tuple(against) if against else None,
         }

@@ -9,11 +9,19 @@ from typing import Literal
 
 from services.common.percent import percent
 from services.errors import EngineUnavailable, InvalidArgument
-from services.segment.engines.engine import CUDA, ONNXRUNTIME, OPENVINO, Engine
+from services.segment.engines.engine import (
+    CUDA,
+    ONNXRUNTIME,
+    OPENVINO,
+    TENSORRT,
+    Engine,
+    GpuOptions,
+)
 from services.segment.manifest import Manifest, ModelParity, Precision
 
 Device = Literal["cpu", "cuda"]
-EngineSetting = Literal["auto", "openvino", "onnxruntime"]
+EngineSetting = Literal["auto", "openvino", "onnxruntime", "tensorrt"]
+_ON_THE_FIRST_GPU = GpuOptions()
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,10 @@ class Choice:
                 "ONNX Runtime does not compute in bf16 on processors: install OpenVINO (the extra "
                 "openvino) and ask for the engine openvino, or ask for fp32",
             )
-        elif self.engine == CUDA:
-            from services.segment.engines import cuda  # noqa: PLC0415
+        elif self.engine in {CUDA, TENSORRT}:
+            from services.segment.engines import gpu_sessions  # noqa: PLC0415
 
-            cuda.require_provider()
+            gpu_sessions.require_provider(tensorrt=self.engine == TENSORRT)
 
     def record(self, manifest: Manifest) -> ModelParity | None:
         """Return what the export measured of the model this way; None if it measured nothing."""
@@ -93,9 +101,8 @@ class Choice:
         manifest: Manifest,
         *,
         threads: int,
-        gpu: int = 0,
+        gpu: GpuOptions = _ON_THE_FIRST_GPU,
         max_batch_size: int = 1,
-        gpu_memory_bytes: int = 0,
     ) -> Engine:
         """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
 
@@ -109,16 +116,16 @@ class Choice:
             from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
             return OpenVinoEngine(directory, manifest, precision=self.precision, threads=threads)
-        if self.engine == CUDA:
+        if self.engine in {CUDA, TENSORRT}:
             from services.segment.engines.agreement import require_agreement  # noqa: PLC0415
             from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
 
             on_gpu = CudaEngine(
                 directory,
                 manifest,
-                gpu=gpu,
+                gpu,
                 max_batch_size=max_batch_size,
-                memory_bytes=gpu_memory_bytes,
+                tensorrt=self.engine == TENSORRT,
             )
             require_agreement(on_gpu, directory, manifest, threads=threads)
             return on_gpu
@@ -153,7 +160,11 @@ def choose(engine: EngineSetting, device: Device, precision: Precision) -> Choic
             raise InvalidArgument(
                 "engine", "OpenVINO runs on processors only: ask for onnxruntime, or for cpu"
             )
-        return Choice(CUDA, precision)
+        return Choice(TENSORRT if engine == "tensorrt" else CUDA, precision)
+    if engine == "tensorrt":
+        raise InvalidArgument(
+            "engine", "TensorRT runs on GPUs only: ask for the device cuda, or for another engine"
+        )
     if engine == "openvino":
         return Choice(OPENVINO, precision)
     if engine == "auto" and find_spec("openvino"):

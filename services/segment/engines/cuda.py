@@ -5,121 +5,110 @@ Written by the documented interface; no GPU was at hand to measure it on.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import structlog
 from PIL import Image
 
-from services.errors import InvalidArgument
+from services.errors import EngineUnavailable
 from services.segment.engines.check import GraphCheck
 from services.segment.engines.device import Device, DeviceArray, DeviceOutput
 from services.segment.engines.device_inputs import DeviceInputs
-from services.segment.engines.engine import CUDA, Floats, Output
-from services.segment.engines.onnxruntime import (
-    open_session,
-    run_plainly,
-    session_options,
-)
+from services.segment.engines.engine import CUDA, TENSORRT, Floats, GpuOptions, Output
+from services.segment.engines.gpu_calls import CALLS
+from services.segment.engines.gpu_sessions import Sessions, preload, require_provider
+from services.segment.engines.onnxruntime import run_plainly
+from services.segment.engines.parity import gate
 from services.segment.engines.pinned import cuda_runtime
 from services.segment.manifest import Manifest, Resampler
 
-_PROVIDER, _DEVICE = "CUDAExecutionProvider", "cuda"
+_DEVICE = "cuda"
 _ARENA = "gpu"
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu")
+_ON_THE_FIRST_GPU = GpuOptions()
+# Batches of drawn inputs that a session of one's own is compared by, of each size.
+_COMPARED = 2
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class _Input:
-    """Where batches of one shape are gathered, and where they are read from on the GPU."""
+class _Bucket:
+    """Batches of one size: where they are gathered, and where a session reads them on the GPU.
+
+    `outputs` are where it writes, if it has to be the same place each time.
+    """
 
     host: Floats
     device: DeviceArray
+    session: ort.InferenceSession
     binding: ort.IOBinding
+    outputs: tuple[DeviceArray, DeviceArray] | None
 
 
 class CudaEngine:
-    """One session on one GPU, in the number types that its graph is written in."""
+    """A model on one GPU, in the number types that its graph is written in.
 
-    name = CUDA
+    By the CUDA provider, or by TensorRT's for inputs of the model's own size; with CUDA graphs each
+    size of batch has a session, which replays what its first run did.
+    """
 
     def __init__(
         self,
         directory: Path,
         manifest: Manifest,
+        gpu: GpuOptions = _ON_THE_FIRST_GPU,
         *,
-        gpu: int = 0,
         max_batch_size: int = 1,
-        memory_bytes: int = 0,
+        tensorrt: bool = False,
     ) -> None:
-        """Open the graph on GPU number `gpu`, and compute batches of up to `max_batch_size`.
+        """Open the graph and compute batches of up to `max_batch_size`.
 
-        Its arena takes up to `memory_bytes` there; 0 is no limit.
-
-        Raises InvalidArgument naming the device or the file, and what is wrong with it.
+        CUDA graphs that cannot be captured, or compute something else, are done without, and the
+        log says why. Raises InvalidArgument naming the device or the file, and what is wrong with
+        it, and EngineUnavailable if TensorRT computes something else than CUDA does.
         """
-        require_provider()
+        require_provider(tensorrt=tensorrt)
+        self.name = TENSORRT if tensorrt else CUDA
         self.precision = manifest.graph.precision
-        self._gpu = gpu
-        self._graph = manifest.graph
-        self._classes = len(manifest.classes)
+        self._gpu = gpu.number
+        self._tensorrt = tensorrt
+        self._manifest = manifest
         how = manifest.preprocessing
         self._shape = (3, how.height, how.width)
         self._check = GraphCheck(directory, manifest)
         self._sizes = bucket_sizes(max_batch_size if manifest.graph.dynamic_batch else 1)
-        _preload()
-        options: dict[str, Any] = {
-            "device_id": gpu,
-            # EXHAUSTIVE, the default, tries every algorithm anew for each new size, for hundreds of
-            # milliseconds, and takes the memory of the largest.
-            "cudnn_conv_algo_search": "HEURISTIC",
-            "cudnn_conv_use_max_workspace": 0,
-            # Memory grows by what is asked for: by powers of two it would take twice that.
-            "arena_extend_strategy": "kSameAsRequested",
-            # TF32 has the ten bits of fp16: labels would not be those of fp32.
-            "use_tf32": int(self.precision != "fp32"),
-        }
-        if memory_bytes:
-            options["gpu_mem_limit"] = memory_bytes
-        provider = (_PROVIDER, options)
-        self._session = open_session(self._check, [provider], session_options(1))
-        if _PROVIDER not in self._session.get_providers():
-            # ONNX Runtime falls back to the CPU without an error where CUDA can't be loaded.
-            raise InvalidArgument(
-                "device",
-                f"cuda was asked for, but ONNX Runtime could not use {_PROVIDER} on GPU {gpu}: "
-                "check the driver, the CUDA and cuDNN libraries and ASSAY_SEGMENT_GPUS, or ask "
-                "for cpu",
-            )
+        preload(tensorrt=tensorrt)
+        self._sessions = Sessions(self._check, manifest, gpu)
+        self._plain = self._sessions.plain()
         self._runtime = cuda_runtime()
-        self._runtime.use(gpu)
-        self._device = Device(self._runtime, gpu)
+        self._runtime.use(self._gpu)
+        self._device = Device(self._runtime, self._gpu)
         self._device.try_maps()
         self._pictures = DeviceInputs(self._device, how)
         self._pictures.attempt()
         # Sizes that come and go would leave the arena as large as all of them together.
         self._shrinking = ort.RunOptions()
         self._shrinking.add_run_config_entry(
-            "memory.enable_memory_arena_shrinkage", f"{_ARENA}:{gpu}"
+            "memory.enable_memory_arena_shrinkage", f"{_ARENA}:{self._gpu}"
         )
-        self._inputs: dict[tuple[int, ...], _Input] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        if not (gpu.graphs and self._captures()):
+            self._open_buckets()
         self._check.output(self)
-        blank = np.zeros(self._shape, np.float32)
-        for size in self._sizes:
-            self.run([blank] * size)
 
     @property
     def max_batch_size(self) -> int | None:
         """Most pictures a run."""
         return self._sizes[-1]
+
+    @property
+    def replays(self) -> bool:
+        """Whether batches are computed by CUDA graphs."""
+        return self._thread is not None
 
     def prepared(
         self, picture: Image.Image, resampler: Resampler | None = None
@@ -135,87 +124,137 @@ class CudaEngine:
         page-locked memory, which would otherwise grow with every size that comes.
         """
         self._check.size(batch[0])
-        # The calling thread may be another one than that which opened it.
-        self._runtime.use(self._gpu)
-        if batch[0].shape != self._shape:
-            plain = [one if isinstance(one, np.ndarray) else self._device.get(one) for one in batch]
-            return run_plainly(self._session, self._graph, plain, self._shrinking)
-        shape = (bucket(len(batch), self._sizes), *batch[0].shape)
-        source = self._input(shape)
-        for index, tensor in enumerate(batch):
-            if isinstance(tensor, np.ndarray):
-                source.host[index] = tensor
-                # Not by ONNX Runtime's update_inplace, which holds Python's lock meanwhile.
-                self._device.put(source.host[index], source.device[index])
-            else:
-                self._device.move(tensor, source.device[index])
-        # ONNX Runtime computes in a stream of its own, which waits for no other.
+        if self._thread is None:
+            return self._run(batch)
+        return self._thread.submit(self._run, batch).result()
+
+    def _run(self, batch: Sequence[Floats | DeviceArray]) -> Sequence[Output]:
+        with CALLS.shared():
+            # The calling thread may be another one than that which opened it.
+            self._runtime.use(self._gpu)
+            if batch[0].shape != self._shape:
+                return self._run_plainly(batch)
+            found = self._buckets[bucket(len(batch), self._sizes)]
+            for index, tensor in enumerate(batch):
+                if isinstance(tensor, np.ndarray):
+                    found.host[index] = tensor
+                    # Not by ONNX Runtime's update_inplace, which holds Python's lock meanwhile.
+                    self._device.put(found.host[index], found.device[index])
+                else:
+                    self._device.move(tensor, found.device[index])
+            # ONNX Runtime computes in a stream of its own, which waits for no other.
+            self._device.wait()
+            logits, labels = self._compute(found)
+            return [
+                DeviceOutput(self._device, logits[index], labels[index])
+                for index in range(len(batch))
+            ]
+
+    def _run_plainly(self, batch: Sequence[Floats | DeviceArray]) -> Sequence[Output]:
+        arrays = [one if isinstance(one, np.ndarray) else self._device.get(one) for one in batch]
+        return run_plainly(self._plain, self._manifest.graph, arrays, self._shrinking)
+
+    def _compute(self, found: _Bucket) -> tuple[DeviceArray, DeviceArray]:
+        """Run a batch that is on the GPU; return its logits and labels, which no other run writes.
+
+        They are still read when the next run writes.
+        """
+        if found.outputs is None:
+            outputs = self._bound(found.binding, found.device.shape)
+            self._replay(found)
+            return outputs
+        self._replay(found)
+        logits, labels = (self._device.empty(one.shape, one.dtype) for one in found.outputs)
+        for source, into in zip(found.outputs, (logits, labels), strict=True):
+            self._device.move(source, into)
         self._device.wait()
-        # Outputs of their own for each run: they are still read when the next run writes.
-        h, w = self._graph.logits_size(*shape[2:])
-        logits = self._bound(source, self._graph.logits, (shape[0], h, w, self._classes), "float32")
-        labels = self._bound(source, self._graph.labels, (shape[0], h, w), self._graph.labels_type)
-        self._session.run_with_iobinding(source.binding)
-        source.binding.synchronize_outputs()
-        return [
-            DeviceOutput(self._device, logits[index], labels[index]) for index in range(len(batch))
-        ]
+        return logits, labels
 
-    def _input(self, shape: tuple[int, ...]) -> _Input:
-        found = self._inputs.get(shape)
-        if found is None:
-            host = self._device.locked(shape, np.float32)
-            host[:] = 0
-            device = self._device.empty(shape, np.float32)
-            binding = self._session.io_binding()
-            where = (_DEVICE, self._gpu, np.float32, list(shape), device.address)
-            binding.bind_input(self._graph.input, *where)
-            found = self._inputs[shape] = _Input(host, device, binding)
-        return found
+    @staticmethod
+    def _replay(found: _Bucket) -> None:
+        found.session.run_with_iobinding(found.binding)
+        found.binding.synchronize_outputs()
 
-    def _bound(self, source: _Input, name: str, shape: tuple[int, ...], kind: str) -> DeviceArray:
-        """Return an array that the next run writes the output `name` into."""
-        array = self._device.empty(shape, kind)
-        where = (_DEVICE, self._gpu, array.dtype.type, list(shape), array.address)
-        source.binding.bind_output(name, *where)
-        return array
+    def _captures(self) -> bool:
+        """Open the sessions with CUDA graphs; say whether they can be used.
 
+        ONNX Runtime keeps a graph for the thread that captured it: all runs are in one thread.
+        """
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda graphs")
+        try:
+            self._thread.submit(self._open_buckets, graphs=True).result()
+        except Exception as error:  # noqa: BLE001  # ONNX Runtime's share no class
+            _log.warning("no CUDA graphs", model=self._manifest.name, why=str(error)[:500])
+            self._thread.shutdown()
+            self._thread = None
+            return False
+        _log.info("CUDA graphs", model=self._manifest.name, batches=self._sizes)
+        return True
 
-def require_provider() -> None:
-    """Raise InvalidArgument if this build of ONNX Runtime has no CUDA."""
-    if _PROVIDER in ort.get_available_providers():
-        return
-    remedy = "install the extra segment-gpu instead of segment, or ask for cpu"
-    if all(_is_installed(package) for package in _PACKAGES):
-        remedy = (
-            "onnxruntime and onnxruntime-gpu are both installed, into one folder, and one of them "
-            "has replaced the other: pip uninstall both, then install onnxruntime-gpu[cuda,cudnn]"
-        )
-    raise InvalidArgument(
-        "device",
-        f"cuda was asked for, but this build of ONNX Runtime has no {_PROVIDER}: {remedy}",
-    )
+    def _open_buckets(self, *, graphs: bool = False) -> None:
+        """Open what computes each size of batch, and run each once. Raises as `__init__` does."""
+        session = self._plain
+        if self._tensorrt and not graphs:
+            session = self._sessions.tensorrt(self._sizes)
+        dimensions = self._plain.get_inputs()[0].shape
+        self._buckets: dict[int, _Bucket] = {}
+        for size in self._sizes:
+            if graphs:
+                session = self._sessions.captured(size, dimensions, tensorrt=self._tensorrt)
+            self._buckets[size] = found = self._bucket(session, size, fixed=graphs)
+            # ONNX Runtime runs it as often as it has to, captures it, and runs that.
+            with CALLS.alone() if graphs else CALLS.shared():
+                self._compute(found)
+        if graphs or self._tensorrt:
+            self._require_same()
 
+    def _require_same(self) -> None:
+        """Raise EngineUnavailable unless sessions of one's own compute what the plain one does.
 
-def _is_installed(package: str) -> bool:
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+        Of each size and of batches that differ: an input or an output that stays gives all of them
+        the first one's logits.
+        """
+        needed = gate(self.precision, self._manifest.weights)
+        drawn = np.random.default_rng(0)
+        for size in self._sizes:
+            for _ in range(_COMPARED):
+                batch = list(drawn.standard_normal((size, *self._shape), dtype=np.float32))
+                ours = self._run(batch)
+                for one, other in zip(ours, self._run_plainly(batch), strict=True):
+                    difference = float(np.abs(one.logits - other.logits).max())
+                    largest = float(np.abs(other.logits).max())
+                    if not needed.passes(difference, largest, agreement=1.0):
+                        raise EngineUnavailable(
+                            f"{self._manifest.name} is not served by {self.name}: of a batch of "
+                            f"{size} logits differ by up to {difference:.3g} from those of the "
+                            "CUDA provider; check NVIDIA_TF32_OVERRIDE, or ask for the engine "
+                            "onnxruntime"
+                        )
 
+    def _bucket(self, session: ort.InferenceSession, size: int, *, fixed: bool) -> _Bucket:
+        shape = (size, *self._shape)
+        host = self._device.locked(shape, np.float32)
+        host[:] = 0
+        device = self._device.put(host)
+        self._device.wait()
+        binding = session.io_binding()
+        where = (_DEVICE, self._gpu, np.float32, list(shape), device.address)
+        binding.bind_input(self._manifest.graph.input, *where)
+        outputs = self._bound(binding, shape) if fixed else None
+        return _Bucket(host, device, session, binding, outputs)
 
-def _preload() -> None:
-    """Load the libraries of the nvidia packages, which are not on the loader's path.
-
-    What this prints of those that it does not find goes into the log: whatever reads that wants
-    one JSON value a line.
-    """
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        ort.preload_dlls()
-    if said.getvalue().strip():
-        _log.info("libraries of CUDA", said=said.getvalue().strip()[:2000])
+    def _bound(
+        self, binding: ort.IOBinding, shape: tuple[int, ...]
+    ) -> tuple[DeviceArray, DeviceArray]:
+        """Return arrays that runs write a batch's logits and labels into from now on."""
+        graph = self._manifest.graph
+        small = (shape[0], *graph.logits_size(*shape[2:]))
+        logits = self._device.empty((*small, len(self._manifest.classes)), np.float32)
+        labels = self._device.empty(small, graph.labels_type)
+        for name, array in ((graph.logits, logits), (graph.labels, labels)):
+            where = (_DEVICE, self._gpu, array.dtype.type, list(array.shape), array.address)
+            binding.bind_output(name, *where)
+        return logits, labels
 
 
 def bucket_sizes(max_batch_size: int) -> tuple[int, ...]:

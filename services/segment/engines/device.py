@@ -17,6 +17,7 @@ import structlog
 from numpy.typing import DTypeLike, NDArray
 
 from services.segment.engines.engine import Floats, Labels, Output
+from services.segment.engines.gpu_calls import CALLS
 from services.segment.engines.pinned import Blocks, PageLocked, Runtime, Scratch
 from services.segment.images.upsample import upsample_argmax
 from services.segment.kernels import upsample
@@ -82,8 +83,9 @@ class Device:
         """Return an array whose memory is used again once nothing refers to it."""
         dtype = np.dtype(kind)
         size = block_bytes(math.prod(shape) * dtype.itemsize)
-        self._runtime.use(self.gpu)
-        holder, address = _Holder(), self._blocks.take(size)
+        with CALLS.shared():
+            self._runtime.use(self.gpu)
+            holder, address = _Holder(), self._blocks.take(size)
         self._blocks.hold(holder, size, address)
         return DeviceArray(address, shape, dtype, holder)
 
@@ -95,7 +97,7 @@ class Device:
         dtype = np.dtype(kind)
         sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
         self._runtime.use(self.gpu)
-        with self._scratch.hold(block_bytes(sum(sizes))) as address:
+        with CALLS.shared(), self._scratch.hold(block_bytes(sum(sizes))) as address:
             starts = [address + sum(sizes[:index]) for index in range(len(sizes))]
             yield [
                 DeviceArray(start, shape, dtype, _Holder())
@@ -104,31 +106,36 @@ class Device:
 
     def locked(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
         """Return an array in page-locked memory."""
-        return self._locked.empty(shape, kind)
+        with CALLS.shared():
+            return self._locked.empty(shape, kind)
 
     def put(self, values: NDArray[Any], into: DeviceArray | None = None) -> DeviceArray:
         """Copy contiguous values to the GPU."""
         array = into or self.empty(values.shape, values.dtype)
-        self._runtime.use(self.gpu)
-        self._runtime.copy(array.address, values.ctypes.data, values.nbytes)
+        with CALLS.shared():
+            self._runtime.use(self.gpu)
+            self._runtime.copy(array.address, values.ctypes.data, values.nbytes)
         return array
 
     def move(self, source: DeviceArray, into: DeviceArray) -> None:
         """Copy an array to another place on the GPU; `wait` says when it is there."""
-        self._runtime.use(self.gpu)
-        self._runtime.copy(into.address, source.address, source.nbytes)
+        with CALLS.shared():
+            self._runtime.use(self.gpu)
+            self._runtime.copy(into.address, source.address, source.nbytes)
 
     def wait(self) -> None:
         """Wait for copies on the GPU and for kernels."""
-        self._runtime.use(self.gpu)
-        self._runtime.wait()
+        with CALLS.shared():
+            self._runtime.use(self.gpu)
+            self._runtime.wait()
 
     def get(self, array: DeviceArray, *, locked: bool = False) -> NDArray[Any]:
         """Copy values from the GPU; `locked`, for few sizes, into page-locked memory."""
         empty = self._locked.empty if locked else np.empty
-        found: NDArray[Any] = empty(array.shape, array.dtype)
-        self._runtime.use(self.gpu)
-        self._runtime.copy(found.ctypes.data, array.address, array.nbytes)
+        with CALLS.shared():
+            self._runtime.use(self.gpu)
+            found: NDArray[Any] = empty(array.shape, array.dtype)
+            self._runtime.copy(found.ctypes.data, array.address, array.nbytes)
         return found
 
     def label_map(
@@ -140,9 +147,10 @@ class Device:
         ]
         lower, weights = (self.put(np.concatenate(parts)) for parts in zip(*axes, strict=True))
         out = self.empty((height, width), labels.dtype)
-        given = [self.kernel_array(one) for one in (logits, labels, lower, weights, out)]
-        upsample.launch(given, (height, width), gpu=self.gpu)
-        return self.get(out)
+        with CALLS.shared():
+            given = [self.kernel_array(one) for one in (logits, labels, lower, weights, out)]
+            upsample.launch(given, (height, width), gpu=self.gpu)
+            return self.get(out)
 
     def try_maps(self) -> None:
         """Make one map here and on the processor, and make maps here from now on if they agree."""

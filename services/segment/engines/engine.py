@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,11 +17,26 @@ if TYPE_CHECKING:
 OPENVINO = "openvino-cpu"
 ONNXRUNTIME = "onnxruntime-cpu"
 CUDA = "onnxruntime-cuda"
+TENSORRT = "onnxruntime-tensorrt"
 TORCH = "torch-cpu"
 """Serves nothing: it is timed beside the others, as Transformers runs a model."""
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """How a model is to be opened on GPU number `number`.
+
+    A session takes up to `memory_bytes` there; 0 is no limit. With `graphs` batches are captured
+    as CUDA graphs. TensorRT keeps what it builds in the folder `cache`; "" is nowhere.
+    """
+
+    number: int = 0
+    memory_bytes: int = 0
+    graphs: bool = False
+    cache: str = ""
 
 
 class Output:

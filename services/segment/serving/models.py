@@ -200,9 +200,8 @@ class Models:
                 model.directory,
                 model.manifest,
                 threads=settings.cpu_threads,
-                gpu=device,
+                gpu=settings.on_gpu(device),
                 max_batch_size=settings.batch_size,
-                gpu_memory_bytes=settings.gpu_memory_bytes,
             )
             pipeline = Pipeline(
                 model.manifest, engine, settings.limits, self._pool, metrics, give_up=give_up

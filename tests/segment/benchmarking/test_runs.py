@@ -16,13 +16,14 @@ from services.segment.batching.ticket import Limits
 from services.segment.benchmarking import runs
 from services.segment.benchmarking.runs import ProcessRuns, measure
 from services.segment.benchmarking.worker import Measurement
+from services.segment.engines.engine import GpuOptions
 
 MEASUREMENT = Measurement(
     directory="",
     digest="",
     engine="onnxruntime-cpu",
     precision="fp32",
-    gpu=0,
+    gpu=GpuOptions(),
     threads=1,
     kind="server",
     batch_sizes=(1,),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,89 +11,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.errors import EngineUnavailable, InvalidArgument
-from services.segment.engines import cuda
+from services.segment.engines import gpu_sessions
 from services.segment.engines.choice import Choice
 from services.segment.engines.cuda import CudaEngine
-from services.segment.engines.device import DeviceArray
-from services.segment.engines.engine import Floats
 from services.segment.engines.onnxruntime import OnnxEngine
-from services.segment.engines.pinned import Runtime
 from services.segment.manifest import read_manifest
 from services.segment.reference import MODEL_DIRECTORY
+from tests.segment.engines.processor_device import OrdinaryMemory, pictures
 from tests.segment.tiny_model import Tiny, write
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-
-
-class OrdinaryMemory:
-    """Gives memory as the CUDA runtime does, and knows what is held."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[int, ctypes.Array[ctypes.c_byte]] = {}
-        self.used: list[int] = []
-        self.copied: list[int] = []
-        self.on_device: set[int] = set()
-        self.filled: set[int] = set()
-        # Whether what is on the device already is replaced.
-        self.copies = True
-
-    def allocate(self, size: int) -> int:
-        block = (ctypes.c_byte * size)()
-        self.blocks[ctypes.addressof(block)] = block
-        return ctypes.addressof(block)
-
-    def allocate_on_device(self, size: int) -> int:
-        address = self.allocate(size)
-        self.on_device.add(address)
-        return address
-
-    def release(self, address: int) -> None:
-        del self.blocks[address]
-
-    def use(self, gpu: int) -> None:
-        self.used.append(gpu)
-
-    def copy(self, target: int, source: int, size: int) -> None:
-        self.copied.append(size)
-        if self.copies or target not in self.filled:
-            ctypes.memmove(target, source, size)
-        self.filled.update({target} & self.on_device)
-
-    def wait(self) -> None:
-        """Nothing is done later."""
-
-
-def on_processor(array: DeviceArray) -> Any:
-    """What a simulated kernel takes."""
-    block = (ctypes.c_byte * array.nbytes).from_address(array.address)
-    return np.frombuffer(memoryview(block), array.dtype).reshape(array.shape)
-
-
-@pytest.fixture
-def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> OrdinaryMemory:
-    """The same code, with the processor as its device and ordinary memory."""
-    return use_processor(monkeypatch)
-
-
-def use_processor(monkeypatch: pytest.MonkeyPatch) -> OrdinaryMemory:
-    monkeypatch.setattr(cuda, "_PROVIDER", "CPUExecutionProvider")
-    monkeypatch.setattr(cuda, "_DEVICE", "cpu")
-    memory = OrdinaryMemory()
-    monkeypatch.setattr(cuda, "_ARENA", "cpu")
-    monkeypatch.setattr(cuda, "cuda_runtime", lambda: runtime_of(memory))
-    return memory
-
-
-def runtime_of(memory: OrdinaryMemory) -> Runtime:
-    return Runtime(
-        *(memory.allocate, memory.release, memory.allocate_on_device, memory.release),
-        *(memory.use, memory.copy, memory.wait, on_processor),
-    )
-
-
-def pictures(tiny: Tiny, count: int, seed: int = 5) -> list[Floats]:
-    rng = np.random.default_rng(seed)
-    return list(rng.normal(size=(count, 3, tiny.height, tiny.width)).astype(np.float32))
 
 
 @pytest.mark.parametrize("classes", [7, 300])
@@ -166,7 +91,7 @@ def test_a_graph_of_fixed_batch_runs_one_at_a_time(tmp_path: Path) -> None:
 
 def test_each_run_is_on_its_gpu(tmp_path: Path, on_the_processor: OrdinaryMemory) -> None:
     tiny = Tiny(free_size=True)
-    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), gpu=0, max_batch_size=2)
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=2)
     on_the_processor.used.clear()
     engine.run(pictures(tiny, 2))
     engine.run([np.zeros((3, 32, 32), np.float32)])
@@ -181,7 +106,6 @@ def test_it_is_compared_with_the_processor(
     """A stale input gives every picture the labels of the first: shapes and arg max are right."""
     manifest = read_manifest(MODEL_DIRECTORY)
     choice = Choice("onnxruntime-cuda", "fp32")
-    monkeypatch.setattr(cuda, "require_provider", lambda: None)
     choice.open(MODEL_DIRECTORY, manifest, threads=2, max_batch_size=2)
     on_the_processor.copies = False
     on_the_processor.filled.clear()
@@ -192,9 +116,9 @@ def test_it_is_compared_with_the_processor(
 def test_two_wheels_in_one_folder_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     if HAS_CUDA:
         pytest.skip("this ONNX Runtime has CUDA")
-    monkeypatch.setattr(cuda, "_is_installed", lambda _: True)
+    monkeypatch.setattr(gpu_sessions, "_version", lambda _: "1.31.1")
     with pytest.raises(InvalidArgument, match=r"are both installed.*pip uninstall both"):
-        cuda.require_provider()
+        gpu_sessions.require_provider()
 
 
 def test_what_loading_prints_is_kept_off_the_log(
@@ -202,7 +126,7 @@ def test_what_loading_prints_is_kept_off_the_log(
 ) -> None:
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed to load libcublas"))
     with capture_logs() as logs:
-        cuda._preload()
+        gpu_sessions.preload()
     assert capsys.readouterr().out == ""
     assert logs[0]["said"] == "Failed to load libcublas"
 

@@ -20,7 +20,12 @@ from services.segment.engines.cuda import CudaEngine
 from services.segment.engines.device import Device
 from services.segment.engines.device_inputs import DeviceInputs
 from services.segment.kernels import resize, upsample
-from tests.segment.engines.test_cuda import OrdinaryMemory, pictures, runtime_of, use_processor
+from tests.segment.engines.processor_device import (
+    OrdinaryMemory,
+    pictures,
+    runtime_of,
+    use_processor,
+)
 from tests.segment.images.test_preprocess import picture as drawn
 from tests.segment.kernels.test_kernels import PHOTOGRAPH, TINY, of_size
 from tests.segment.tiny_model import write

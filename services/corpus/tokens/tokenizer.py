@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, refuse_dropout
-from services.corpus.bpb.models.tokenizers.special_tokens import optional_json, special_tokens
+from services.corpus.bpb.models.checkpoint.json_files import (
+    NUMBER,
+    json_object,
+    optional_json,
+    require_all_of,
+)
+from services.corpus.bpb.models.tokenizers.special_tokens import (
+    read_tokenizer,
+    read_tokenizer_config,
+    special_tokens,
+)
 from services.errors import EngineUnavailable, InvalidArgument, NotFound
 
 _MOST_IDS = 1 << 32  # an id is of four bytes at most, in files and in messages
@@ -77,12 +86,13 @@ def _open(name: str, directory: Path) -> Tokenizer:
     try:
         byte_model = optional_json(directory / "lm.json")
         if byte_model:
+            require_all_of(byte_model, {"prefix_token": NUMBER}, "lm.json")
             end = int(byte_model["prefix_token"])
             _require_32_bits(end)
             digest = _digest(f"bytes {end}".encode())
             return Tokenizer(name, digest, max(256, end + 1), end, _Bytes())
         return _hugging_face(name, directory)
-    except (NotAModelError, OSError, ValueError, KeyError, TypeError) as error:
+    except (NotAModelError, OSError, ValueError, OverflowError) as error:
         raise InvalidArgument(
             "tokens.tokenizer", f"{name!r} has no tokenizer that can be read ({error})"
         ) from None
@@ -101,12 +111,9 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
             "tokens.tokenizer: the package tokenizers is not installed on the server: "
             "pip install 'assay[score]'"
         ) from None
-    file = directory / "tokenizer.json"
-    content = file.read_bytes()
-    values = json.loads(content)
-    if not isinstance(values, dict):
-        raise NotAModelError("tokenizer.json is not a JSON object")
+    values = read_tokenizer(directory)
     refuse_dropout(values)
+    content = (directory / "tokenizer.json").read_bytes()
     try:
         opened = tokenizers.Tokenizer.from_str(content.decode())
     except Exception as error:  # noqa: BLE001  the library raises nothing more specific
@@ -114,9 +121,8 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
     # A length in the file would cut or fill texts.
     opened.no_truncation()
     opened.no_padding()
-    config = json.loads((directory / "config.json").read_text("utf-8"))
     begin, end = special_tokens(
-        directory, config, optional_json(directory / "tokenizer_config.json")
+        directory, json_object(directory / "config.json"), read_tokenizer_config(directory)
     )
     vocabulary = max(opened.get_vocab().values(), default=-1) + 1
     cutter = cutter_of(opened, values)

@@ -11,7 +11,6 @@ kinds, and those that change more than linear layers, are refused: PEFT merges t
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import shutil
@@ -24,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError
+from services.corpus.bpb.models.checkpoint.json_files import NUMBER, OBJECT, TEXT, json_object
 from services.corpus.bpb.models.checkpoint.weight_files import WEIGHTS, WEIGHTS_INDEX, weight_files
 
 _CONFIG, _ADAPTER = "adapter_config.json", "adapter_model.safetensors"
@@ -51,7 +51,12 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
     """
     if not (adapter / _CONFIG).is_file() or not (adapter / _ADAPTER).is_file():
         raise CannotMergeError(f"{adapter} lacks {_CONFIG} or {_ADAPTER}")
-    config = json.loads((adapter / _CONFIG).read_text(encoding="utf-8"))
+    try:
+        config = json_object(
+            adapter / _CONFIG, {"alpha_pattern": OBJECT, "lora_alpha": NUMBER, "peft_type": TEXT}
+        )
+    except NotAModelError as error:
+        raise CannotMergeError(f"{adapter} {error}") from None
     if config.get("peft_type") != "LORA":
         raise CannotMergeError(
             f"{adapter} is an adapter of kind {config.get('peft_type')}, not LORA"

@@ -49,8 +49,8 @@ def refuse_other_files(directory: Path) -> None:
     Raises NotAModelError for an adapter without its base, for a folder without config.json, and
     for one whose tokenizer is not in tokenizer.json.
     """
-    has_config = (directory / "config.json").is_file()
-    if (directory / _ADAPTER).is_file():
+    has_config = (directory / "config.json").exists()
+    if (directory / _ADAPTER).exists():
         raise NotAModelError(
             "holds a model and an adapter of it: a figure would be of one of the two; move one away"
             if has_config
@@ -69,10 +69,8 @@ def refuse_other_files(directory: Path) -> None:
             f"has no config.json{hint}; a model's directory holds config.json, tokenizer.json and "
             "model.safetensors (or lm.json, for a byte-level model in ONNX)"
         )
-    if not (directory / "tokenizer.json").is_file():
+    if not (directory / "tokenizer.json").exists():
         raise NotAModelError(_no_tokenizer(directory))
-    for name in ("config.json", "tokenizer.json"):
-        refuse_pointer(directory / name)
 
 
 def refuse_pointer(file: Path) -> None:

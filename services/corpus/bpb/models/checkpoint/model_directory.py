@@ -7,7 +7,6 @@ model (`config.json`, `tokenizer.json`, weights as safetensors).
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,16 +19,32 @@ from services.corpus.bpb.models.checkpoint.folder_kinds import (
     refuse_other_classes,
     refuse_other_files,
 )
-from services.corpus.bpb.models.checkpoint.text_config import read_text_config
+from services.corpus.bpb.models.checkpoint.json_files import (
+    NUMBER,
+    OBJECT,
+    TEXT,
+    json_object,
+    require_all_of,
+)
+from services.corpus.bpb.models.checkpoint.text_config import read_config, read_text_config
 from services.corpus.bpb.models.checkpoint.weight_files import (
     WEIGHTS_INDEX,
     tensor_shapes,
     weight_files,
 )
-from services.corpus.bpb.models.tokenizers.special_tokens import optional_json, special_tokens
+from services.corpus.bpb.models.tokenizers.special_tokens import (
+    read_tokenizer,
+    read_tokenizer_config,
+    special_tokens,
+)
 from services.errors import InvalidArgument
 
 BYTE_FORMAT = "assay-byte-lm/1"
+_BYTE_ENTRIES = {
+    **dict.fromkeys(("version", "architecture", "model", "sha256"), TEXT),
+    **dict.fromkeys(("max_length", "parameters", "prefix_token"), NUMBER),
+    "license": OBJECT,
+}
 _UNSTATED = License(UNSTATED, "not stated in the model's directory")
 
 
@@ -86,7 +101,7 @@ def read_directory(name: str, directory: Path) -> ByteManifest | HuggingFaceMode
         return _read_hugging_face(directory)
     except NotAModelError as error:
         raise _refuse(name, directory, str(error)) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = f"cannot be read as a model ({type(error).__name__}: {error})"
         raise _refuse(name, directory, problem) from error
 
@@ -114,11 +129,14 @@ def _refuse(name: str, directory: Path, problem: str) -> InvalidArgument:
 
 def _read_byte_manifest(directory: Path) -> ByteManifest:
     manifest = directory / "lm.json"
-    values = json.loads(manifest.read_text(encoding="utf-8"))
+    values = json_object(manifest)
     if values.get("format") != BYTE_FORMAT:
         raise NotAModelError(
             f"has an lm.json of format {values.get('format')!r}; this version reads {BYTE_FORMAT!r}"
         )
+    require_all_of(values, _BYTE_ENTRIES, "lm.json")
+    require_all_of(values["license"], {"id": TEXT}, "license in lm.json")
+    terms = {key: str(values["license"].get(key) or "") for key in ("id", "name", "url")}
     model = directory / Path(values["model"]).name
     if not model.is_file():
         raise NotAModelError(f"has no {model.name}, which its lm.json names")
@@ -127,8 +145,8 @@ def _read_byte_manifest(directory: Path) -> ByteManifest:
         architecture=str(values["architecture"]),
         max_length=int(values["max_length"]),
         parameters=int(values["parameters"]),
-        license=License(**values["license"]),
-        reference=bool(values["reference"]),
+        license=License(**terms, research_only=values["license"].get("research_only") is True),
+        reference=values.get("reference") is True,
         prefix_token=int(values["prefix_token"]),
         model=model,
         sha256=str(values["sha256"]),
@@ -138,11 +156,11 @@ def _read_byte_manifest(directory: Path) -> ByteManifest:
 
 def _read_hugging_face(directory: Path) -> HuggingFaceModel:
     refuse_other_files(directory)
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config = read_config(directory)
     refuse_other_classes(config)
-    refuse_dropout(optional_json(directory / "tokenizer.json"))
+    refuse_dropout(read_tokenizer(directory))
     weights = weight_files(directory)
-    tokenizer_config = optional_json(directory / "tokenizer_config.json")
+    tokenizer_config = read_tokenizer_config(directory)
     found = read_text_config(directory, config, tokenizer_config)
     bos, eos = special_tokens(directory, config, tokenizer_config)
     shapes = tensor_shapes(weights)

@@ -13,6 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError
+from services.corpus.bpb.models.checkpoint.json_files import (
+    LIST,
+    OBJECT,
+    TEXT,
+    json_object,
+    require_all_of,
+)
 
 # Where the longest input is, in the order that lm-evaluation-harness looks. In a file the second
 # is as good as the first: kinds with both read one for the other.
@@ -23,6 +30,16 @@ _LIMITS = ("max_seq_len",)
 _DEFAULT_LENGTH = 2048
 # Tokenizers without a limit say 10^30.
 _NO_LIMIT = 10**15
+
+
+_ENTRIES = {"architectures": LIST, "text_config": OBJECT, "quantization_config": OBJECT}
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read config.json. Raises NotAModelError, naming what in it is of another kind than it is."""
+    config = json_object(directory / "config.json", _ENTRIES)
+    require_all_of(config, {"model_type": TEXT}, "config.json")
+    return config
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Code in the directory is never run and pickles are never loaded.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from services.corpus.bpb.models.checkpoint.json_files import json_object
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.checkpoint.quantisation import cannot_read, quantisation
 from services.corpus.bpb.models.checkpoint.tensors import (
@@ -37,7 +37,7 @@ def load_module(
     Raises ModelUnusable when transformers can't load them, they are not all of a causal language
     model's, any is not a finite number, or a tied head is stored that is not the embedding.
     """
-    config = json.loads((model.directory / "config.json").read_text(encoding="utf-8"))
+    config = json_object(model.directory / "config.json")
     method = quantisation(config)
     try:
         with _quietly():

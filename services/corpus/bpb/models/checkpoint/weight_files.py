@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,13 @@ from services.corpus.bpb.models.checkpoint.folder_kinds import (
     NotAModelError,
     no_weights,
     refuse_pointer,
+)
+from services.corpus.bpb.models.checkpoint.json_files import (
+    OBJECT,
+    json_object,
+    kind,
+    parsed_object,
+    require_all_of,
 )
 
 WEIGHTS = "model.safetensors"
@@ -21,12 +27,21 @@ _MAX_HEADER = 100_000_000
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
     """Return the safetensors files. Raises NotAModelError, naming what is there instead."""
+    if (directory / WEIGHTS).is_dir():
+        raise NotAModelError(f"has a folder called {WEIGHTS}, where a file is needed")
     if (directory / WEIGHTS).is_file():
         return (directory / WEIGHTS,)
     index = directory / WEIGHTS_INDEX
-    if not index.is_file():
+    if not index.exists():
         raise no_weights(directory)
-    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    content = json_object(index)
+    require_all_of(content, {"weight_map": OBJECT}, WEIGHTS_INDEX)
+    named = content["weight_map"].values()
+    odd = next((one for one in named if not isinstance(one, str)), "")
+    if odd != "" or not named:
+        what = f"{kind(odd)} as the name of a file" if named else "no file in its weight_map"
+        raise NotAModelError(f"has a {WEIGHTS_INDEX} with {what}")
+    names = sorted(set(named))
     for name in names:
         if not (directory / Path(name).name).is_file():
             raise NotAModelError(f"has no {name}, which {WEIGHTS_INDEX} names")
@@ -67,13 +82,31 @@ def _header(path: Path) -> dict[str, Any]:
             raise NotAModelError(f"has a {path.name} that is no safetensors file; fetch it again")
         if size > there - 8:
             raise NotAModelError(f"{_cut_short(path)} (its header is of {size:,} bytes)")
-        header: dict[str, Any] = json.loads(file.read(size))
+        header = parsed_object(file.read(size), f"{path.name} header")
     header.pop("__metadata__", None)
-    ends = (int(tensor["data_offsets"][1]) for tensor in header.values())
+    for name, tensor in header.items():
+        if not _describes_a_tensor(tensor):
+            raise NotAModelError(
+                f"has a {path.name} whose header does not say type, shape and place of {name}; "
+                "fetch it again"
+            )
+    ends = (tensor["data_offsets"][1] for tensor in header.values())
     whole = 8 + size + max(ends, default=0)
     if there < whole:
         raise NotAModelError(f"{_cut_short(path)} ({there:,} of {whole:,} bytes)")
     return header
+
+
+def _describes_a_tensor(value: object) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("dtype"), str):
+        return False
+    shape, place = value.get("shape"), value.get("data_offsets")
+    whole = (isinstance(one, list) and all(map(_is_count, one)) for one in (shape, place))
+    return all(whole) and isinstance(place, list) and len(place) == 2
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _cut_short(path: Path) -> str:

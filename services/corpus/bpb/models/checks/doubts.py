@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 
+from services.corpus.bpb.models.checkpoint.json_files import json_object, optional_json
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.models.tokenizers.special_tokens import optional_json
 
 _ROUNDING = 1e-3  # nats, of a model that gives every token the same probability
 
@@ -20,7 +19,7 @@ def tokenizer_doubts(
 
     `text` is the one that models are tried on, `nats_per_token` the mean loss of `model` there.
     """
-    config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
+    config = json_object(found.directory / "config.json")
     for key, number in (("bos_token_id", found.bos_token), ("eos_token_id", found.eos_token)):
         named = config.get(key)
         ids = named if isinstance(named, list) else [named]

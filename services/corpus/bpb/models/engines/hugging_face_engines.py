@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import structlog
 import torch
 
 from services.common.memory import available
+from services.corpus.bpb.models.checkpoint.json_files import json_object
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
 from services.corpus.bpb.models.checkpoint.torch_module import load_module
 from services.corpus.bpb.models.checks.causality import (
@@ -93,7 +93,7 @@ def _require_language_model(
             f"{reference.vocabulary}; they do not belong together"
         )
     trial = causality_trial(tokens, found.prefix_token, found.max_length, found.parameters)
-    config = json.loads((found.directory / "config.json").read_text(encoding="utf-8"))
+    config = json_object(found.directory / "config.json")
     hint = " (config.json has is_decoder false)" if config.get("is_decoder") is False else ""
     loss = -require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
     return trial, list(tokenizer_doubts(found, reference, text, loss))

@@ -9,22 +9,52 @@ special token of tokenizer.json.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError
+from services.corpus.bpb.models.checkpoint.json_files import (
+    LIST,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    json_object,
+    kind,
+    optional_json,
+    require_all_of,
+)
 
+_TOKENIZER, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _KEYS = ("bos_token", "eos_token")
 
 
-def optional_json(path: Path) -> dict[str, Any]:
-    """Read a file of JSON; nothing when it is not there."""
-    if not path.is_file():
-        return {}
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values
+def read_tokenizer(directory: Path) -> dict[str, Any]:
+    """Read tokenizer.json. Raises NotAModelError, naming what in it is of another kind."""
+    content = json_object(directory / _TOKENIZER, {"model": OBJECT, "added_tokens": LIST})
+    for token in content.get("added_tokens") or ():
+        if not isinstance(token, dict):
+            raise NotAModelError(f"has a {_TOKENIZER} with {kind(token)} among its added_tokens")
+        require_all_of(token, {"content": TEXT, "id": NUMBER}, f"{_TOKENIZER} with an added token")
+    return content
+
+
+def read_tokenizer_config(directory: Path) -> dict[str, Any]:
+    """Read tokenizer_config.json, if there is one.
+
+    Raises NotAModelError, naming what in it is of another kind than it is.
+    """
+    entries = {"added_tokens_decoder": OBJECT, "model_max_length": NUMBER}
+    config = optional_json(directory / _TOKENIZER_CONFIG, entries)
+    for number, token in (config.get("added_tokens_decoder") or {}).items():
+        if not number.isdecimal() or not isinstance(token, dict):
+            raise NotAModelError(
+                f"has a {_TOKENIZER_CONFIG} whose added_tokens_decoder has {kind(token)} under "
+                f"{number!r}, where a token is due under its id"
+            )
+        where = f"{_TOKENIZER_CONFIG} with an added token"
+        require_all_of(token, {"content": TEXT}, where)
+    return config
 
 
 def special_tokens(
@@ -34,8 +64,8 @@ def special_tokens(
 
     Raises NotAModelError when tokenizer_config.json names one that tokenizer.json does not have.
     """
-    content = optional_json(directory / "tokenizer.json")
-    if "model" not in content:
+    content = read_tokenizer(directory)
+    if not content.get("model"):
         return None, None  # it is not a tokenizer, which is an error where it is loaded
     ids = _Ids(content)
     named = {**optional_json(directory / "special_tokens_map.json"), **tokenizer_config}
@@ -65,11 +95,20 @@ class _Ids:
     def __init__(self, content: Mapping[str, Any]) -> None:
         vocabulary = content["model"].get("vocab") or {}
         added = content.get("added_tokens") or ()
-        self._ids: dict[str, int] = (
-            dict(vocabulary)
-            if isinstance(vocabulary, dict)
-            else {piece[0]: number for number, piece in enumerate(vocabulary)}
-        )
+        try:
+            self._ids: dict[str, int] = (
+                dict(vocabulary)
+                if isinstance(vocabulary, dict)
+                else {piece[0]: number for number, piece in enumerate(vocabulary)}
+            )
+            odd = next((one for one in self._ids.values() if not isinstance(one, int)), None)
+        except (TypeError, KeyError, IndexError):
+            odd = vocabulary
+        if odd is not None:
+            raise NotAModelError(
+                f"has a {_TOKENIZER} whose vocab is not of tokens and their ids: it holds "
+                f"{kind(odd)}"
+            )
         self._ids |= {str(token["content"]): int(token["id"]) for token in added}
         self._known = set(self._ids.values())
         self.special = [int(token["id"]) for token in added if token.get("special")]

@@ -48,7 +48,7 @@ def test_ids_of_any_32_bits_are_taken(tmp_path: Path) -> None:
         (_words({"less": -1}), "-1"),
         (_words({"half": 1.5}), "1.5"),
         ({}, "Model missing"),
-        ([1], "is not a JSON object"),
+        ([1], "not a JSON object"),
     ],
 )
 def test_a_file_that_the_library_refuses_is_told(

@@ -20,6 +20,7 @@ from services.corpus.bpb.models.checks.causality import (
     require_causal,
 )
 from services.corpus.bpb.models.checks.doubts import tokenizer_doubts
+from services.corpus.bpb.models.checks.look_alikes import refuse_another_kind
 from services.corpus.bpb.models.checks.parity import require_parity, trial_text, trial_windows
 from services.corpus.bpb.models.compute import CUDA, OPENVINO, TORCH, Precision, Shift
 from services.corpus.bpb.models.engines.memory import needed_by_openvino
@@ -55,7 +56,8 @@ def start(
     tokenizer = HuggingFaceTokenizer(name, found)
     module, beside = load_module(name, found, torch.float32)
     reference = TorchModel(tokenizer, module)
-    trial, signs = _require_language_model(name, found, reference, type(module).__name__)
+    trial, loss, signs = _require_language_model(name, found, reference, type(module).__name__)
+    refuse_another_kind(name, module, tokenizer, trial, loss)
     doubts = (*signs, *beside)
     for doubt in doubts:
         _log.warning("a reason to doubt its figures", model=name, reason=doubt)
@@ -83,8 +85,11 @@ def start(
 
 def _require_language_model(
     name: str, found: HuggingFaceModel, reference: TorchModel, kind: str
-) -> tuple[CausalityTrial, list[str]]:
-    """Try the model on a text that every model is tried on; return signs of a mistake too."""
+) -> tuple[CausalityTrial, float, list[str]]:
+    """Try the model on a text that every model is tried on.
+
+    Return what it was tried on, its mean loss there in nats, and signs of a mistake.
+    """
     text = trial_text()
     tokens = reference.encode(text)
     if max(tokens, default=0) >= reference.vocabulary:
@@ -96,7 +101,7 @@ def _require_language_model(
     config = json_object(found.directory / "config.json")
     hint = " (config.json has is_decoder false)" if config.get("is_decoder") is False else ""
     loss = -require_causal(f"{name} ({kind})", Precision.FP32, reference, trial, hint=hint)
-    return trial, list(tokenizer_doubts(found, reference, text, loss))
+    return trial, loss, list(tokenizer_doubts(found, reference, text, loss))
 
 
 def _require_memory(found: HuggingFaceModel, free: int | None) -> None:

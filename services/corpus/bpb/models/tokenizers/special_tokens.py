@@ -95,6 +95,7 @@ class _Ids:
     def __init__(self, content: Mapping[str, Any]) -> None:
         vocabulary = content["model"].get("vocab") or {}
         added = content.get("added_tokens") or ()
+        odd: object
         try:
             self._ids: dict[str, int] = (
                 dict(vocabulary)

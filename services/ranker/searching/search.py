@@ -16,6 +16,7 @@ import math
 import re
 import sqlite3
 import unicodedata
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ class SearchIndex:
     def __init__(self, artifacts: Iterable[Artifact]) -> None:
         self._entries = [(one, each) for one in artifacts for each in one.capabilities]
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        # Python 3.13 warns of a database that is dropped and not closed.
+        weakref.finalize(self, self._database.close)
         self._database.executescript(_SCHEMA)
         self._database.executemany(
             "INSERT INTO capability (rowid, name, intents, description, tags, conditions) "

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import normalizers
 
 from services.corpus.audit.court import judge
 from services.corpus.audit.record import parse
@@ -17,6 +16,8 @@ from services.corpus.audit.tokenizer import ByteCutter
 from services.corpus.audit.verdict import MEANINGS, Mistake, Status, Verdict
 from tests.corpus.audit import cases
 from tests.corpus.audit.cases import Lab
+
+normalizers = pytest.importorskip("tokenizers", reason="needs the score extra").normalizers
 
 KINDS = ("byte_level", "sentence_piece")
 

@@ -25,6 +25,7 @@ TEXTS = [document(f"document {number}, of some length", name=str(number)) for nu
 
 @pytest.fixture(scope="module")
 def reference() -> ProvingModel:
+    pytest.importorskip("onnx", reason="needs the export extra")
     return open_model("byte-reference")
 
 

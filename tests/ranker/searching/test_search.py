@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -28,6 +30,14 @@ def artifact(name: str, *capabilities: Capability) -> Artifact:
         published=None,
         digest=f"sha256:{name}",
     )
+
+
+def test_an_index_that_is_dropped_closes_its_database() -> None:
+    index = SearchIndex(())
+    database = index._database
+    del index
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        database.execute("SELECT 1")
 
 
 def test_a_match_says_which_words_it_rests_on_and_where_they_are() -> None:

@@ -137,6 +137,7 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_draws_its_tokens_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers", reason="needs the score extra")
     model: Any = folders.TOKENIZER["model"]
     folders.write(tmp_path, tokenizer={"model": {**model, "dropout": 0.5}})
     assert "BPE dropout (0.5)" in refusal(tmp_path)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_the_list_of_packages_is_what_is_installed(tmp_path: Path) -> None:
     assert all(one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}" for one in found.values())
     assert bill["dependencies"][0]["dependsOn"] == [one["bom-ref"] for one in bill["components"]]
     licences = (tmp_path / "licences.txt").read_text("utf-8").splitlines()
-    assert "assay-rpc 0.1.0: Apache-2.0" in licences
+    assert f"assay-rpc {metadata.version('assay-rpc')}: Apache-2.0" in licences
     assert all(line.partition(": ")[2] for line in licences)
 
 

@@ -32,6 +32,20 @@ def test_everything_names_one_version() -> None:
     assert len(named["deploy/base/kustomization.yaml"]) == 3
 
 
+def test_no_image_is_named_that_a_release_would_leave_behind() -> None:
+    """Whatever under deploy/ gives an image or a tag a version is in the list."""
+    tagged = re.compile(r"(?:newTag: |assay/[\w$-]+:)\d+\.\d+\.\d+")
+    found = {
+        path.relative_to(ROOT).as_posix(): len(tagged.findall(path.read_text("utf-8")))
+        for path in (ROOT / "deploy").rglob("*")
+        if path.is_file() and path.suffix in {".md", ".yaml", ""}
+    }
+    named = script().named(ROOT)
+    assert {place: count for place, count in found.items() if count} == {
+        place: len(versions) for place, versions in named.items() if place.startswith("deploy/")
+    }
+
+
 def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
     headings = re.findall(
         r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE

@@ -53,6 +53,8 @@ from services.rpc.tracing.configured import tracing_of
 _log = structlog.get_logger(__name__)
 # Parameters of glibc's mallopt(3). Its own limit of the second is 32 MiB; a message has at most a
 # tenth of that.
+# Requests of the largest size that are held at once, by calls that read texts or go on streaming.
+_HELD_REQUESTS = 64
 _M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES = -1, 64 << 20
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES = -3, 32 << 20
 
@@ -129,6 +131,7 @@ def build_service(settings: CorpusSettings) -> Service:
         full_names=tuple(service.full_name for service in services),
         warm=warm,
         close=close,
+        max_held_bytes=_HELD_REQUESTS * settings.request_limit,
     )
 
 

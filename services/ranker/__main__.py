@@ -30,6 +30,7 @@ from services.ranker.api.evidence import EvidenceReplies
 from services.ranker.api.outcome import OutcomeService
 from services.ranker.api.ranker import RankerService
 from services.ranker.api.ranks import RankReplies
+from services.ranker.api.requests import LARGEST_REQUEST
 from services.ranker.api.search import SearchReplies
 from services.ranker.api.verification import WORDING, VerificationService
 from services.ranker.cache.cache import Cache
@@ -83,6 +84,7 @@ def build_service(settings: RankerSettings) -> Service:
         ),
         warm=ranker.warm,
         close=ranker.closing.aclose,
+        largest_request=LARGEST_REQUEST,
         collectors=ranker.metrics.collectors,
         http=None
         if settings.http_port is None
@@ -194,7 +196,7 @@ class _Ranker:
             self._verification,
             ServedPictures(segment),
             trying,
-            settings.request_limit,
+            min(settings.request_limit, LARGEST_REQUEST),
         )
 
     async def warm(self) -> None:

@@ -11,6 +11,7 @@ from services.errors import InvalidArgument
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+_MAX_TOKEN_CHARACTERS = 10_000
 
 T = TypeVar("T")
 Key = tuple[str, ...]
@@ -44,6 +45,9 @@ def _encode(key: Key) -> str:
 
 
 def _decode(token: str) -> Key:
+    # Of the names of what is listed; to read one of megabytes takes a tenth of a second each.
+    if len(token) > _MAX_TOKEN_CHARACTERS:
+        raise InvalidArgument("page_token", "is not a token that a page of this list gave out")
     try:
         key = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):

@@ -14,6 +14,8 @@ from services.ranker.claims import model
 from services.ranker.measuring.measurements import Budget
 from services.ranker.methodology.definition import Methodology
 
+LARGEST_REQUEST = 256 << 10
+"""Bytes of the largest request: a list of a thousand claims has 200 thousand."""
 _MAX_HARDWARE = 500
 _MAX_ELEMENTS = 1000
 

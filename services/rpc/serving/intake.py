@@ -21,6 +21,9 @@ from services.errors import Overloaded
 _READING = 4
 # Seconds after which a call that is still reading, from a slow client, lets another one read too.
 _READ_SECONDS = 0.25
+# Seconds that a call waits for its turn at most: who begins any number of calls and sends nothing
+# takes all turns.
+_WAIT_SECONDS = 2.0
 # Seconds after which a refused caller may find room.
 _RETRY_SECONDS = 0.1
 
@@ -36,12 +39,17 @@ class Intake:
         """Bytes of the requests that were read and are not answered."""
 
     async def enter(self) -> Claim:
-        """Wait until one more call may read its message."""
+        """Wait until one more call may read its message, or for two seconds."""
         if self._reading >= _READING:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
-                await turn
+                async with asyncio.timeout(_WAIT_SECONDS):
+                    await turn
+            except TimeoutError:
+                if turn.cancelled():
+                    self._waiting.remove(turn)
+                    self._reading += 1
             except asyncio.CancelledError:
                 if turn.cancelled():
                     with suppress(ValueError):
@@ -55,7 +63,7 @@ class Intake:
 
     def _next(self) -> None:
         """Let the next one read in the place of a call that has read."""
-        while self._waiting:
+        while self._waiting and self._reading <= _READING:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)

@@ -204,18 +204,19 @@ class Server:
     def _add_servers(self, access: Access) -> grpc.aio.Server:
         """Makes the gRPC server, which is returned, and where it is wanted the admin one."""
         settings = self._settings
+        limit = min(settings.request_limit, self._service.largest_request or 2**31 - 1)
         interceptor = CallInterceptor(
             CallMetrics(self.registry),
             self._health,
             access,
-            max_request_bytes=settings.request_limit,
+            max_request_bytes=limit,
             probes=self._service.probes,
             max_held_bytes=self._service.max_held_bytes,
             tracing=self._service.tracing,
         )
         # What is over the limit, yet under this, is refused by the interceptor, with details; the
         # transport's refusal has none. A method that reads a stream checks each itself.
-        largest = min(2 * settings.request_limit, 2**31 - 1)
+        largest = min(2 * limit, 2**31 - 1)
         self._ended_calls = lambda: interceptor.ended + (self._http.ended if self._http else 0)
 
         def made() -> grpc.aio.Server:

@@ -34,6 +34,8 @@ class Service:
     """Prometheus metrics of its own, made with `registry=None`."""
     max_held_bytes: int = 0
     """Bytes of the requests that its calls hold at once; 0 where requests are small."""
+    largest_request: int | None = None
+    """Bytes of the largest request that its contract has a use for; None: what the settings say."""
     failure: Failure = field(default_factory=Failure)
     """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
     drains, and ends with Exit.FAILED."""

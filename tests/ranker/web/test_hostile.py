@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
+from assay_rpc.errors import AssayError
+from assay_rpc.ranker.v1 import artifact_pb2
 
 from tests.ranker.conftest import Ranker
 
@@ -118,6 +121,20 @@ async def test_bodies_that_are_not_whole_are_held_up_to_a_limit(
     finally:
         for client in (*clients, small):
             client.close()
+
+
+async def test_a_request_is_as_large_as_the_contract_has_a_use_for(ranker: Ranker) -> None:
+    stub = await ranker.start(http_port=0)
+    large = artifact_pb2.GetArtifactRequest(artifact="x" * 300_000)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetArtifact(large)
+    assert AssayError.of(caught.value).reason == "TOO_LARGE"
+    client = await Raw.to(ranker)
+    try:
+        await client.send(post(300_012, "GetArtifact") + b'{"artifact":"' + b"x" * 299_997 + b'"}')
+        assert await client.status() == 429
+    finally:
+        client.close()
 
 
 async def test_unknown_methods_leave_no_trace_in_the_metrics(ranker: Ranker) -> None:

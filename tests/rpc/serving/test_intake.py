@@ -69,6 +69,31 @@ async def test_so_many_read_at_a_time(monkeypatch: pytest.MonkeyPatch, ends: str
         read(await later, 1)
 
 
+async def test_a_call_waits_so_long_for_those_that_send_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "_READ_SECONDS", 3600.0)
+    monkeypatch.setattr(intake, "_WAIT_SECONDS", 0.01)
+    held = Intake(1 << 20)
+    claims = await entered(held, intake._READING)
+    async with asyncio.timeout(30):
+        claims += await entered(held, 20)
+    assert not held._waiting
+    # Those beyond the number give their turns to nobody, and it is the number again.
+    monkeypatch.setattr(intake, "_WAIT_SECONDS", 3600.0)
+    later = asyncio.create_task(held.enter())
+    await asyncio.sleep(0)
+    for claim in claims[:20]:
+        read(claim, 1)
+    assert held._reading == intake._READING
+    read(claims[20], 1)
+    async with asyncio.timeout(30):
+        claims.append(await later)
+    for claim in claims[21:]:
+        read(claim, 1)
+    assert held._reading == 0
+
+
 async def test_a_caller_that_leaves_while_it_waits_takes_no_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

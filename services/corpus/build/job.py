@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from services.corpus.build.listing import Part, Unit, list_units
+from services.corpus.build.listing import Part, Unit, list_units, refuse_within_sources
 from services.corpus.build.recipe import Recipe, Step
 from services.corpus.build.recipe_file import read_recipe
 from services.corpus.build.steps.chain import identity_of
@@ -112,6 +112,15 @@ def open_job(
     else:
         _require_sources(_units_of(known["units"]), units, recipe)
     return Job(recipe, folder, out, variables, units)
+
+
+def require_place(recipe_file: Path, out: Path, values: Mapping[str, str]) -> None:
+    """Refuse an `out` that a source of the recipe would read, before anything is written there.
+
+    Raises InvalidArgument.
+    """
+    recipe, folder = read_recipe(recipe_file), recipe_file.resolve().parent
+    refuse_within_sources(recipe, {**os.environ, **values}, folder, out)
 
 
 def read_facts(job: Job, stage: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from services.corpus.build.recipe_file import expanded
 from services.corpus.shards.index.format import Index, IndexFormatError, index_path, open_index
 from services.corpus.shards.layout import SUFFIX, LayoutError, find_layout
 from services.corpus.shards.names import natural
+from services.corpus.shards.places import is_matched_by, is_read_from
 from services.corpus.storage.files import size_and_version
 from services.errors import InvalidArgument, NotFound
 
@@ -80,6 +81,24 @@ def list_units(
         for number, parts in enumerate(sources)
         for group in _grouped(_cut(parts, unit_bytes), unit_bytes)
     )
+
+
+def refuse_within_sources(
+    recipe: Recipe, variables: Mapping[str, str], folder: Path, out: Path
+) -> None:
+    """Refuse an `out` that a source would read: a build that goes on would find what it wrote.
+
+    Raises InvalidArgument, for a variable without a value too.
+    """
+    for number, source in enumerate(recipe.sources):
+        path = str(folder / expanded(source.path, variables, f"sources[{number}].path"))
+        found = [path] if Path(path).exists() else _matches(path)
+        if is_matched_by(out, path) or any(is_read_from(out, Path(one)) for one in found):
+            raise InvalidArgument(
+                "--out",
+                f"{out} is the source {source.name!r} itself, or within it, where what is written "
+                "would be taken for a part of it; name another directory",
+            )
 
 
 def files_of(patterns: Iterable[str], variables: Mapping[str, str], folder: Path) -> list[Path]:

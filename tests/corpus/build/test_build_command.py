@@ -89,6 +89,23 @@ def recipe(tmp_path: Path) -> Path:
     return write_recipe(tmp_path / "recipe", sources=named)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["one", "one/out", "linked/out", "out-link"])
+def test_a_build_within_its_source_is_refused_before_anything_is_written(
+    tmp_path: Path, where: str
+) -> None:
+    two_sources(tmp_path)
+    recipe = write_recipe(tmp_path / "recipe")
+    (tmp_path / "linked").symlink_to(tmp_path / "one")
+    (tmp_path / "out-link").symlink_to(tmp_path / "one" / "made")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    words = command(recipe, tmp_path / where, SOURCES=tmp_path)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_SECONDS)
+    assert done.returncode == 4, done.stderr
+    assert "is the source 'one' itself, or within it" in done.stderr
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
 def test_one_process_eight_and_shares_give_the_same_bytes(
     tmp_path: Path, recipe: Path, sources: Path
 ) -> None:

@@ -81,7 +81,7 @@ async def build(arguments: argparse.Namespace) -> Exit:
 
 def _build(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[str, Any], bool]:
     from services.corpus.build import run  # noqa: PLC0415
-    from services.corpus.build.job import CARD, is_done, open_job  # noqa: PLC0415
+    from services.corpus.build.job import CARD, is_done, open_job, require_place  # noqa: PLC0415
     from services.corpus.build.workspace import (  # noqa: PLC0415
         full_disk_told,
         locked,
@@ -93,10 +93,12 @@ def _build(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[s
         raise FileNotFoundError(f"RECIPE: {recipe} does not exist")
     share = Share.of(arguments.share or "0/1")
     progress = _Progress()
+    values = _variables(arguments.set)
+    require_place(recipe, out, values)
     with full_disk_told(out, "before the first stage"):
         out.mkdir(parents=True, exist_ok=True)
         with locked(out, arguments.share or ""):
-            job = open_job(recipe, out.resolve(), _variables(arguments.set), warn)
+            job = open_job(recipe, out.resolve(), values, warn)
             done_before = is_done(job)
             if arguments.ray is None:
                 jobs = arguments.jobs or len(os.sched_getaffinity(0))

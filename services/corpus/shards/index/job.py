@@ -25,6 +25,7 @@ from services.corpus.shards.index.format import (
 from services.corpus.shards.index.output import file_fact
 from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.shards.layout import ShardFile, find_shards, indexed_names
+from services.corpus.shards.places import is_read_from
 from services.corpus.storage.files import size_and_version
 from services.corpus.worker_processes import without_interrupts, worker_processes
 from services.errors import PreconditionFailed, Unavailable
@@ -77,7 +78,7 @@ def index_corpus(
     if any((out / names[shard.path]).resolve() == shard.file.resolve() for shard in shards):
         raise PreconditionFailed("--out: is the corpus itself; name another directory")
     in_piles_layout = all(path == written for path, written in names.items())
-    if not in_piles_layout and out.resolve().is_relative_to(source.resolve()):
+    if (every_file or not in_piles_layout) and is_read_from(out, source):
         raise PreconditionFailed(
             f"--out: {out} is the corpus itself, or within it, where what is written would be "
             "taken for a part of it; name another directory"

@@ -65,18 +65,22 @@ class Batcher:
         self,
         limits: Limits,
         policy: AdmissionPolicy | None = None,
-        queue: Callable[[int], Queue[Ticket]] = FairQueue,
+        queue: Callable[[int, Callable[[Hashable], float]], Queue[Ticket]] = FairQueue,
     ) -> None:
-        """Make an empty batcher; `queue` makes a queue of that many priorities."""
+        """Make an empty batcher.
+
+        `queue` makes a queue of that many priorities, in which an item of a bucket costs so many
+        turns.
+        """
         self.limits = limits
         self._policy = LearnedAdmission(limits) if policy is None else policy
         self.cost = self._policy.cost
         """What batches cost, as learned."""
         self._quota = Quota(limits.max_items, limits.max_bytes)
         self._open: set[Ticket] = set()
-        self._line = queue(len(Priority))  # WAITING
+        self._line = queue(len(Priority), self._turns)  # WAITING
         self._preparing: set[Ticket] = set()
-        self._queue = queue(len(Priority))  # QUEUED, by bucket
+        self._queue = queue(len(Priority), self._turns)  # QUEUED, by bucket
         # When it is too late: for what is QUEUED, by bucket, to be computed; for everything else to
         # begin, as it was judged when the item came.
         self._compute_by: dict[Hashable, DeadlineQueue[Ticket]] = {}
@@ -183,6 +187,14 @@ class Batcher:
         for ticket in batch.tickets:
             if ticket.state is State.RUNNING:
                 self._move(ticket, State.COMPUTED)
+
+    def _turns(self, bucket: Hashable) -> float:
+        """Return how many turns of its client an item of a bucket costs.
+
+        Where batches have several items a turn is a batch: were a large one several turns, others
+        would fill theirs less, and what was admitted for full ones would be late.
+        """
+        return self.cost.turns(bucket) if self.limits.max_batch_size == 1 else 1.0
 
     def _form_batch(self, now: float) -> Batch | None:
         if self._running is not None or not self._queue:

@@ -124,6 +124,11 @@ class Cost:
             return 0.0
         return sizes.estimates[0].best
 
+    def turns(self, bucket: Hashable) -> float:
+        """Return how many times as much as one of the default bucket an item costs, at least 1."""
+        own = self.typical(1)
+        return max(1.0, self.typical(1, bucket) / own) if own else 1.0
+
     def _scaled(self, size: int, bucket: Hashable, margin: float) -> float:
         sizes = self._buckets.get(bucket)
         if sizes is not None:

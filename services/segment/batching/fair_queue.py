@@ -1,13 +1,14 @@
 """Who is served next: priorities first, and within one the clients in turn. Pure; knows no time.
 
-No step looks at every item: each is O(1), or grows with the number of buckets.
+No step looks at every item: each is O(1), or grows with the number of buckets or of clients that
+wait for a later round.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from services.segment.batching.interfaces import Member
@@ -16,6 +17,11 @@ from services.segment.batching.interfaces import Member
 MAX_TURNS_PASSED = 16
 
 T = TypeVar("T", bound=Member)
+_Place = tuple[float, int]
+
+
+def _one_turn(_: Hashable) -> float:
+    return 1.0
 
 
 class FairQueue(Generic[T]):
@@ -24,20 +30,31 @@ class FairQueue(Generic[T]):
     * The smallest priority comes first, except that one which was passed over MAX_TURNS_PASSED
       times in a row, though it could have been taken from, comes before the others once.
     * Within a priority clients take turns: who was served, from whatever bucket, goes to the end of
-      the line of every bucket. A client that comes anew begins there.
+      the line of every bucket. A client that comes anew begins there. An item that costs several
+      turns sends its client further back: so many times the others have theirs before it, also if
+      it leaves and comes again.
     * Items of one client, priority and bucket are first in, first out; its buckets take turns.
     """
 
-    def __init__(self, priorities: int) -> None:
-        """Make an empty queue for the priorities from 0 to `priorities` - 1."""
+    def __init__(self, priorities: int, turns: Callable[[Hashable], float] = _one_turn) -> None:
+        """Make an empty queue for the priorities from 0 to `priorities` - 1.
+
+        `turns` says how many an item of a bucket costs, at least 1.
+        """
+        self._turns = turns
+        # By priority: the round of who was served last, and of clients that wait for a later one
+        # than the next.
+        self._round = [0.0] * priorities
+        self._owing: list[dict[str, float]] = [{} for _ in range(priorities)]
         self._passed = [0] * priorities
         self._numbers = itertools.count()
         # By priority and client: its items by bucket, the bucket served last at the end.
         self._items: list[dict[str, OrderedDict[Hashable, OrderedDict[T, None]]]] = [
             {} for _ in range(priorities)
         ]
-        # By bucket and priority: the line of clients, first to last, each with the number drawn.
-        self._lines: dict[Hashable, list[OrderedDict[str, int]]] = {}
+        # By bucket and priority: the line of clients, first to last, each with its round and, as
+        # clients of one round go in that order, the number drawn.
+        self._lines: dict[Hashable, list[OrderedDict[str, _Place]]] = {}
         # By bucket: its items as they came.
         self._arrivals: dict[Hashable, OrderedDict[T, None]] = {}
         self._count = 0
@@ -74,7 +91,7 @@ class FairQueue(Generic[T]):
         mine = self._items[priority].setdefault(client, OrderedDict())
         if bucket not in mine:
             mine[bucket] = OrderedDict()
-            self._lines[bucket][priority][client] = next(self._numbers)
+            self._line_up(client, priority, bucket)
         mine[bucket][item] = None
         self._count += 1
 
@@ -105,6 +122,8 @@ class FairQueue(Generic[T]):
         """
         bucket, priority, passed = self._lead(buckets)
         self._pass_over(priority, passed)
+        leads, _ = next(iter(self._lines[bucket][priority].values()))
+        self._round[priority] = max(self._round[priority], leads)
         taken = [self._serve(self._first(priority, bucket), bucket)]
         while len(taken) < most and bucket in self._lines:
             taken.append(self._serve(self.next(bucket), bucket))
@@ -150,7 +169,7 @@ class FairQueue(Generic[T]):
 
     def _lead(self, buckets: Iterable[Hashable]) -> tuple[Hashable, int, list[int]]:
         """Return the bucket whose turn it is, the priority of its first item, and those passed."""
-        first: dict[int, tuple[int, Hashable]] = {}
+        first: dict[int, tuple[_Place, Hashable]] = {}
         for bucket in buckets:
             for priority, line in enumerate(self._lines[bucket]):
                 if line:
@@ -167,18 +186,38 @@ class FairQueue(Generic[T]):
             self._passed[other] += 1
 
     def _serve(self, item: T, bucket: Hashable) -> T:
-        """Take an item, and put its client at the end of all its lines."""
+        """Take an item, and put its client at the end of all its lines, or behind."""
         self.remove(item, bucket)
         priority, client = item.admission.priority, item.admission.client
+        turns = self._turns(bucket)
+        if turns > 1:
+            self._owe(client, priority, self._round[priority] + turns)
         mine = self._items[priority].get(client)
         if mine is not None:
             if bucket in mine:
                 mine.move_to_end(bucket)
             for other in mine:  # in this order, so that the bucket served last comes last
-                line = self._lines[other][priority]
-                line[client] = next(self._numbers)
-                line.move_to_end(client)
+                self._line_up(client, priority, other)
         return item
+
+    def _owe(self, client: str, priority: int, until: float) -> None:
+        """Have a client wait for a later round; those whose round has come are forgotten."""
+        now, owing = self._round[priority], self._owing[priority]
+        if len(owing) > 2 * len(self._items[priority]):
+            for other in [other for other, when in owing.items() if when <= now + 1]:
+                del owing[other]
+        owing[client] = max(until, owing.get(client, 0.0))
+
+    def _line_up(self, client: str, priority: int, bucket: Hashable) -> None:
+        """Put a client into a bucket's line where its next round is: at the end, unless it owes."""
+        line = self._lines[bucket][priority]
+        soonest = self._round[priority] + 1
+        place = max(soonest, self._owing[priority].get(client, 0.0)), next(self._numbers)
+        line[client] = place
+        line.move_to_end(client)
+        later = list(itertools.takewhile(lambda other: line[other] >= place, reversed(line)))
+        for other in reversed(later[1:]):
+            line.move_to_end(other)
 
     def _first(self, priority: int, bucket: Hashable) -> T:
         client = next(iter(self._lines[bucket][priority]))

@@ -18,7 +18,7 @@ class FirstComeQueue(Generic[T]):
 
     overdue = False
 
-    def __init__(self, _priorities: int) -> None:
+    def __init__(self, _priorities: int, _turns: object = None) -> None:
         self._numbers = count()
         self._items: dict[Hashable, dict[T, int]] = {}
 

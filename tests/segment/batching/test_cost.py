@@ -115,3 +115,15 @@ def test_buckets_that_were_not_seen_lately_are_forgotten_but_never_the_default()
     cost.observe(1, 2.0, "new")
     assert cost.typical(1, (0, 32)) == 3.0
     assert cost.typical(1, (0, 64)) == 2.0
+
+
+def test_turns_are_multiples_of_the_models_own_size() -> None:
+    cost = Cost()
+    assert cost.turns("large") == 1  # nothing is known yet
+    cost.observe(1, 0.1)
+    assert cost.turns("large") == cost.turns(None) == 1
+    cost.observe(1, 0.8, "large")
+    cost.observe(1, 0.05, "small")
+    assert cost.turns("large") == pytest.approx(8)
+    assert cost.turns("new") == pytest.approx(8)  # as the dearest
+    assert cost.turns("small") == 1

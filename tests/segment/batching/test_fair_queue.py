@@ -107,6 +107,53 @@ def test_who_was_served_from_one_bucket_waits_in_the_other() -> None:
     assert [item.client for item in queue.take(["y"], 2)] == ["b", "a"]
 
 
+def test_an_item_that_costs_four_turns_lets_the_others_have_theirs() -> None:
+    queue = by_cost({"x": 4.0, "y": 1.0})
+    for client, bucket in ("ax",) * 3 + ("by",) * 10:
+        queue.add(Item(client, bucket=bucket), bucket)
+    assert "".join(item.client for item in emptied(queue)) == "abbbbabbbbabb"
+
+
+def test_who_leaves_after_an_item_that_cost_four_turns_comes_back_behind() -> None:
+    queue = by_cost({"x": 4.0, "y": 1.0})
+    for _ in range(12):
+        queue.add(Item("b", bucket="y"), "y")
+    taken = ""
+    while len(taken) < 12:
+        if not queue.size("x"):  # it sends its next one when it has its answer
+            queue.add(Item("a", bucket="x"), "x")
+        taken += queue.take(queue.buckets, 1)[0].client
+    assert taken == "babbbabbbbab"
+
+
+def test_clients_that_are_gone_owe_nothing_for_ever() -> None:
+    queue = by_cost({"x": 4.0})
+    for number in range(1000):
+        item = Item(f"client {number}", bucket="x")
+        queue.add(item, "x")
+        queue.take(["x"], 1)
+    assert len(queue._owing[0]) < 10
+
+
+@given(st.lists(st.integers(1, 8), min_size=2, max_size=5), st.integers(20, 200))
+def test_clients_that_always_wait_get_as_much_of_the_time(costs: list[int], taken: int) -> None:
+    """Of the cost of what is taken all have had the same, up to one item of each."""
+    queue = by_cost({str(number): float(cost) for number, cost in enumerate(costs)})
+    had = [0] * len(costs)
+    for number in range(len(costs)):
+        queue.add(Item(str(number), bucket=str(number)), str(number))
+    for _ in range(taken):
+        (item,) = queue.take(queue.buckets, 1)
+        number = int(item.client)
+        had[number] += costs[number]
+        queue.add(Item(item.client, bucket=item.bucket), item.bucket)
+        assert max(had) - min(had) <= 2 * max(costs)
+
+
+def by_cost(turns: dict[str, float]) -> FairQueue[Item]:
+    return FairQueue(3, lambda bucket: turns[str(bucket)])
+
+
 @given(st.lists(ITEMS, min_size=1, max_size=40), st.integers(1, 5), st.data())
 def test_any_order_of_events(items: list[Item], most: int, data: st.DataObject) -> None:
     """Nothing is lost or taken twice, and what is foretold is what is taken."""

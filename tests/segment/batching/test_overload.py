@@ -34,6 +34,7 @@ class Source:
     bucket: str = "one"
     prepare: float = 0.0  # seconds that a thread needs for an item
     patience: float = DEADLINE  # seconds until an item's deadline
+    cost: float = 1.0  # batches of its bucket take so many times as long
 
 
 @dataclass
@@ -77,7 +78,9 @@ class Simulation:
         self.now = 0.0
         self.order = itertools.count()
         self.events: list[tuple[float, int, Source | Ticket | Batch]] = []
-        rates = [source.load * limits.max_batch_size / SERVICE for source in sources]
+        rates = [
+            source.load * limits.max_batch_size / (SERVICE * source.cost) for source in sources
+        ]
         for source in self.rng.choices(sources, rates, k=ITEMS):
             self.now += self.rng.expovariate(sum(rates))
             self.after(0, source)
@@ -102,7 +105,8 @@ class Simulation:
             for ticket in poll.prepare:
                 self.after(self.sources[ticket].prepare, ticket)
             if poll.batch is not None:
-                seconds = SERVICE * self.rng.uniform(1 - self.spread, 1 + self.spread)
+                seconds = SERVICE * self.sources[poll.batch.tickets[0]].cost
+                seconds *= self.rng.uniform(1 - self.spread, 1 + self.spread)
                 often, factor = self.bad
                 self.after(seconds * (factor if self.rng.random() < often else 1), poll.batch)
             outcome.most_held = max(outcome.most_held, len(batcher))
@@ -254,3 +258,46 @@ def test_without_turns_a_client_that_floods_takes_what_it_sends() -> None:
     first_come, fair = shares
     assert first_come < 0.5
     assert fair > 0.9
+
+
+def beside_large_pictures(batcher: Batcher, patience: float) -> tuple[float, Outcome]:
+    """Someone sends twice as many large pictures as the engine can bear, and someone small ones.
+
+    The small ones are worth 0.3 of the engine's time. Returns the share of them that was answered
+    in time too.
+    """
+    limits = batcher.limits
+    # What a batch of the model's own size costs is measured when a model is loaded.
+    for size in {1, limits.max_batch_size}:
+        batcher.cost.observe(size, SERVICE)
+    large = Source(2.0, "large", bucket="large", cost=8.0, patience=patience)
+    small = Source(0.3, "small", patience=patience)
+    outcome = Simulation(limits, [large, small], batcher=batcher).run()
+    offered = small.load * limits.max_batch_size / SERVICE * outcome.seconds
+    return outcome.served[small] / offered, outcome
+
+
+@pytest.mark.slow
+def test_a_client_beside_large_pictures_gets_its_share_of_the_time() -> None:
+    """Turns that count pictures give it one of its own for each large one: a ninth of the time."""
+    limits = Limits(max_items=64)
+    by_pictures = Batcher(limits, AdmitAll(), lambda priorities, _: FairQueue(priorities))
+    by_cost = Batcher(limits, AdmitAll())
+    shares, waits = [], []
+    for batcher in (by_pictures, by_cost):
+        share, outcome = beside_large_pictures(batcher, math.inf)
+        shares.append(share)
+        waits.append(max(took for one, took in outcome.longest.items() if one.client == "small"))
+    assert shares[0] < 0.5
+    assert shares[1] > 0.9
+    assert waits[0] > 200 * SERVICE
+    assert waits[1] <= 25 * SERVICE  # three large ones
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("max_batch", [1, 8])
+def test_large_pictures_make_nothing_late(max_batch: int) -> None:
+    limits = Limits(max_batch_size=max_batch, max_items=1000)
+    share, outcome = beside_large_pictures(Batcher(limits), 20 * DEADLINE)
+    assert outcome.late + outcome.expired <= 0.01 * outcome.admitted
+    assert share > (0.8 if max_batch == 1 else 0.3)

@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from services.errors import AssayError
-
 T = TypeVar("T")
 
 _CHECK_SECONDS = 1.0
@@ -50,9 +48,11 @@ class Reloaded(Generic[T]):
         names = [str(file) for file in self._files]
         try:
             self._value = self._read()
-        except (AssayError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  a file must not end the call that looks at it
             _log.error(
-                "changed files cannot be used; the old ones stay", files=names, error=str(error)
+                "changed files cannot be used; the old ones stay",
+                files=names,
+                error=str(error) or repr(error),
             )
         else:
             _log.info("changed files are in use", files=names)

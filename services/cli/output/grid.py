@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.output.console import OUT, Format, chosen_format
-from services.cli.output.safe_text import escaped
+from services.cli.output.safe_text import escaped, no_formula
 
 _NARROWEST_TEXT = 22
 """Cells of text are broken at words into lines of at least so many characters."""
@@ -69,7 +69,7 @@ def show(grid: Grid) -> None:
     if chosen is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow([_flat(one.name) for one in grid.columns])
-        writer.writerows([_flat(cell) for cell in row] for row in grid.rows)
+        writer.writerows([no_formula(_flat(cell)) for cell in row] for row in grid.rows)
     elif chosen is Format.MD:
         _markdown(grid)
     elif chosen is Format.TABLE or OUT.is_terminal:
@@ -101,7 +101,9 @@ def _markdown(grid: Grid) -> None:
 
 
 def _cell(value: Cell) -> str:
-    return str(value).replace("|", "\\|").replace("\n", "<br>")
+    """In Markdown, where a stranger's text is neither HTML nor a link."""
+    text = str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("](", "]\\(").replace("\n", "<br>")
 
 
 def _flat(value: Cell) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
@@ -13,6 +14,16 @@ from services.common.safe_text import UNSAFE, shown
 def escaped(json_text: str) -> str:
     """JSON text in which each unsafe character of a string is an escape: the same document."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
+
+
+# A number with its sign and unit, or a dash alone.
+_SIGNED = re.compile(r"[+-][\d.,]+( ?[%\w/]+)*|-")
+
+
+def no_formula(text: str) -> str:
+    """Return a cell of CSV: what a spreadsheet would compute gets an apostrophe before it."""
+    formula = text.startswith(("=", "+", "-", "@", "\t", "\r")) and not _SIGNED.fullmatch(text)
+    return f"'{text}" if formula else text
 
 
 class SafeText(RenderHook):

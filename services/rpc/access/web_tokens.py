@@ -31,7 +31,12 @@ class WebTokens:
             raise InvalidArgument(str(path), f"cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
             raise InvalidArgument(str(path), f"is not a JWKS file: {error}") from error
-        self._keys = {key.key_id: key for key in keys}
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        for key in keys:
+            if not isinstance(key.key_id, str | None):
+                raise InvalidArgument(str(path), f"has a kid that is no text: {key.key_id!r:.60}")
+            if key.public_key_use in {None, "sig"}:
+                self._keys[key.key_id] = key
 
     def identify(self, token: str) -> Identity:
         """Raises Unauthenticated saying what is wrong with the token."""

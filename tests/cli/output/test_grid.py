@@ -116,6 +116,41 @@ def test_csv_is_read_back(
     assert rows[0]["what it is"] == TEXT
 
 
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("+1+cmd", "'+1+cmd"),
+        ("-1-cmd", "'-1-cmd"),
+        ("-", "-"),
+        ("-3.5", "-3.5"),
+        ("-1,234.5 ms", "-1,234.5 ms"),
+        ("+2 %", "+2 %"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_no_spreadsheet_computes_what_a_stranger_wrote(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cell: str, written: str
+) -> None:
+    monkeypatch.setattr(grid, "chosen_format", lambda: Format.CSV)
+    one = Grid("", [Column("a", Kind.NAME)])
+    one.add(cell)
+    grid.show(one)
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out)))[1] == [written]
+
+
+def test_a_strangers_text_is_no_markup_of_markdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(grid, "OUT", Console(file=out, width=200))
+    monkeypatch.setattr(grid, "chosen_format", lambda: Format.MD)
+    one = Grid("", [Column("a", Kind.NAME)])
+    one.add("<img src=x> [x](javascript:1) \\| [1 .. 2]")
+    grid.show(one)
+    told = "| &lt;img src=x> [x]\\(javascript:1) \\\\\\| [1 .. 2] |"
+    assert out.getvalue().splitlines()[2] == told
+
+
 def test_markdown_keeps_bars_and_lines_in_their_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(grid, "OUT", Console(file=out, width=80))

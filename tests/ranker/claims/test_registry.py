@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_every_capability_says_which_wishes_it_serves() -> None:
     for artifact in REGISTRY.artifacts:
         for capability in artifact.capabilities:
             assert capability.intents, (artifact.id, capability.id)
+
+
+def test_no_number_of_thousands_was_read_as_two_entries_of_a_list() -> None:
+    texts = {
+        text
+        for artifact in REGISTRY.artifacts
+        for one in artifact.capabilities
+        for text in (*one.limitations, *one.intents, *one.best_for)
+    }
+    assert "it sees 1,024 tokens at a time" in texts
+    assert not [text for text in texts if re.match(r"\d{3}\b", text)]
 
 
 def test_every_claim_is_observed_or_says_why_not() -> None:

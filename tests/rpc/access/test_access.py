@@ -204,6 +204,16 @@ async def test_changed_files_are_in_use_and_broken_ones_are_not(
         assert found.reason == "UNAUTHENTICATED"
 
 
+def test_any_error_of_a_changed_file_is_logged_and_the_value_before_stays(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("1")
+    value = reloading.Reloaded((file,), lambda: 1 // int(file.read_text()))
+    file.write_text("0 ")
+    with capture_logs() as logged:
+        assert value.get() == 1
+    assert "by zero" in logged[0]["error"]
+
+
 async def test_changes_are_kept_in_the_log_with_their_caller(
     settings: ServerSettings, tokens: dict[str, str]
 ) -> None:

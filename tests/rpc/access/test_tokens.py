@@ -128,3 +128,18 @@ def test_what_is_no_jwks_is_refused(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(InvalidArgument, match=r"jwks\.json"):
         WebTokens(file, ISSUER, AUDIENCE)
+
+
+@pytest.mark.parametrize("kid", [5, ["one"], {"one": 1}])
+def test_a_kid_that_is_no_text_is_told(issuer: Issuer, kid: Any) -> None:
+    (key,) = json.loads(issuer.file.read_text())["keys"]
+    issuer.file.write_text(json.dumps({"keys": [{**key, "kid": kid}]}))
+    with pytest.raises(InvalidArgument, match=r"jwks\.json: has a kid"):
+        WebTokens(issuer.file, ISSUER, AUDIENCE)
+
+
+def test_a_key_that_encrypts_signs_nothing(issuer: Issuer) -> None:
+    (key,) = json.loads(issuer.file.read_text())["keys"]
+    issuer.file.write_text(json.dumps({"keys": [{**key, "use": "enc"}]}))
+    with pytest.raises(Unauthenticated, match="not in the JWKS"):
+        WebTokens(issuer.file, ISSUER, AUDIENCE).identify(issuer.token())

@@ -26,6 +26,7 @@ from services.cli.exits import Exit
 from services.cli.output.console import ERR, OUT, note, progress_console, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
+from services.cli.output.safe_text import no_formula
 from services.cli.pictures import Found, find
 from services.cli.remote_pictures import RemotePictures, read_ahead
 from services.cli.result_places import labels_file, overlay_file, without_results
@@ -43,6 +44,8 @@ _UNDER_WAY, _BYTES_UNDER_WAY = 64, 512 << 20
 # Of an object, whose size is not known before it is read.
 _OBJECT_BYTES = 4 << 20
 _COLUMNS = ("picture", "labels", "width", "height", "class_id", "class", "pixels", "share", "error")
+# Columns with what others wrote: file names, and names of a model's classes.
+_TEXTS = ("picture", "class", "error")
 _NOTE_SECONDS = 30.0
 # Classes and failures that are listed; all of them are in the summary.
 _SHOWN = 15
@@ -326,7 +329,10 @@ def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                rows.setdefault(row.get("picture") or "", []).append(dict(row))
+                picture = row.get("picture") or ""
+                if no_formula(picture[1:]) == picture:
+                    picture = picture[1:]
+                rows.setdefault(picture, []).append(dict(row) | {"picture": picture})
     except (OSError, ValueError, csv.Error):
         return {}
     return rows
@@ -337,7 +343,9 @@ def _write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) 
     writer = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for picture in sorted(rows):
-        writer.writerows(rows[picture])
+        for row in rows[picture]:
+            texts = {name: no_formula(str(row.get(name) or "")) for name in _TEXTS}
+            writer.writerow({**row, **texts})
     _write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 

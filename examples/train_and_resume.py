@@ -1,6 +1,7 @@
 """Trains a small model on packed tokens, and resumes to the very same weights.
 
-    assay up --shards pile-indexed
+    assay corpus index examples/texts --out texts-indexed
+    assay up --shards texts-indexed
     python examples/train_and_resume.py localhost:50052 local run.pt
 
 Stop it whenever you like and start it again: it continues with the next step. The steps are the

@@ -98,7 +98,7 @@ def test_a_folder(service: Mapping[str, str], folder: Path, tmp_path: Path) -> N
 
     ran = run(service, "segment", str(folder), "--out", str(out), "--size", "20x10")
     assert ran.returncode == Exit.BAD_INPUT
-    assert "holds results of another overlay, size: give another folder, or --again" in ran.stderr
+    assert "made with other settings (overlay, size): give another folder, or --again" in ran.stderr
 
 
 def test_a_list_on_stdin(service: Mapping[str, str], folder: Path, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
     from services.corpus.shards.index.writer import IndexOptions  # noqa: PLC0415
 
     local_layout("SOURCE", arguments.source, arguments)  # says what is left out
+    note(f"indexing {arguments.source}")
     begun = noted = time.monotonic()
     stop = threading.Event()
 
@@ -87,7 +88,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
         now = time.monotonic()
         if now - noted >= _NOTE_SECONDS:
             noted = now
-            note(f"{_rate(done, now - begun)}, of {total / 1e6:,.0f} MB")
+            note(f"{_rate(done, now - begun)}, of {megabytes(total)} MB")
 
     try:
         shards = await asyncio.to_thread(
@@ -129,7 +130,12 @@ async def index(arguments: argparse.Namespace) -> Exit:
 
 
 def _rate(size: int, seconds: float) -> str:
-    return f"{size / 1e6:,.0f} MB, {size / seconds / 1e6:,.1f} MB/s"
+    return f"{megabytes(size)} MB, {megabytes(size / seconds)} MB/s"
+
+
+def megabytes(size: float) -> str:
+    """Millions of bytes; small numbers keep the digits that tell them from nothing."""
+    return f"{size / 1e6:,.1f}" if size >= 1e5 else f"{size / 1e6:.2g}"
 
 
 async def verify(arguments: argparse.Namespace) -> Exit:

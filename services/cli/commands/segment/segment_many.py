@@ -185,7 +185,9 @@ def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None
     differs = ", ".join(sorted(key for key in run if before and before.get(key) != run[key]))
     if differs and not again:
         raise InvalidArgument(
-            "--out", f"{out} holds results of another {differs}: give another folder, or --again"
+            "--out",
+            f"{out} holds results that were made with other settings ({differs}): give another "
+            "folder, or --again to label all pictures again",
         )
     _write(path, json.dumps(run, indent=1).encode())
 

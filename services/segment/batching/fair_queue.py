@@ -224,5 +224,5 @@ class FairQueue(Generic[T]):
         return next(iter(self._items[priority][client][bucket]))
 
     @staticmethod
-    def _first_priority(lines: list[OrderedDict[str, int]]) -> int:
+    def _first_priority(lines: list[OrderedDict[str, _Place]]) -> int:
         return next(priority for priority, line in enumerate(lines) if line)

@@ -78,6 +78,36 @@ print("all of it")
 """
 
 
+FOR_CLASSIFIERS = """
+import sys
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+# What Triton's image_client.py wants of a model before it sends a picture, in its order.
+client = triton.InferenceServerClient(sys.argv[1])
+told = client.get_model_metadata("tiny")
+assert (len(told.inputs), len(told.outputs)) == (2, 2)
+assert len(client.get_model_config("tiny").config.input) == 2
+kinds = {one.name: one.datatype for one in told.outputs}
+assert kinds == {"labels": "UINT8", "logits": "FP32"}
+(logits,) = [one for one in told.outputs if one.name == "logits"]
+assert sum(size != 1 for size in logits.shape[1:]) > 1, "no vector"
+
+# And what it asks for then.
+entry = triton.InferInput("pixels", [1, 3, 64, 96], "FP32")
+entry.set_data_from_numpy(np.zeros((1, 3, 64, 96), np.float32))
+for name in kinds:
+    try:
+        client.infer("tiny", [entry], outputs=[triton.InferRequestedOutput(name, class_count=3)])
+    except InferenceServerException as error:
+        assert error.status() == "StatusCode.INVALID_ARGUMENT", error
+        assert "classification" in error.message(), error
+    else:
+        raise AssertionError(name)
+print("all of it")
+"""
+
 STREAMS_AND_MEMORY = """
 import queue, sys, uuid
 import numpy as np
@@ -181,6 +211,13 @@ def peer() -> Path:
 @pytest.mark.slow
 def test_the_client_works_unchanged(peer: Path, tiny_address: str) -> None:
     assert used(peer, USE, tiny_address) == "all of it\n"
+
+
+@pytest.mark.slow
+def test_a_program_for_classifiers_is_refused_by_what_a_segmenter_is(
+    peer: Path, tiny_address: str
+) -> None:
+    assert used(peer, FOR_CLASSIFIERS, tiny_address) == "all of it\n"
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ A test is quick when everything that it does happens in this process and takes m
 * what starts a process: the code of the test, of its fixtures or of the helpers that these call
   uses `subprocess` or `multiprocessing`. Where the product starts the process, nothing of that is
   seen: such a test is marked `process` by hand;
+* what such code of the tests skips where torch is not installed;
 * what is marked `data`, `torch`, `process`, `slow` or `peers`, or has the fixture `data_dir`.
 
 A quick test that starts a process or imports torch nevertheless fails, and is told which mark it
@@ -16,7 +17,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -25,6 +27,7 @@ import pytest
 
 _MARKS = ("data", "torch", "process", "slow", "peers")
 _MODULES = {"subprocess", "multiprocessing"}
+_TORCH = {"torch", "transformers"}  # which loads torch
 _EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"}
 _LOADS_TORCH = re.compile(r"^(\w+ = )?pytest\.importorskip\(\"torch", re.MULTILINE)
 _TESTS = str(Path(__file__).parent)
@@ -65,11 +68,14 @@ def _is_quick(item: pytest.Function) -> bool:
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     given = getattr(item.function, "hypothesis", None)
     test = given.inner_test if given else item.function
-    return not _start_processes([test, *(one.func for several in fixtures for one in several)])
+    return not _is_heavy([test, *(one.func for several in fixtures for one in several)])
 
 
-def _start_processes(functions: Iterable[object]) -> bool:
-    """Whether one of them, or a function or a class of the tests that it names, does."""
+def _is_heavy(functions: Iterable[object]) -> bool:
+    """Whether one of them starts a process or wants torch.
+
+    Or a function or a class of the tests that it names.
+    """
     seen: set[int] = set()
     ahead: list[Any] = list(functions)
     while ahead:
@@ -82,8 +88,24 @@ def _start_processes(functions: Iterable[object]) -> bool:
         if isinstance(what, type) and what.__module__.startswith("tests."):
             ahead += vars(what).values()
         elif isinstance(what, FunctionType) and what.__code__.co_filename.startswith(_TESTS):
-            ahead += [what.__globals__.get(name) for name in _names(what.__code__)]
+            if _wants_torch(what):
+                return True
+            ahead += _used(what)
     return False
+
+
+def _wants_torch(function: FunctionType) -> bool:
+    code = function.__code__
+    return "importorskip" in code.co_names and not _TORCH.isdisjoint(code.co_consts)
+
+
+@cache
+def _used(function: FunctionType) -> Sequence[object]:
+    """What the names in a function's code stand for, those after a module of the tests too."""
+    names = set(_names(function.__code__))
+    found = [function.__globals__.get(name) for name in names]
+    modules = [one for one in found if isinstance(one, ModuleType) and "tests." in one.__name__]
+    return [*found, *(vars(one).get(name) for one in modules for name in names)]
 
 
 def _names(code: CodeType) -> Iterator[str]:

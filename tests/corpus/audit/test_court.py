@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("torch", reason="needs the score extra")
+
+from tokenizers import normalizers
+
 from services.corpus.audit.court import judge
 from services.corpus.audit.record import parse
 from services.corpus.audit.tokenizer import ByteCutter
 from services.corpus.audit.verdict import MEANINGS, Mistake, Status, Verdict
 from tests.corpus.audit import cases
 from tests.corpus.audit.cases import Lab
-
-normalizers = pytest.importorskip("tokenizers", reason="needs the score extra").normalizers
 
 KINDS = ("byte_level", "sentence_piece")
 

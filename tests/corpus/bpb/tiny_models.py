@@ -8,26 +8,20 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch", reason="needs the score extra")
-
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
-
 FAMILIES = ("gpt2", "gpt_neox", "llama")
 MAX_LENGTH = 96
 _END = "<|endoftext|>"
 
 
 def make(family: str, directory: Path, seed: int = 0) -> Path:
-    """Write a model of the family, whose tokens are bytes, and return its directory."""
+    """Write a model of the family, whose tokens are bytes, and return its directory.
+
+    A test that calls this is skipped where torch is not installed.
+    """
+    torch = pytest.importorskip("torch", reason="needs the score extra")
+    hub = pytest.importorskip("transformers", reason="needs the score extra")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {character: number for number, character in enumerate([*alphabet, _END])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -44,17 +38,17 @@ def make(family: str, directory: Path, seed: int = 0) -> Path:
     model: Any
     if family == "gpt2":
         small: dict[str, Any] = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": MAX_LENGTH}
-        model = GPT2LMHeadModel(GPT2Config(**small, **shape))
+        model = hub.GPT2LMHeadModel(hub.GPT2Config(**small, **shape))
     elif family == "gpt_neox":
         sizes: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128}
-        model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, **wide, **shape))
+        model = hub.GPTNeoXForCausalLM(hub.GPTNeoXConfig(**sizes, **wide, **shape))
     else:
         grouped: dict[str, Any] = {
             "hidden_size": 64,
             "intermediate_size": 128,
             "num_key_value_heads": 2,
         }
-        model = LlamaForCausalLM(LlamaConfig(**grouped, **wide, **shape))
+        model = hub.LlamaForCausalLM(hub.LlamaConfig(**grouped, **wide, **shape))
     directory.mkdir(parents=True)
     model.save_pretrained(directory)
     tokenizer.save(str(directory / "tokenizer.json"))

@@ -40,6 +40,7 @@ def test_vocabularies_that_are_lists_have_ids_too(tmp_path: Path) -> None:
     assert found(tmp_path, tokenizer=unigrams, tokenizer_config=named) == (1, 2)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("named", [{"bos_token": None, "eos_token": None}, {}])
 def test_config_and_generation_config_come_after_the_tokenizer(
     tmp_path: Path, named: dict[str, None]

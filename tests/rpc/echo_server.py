@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2_grpc
 from pydantic_settings import SettingsConfigDict
 
 from services import errors
+from services.rpc.call import encoded_size
 from services.rpc.serving.process import run
 from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings, load_settings
@@ -104,7 +105,12 @@ class Echo:
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[bytes]:
         async for request in requests:
-            yield await self.reply(request)
+            if request.startswith(b"how large"):
+                # Bytes are no message: their size can only be what the server has noted.
+                message: Any = request
+                yield b"%d" % encoded_size(requests, message)
+            else:
+                yield await self.reply(request)
 
     async def writes(self, request: bytes, context: Context) -> None:
         await context.write(b"first")
@@ -118,7 +124,7 @@ class Echo:
             "UnaryUnary": grpc.unary_unary_rpc_method_handler(self.unary_unary),
             "UnaryStream": grpc.unary_stream_rpc_method_handler(self.unary_stream),
             "StreamUnary": grpc.stream_unary_rpc_method_handler(self.stream_unary),
-            "StreamStream": grpc.stream_stream_rpc_method_handler(self.stream_stream),
+            "StreamStream": grpc.stream_stream_rpc_method_handler(self.stream_stream, bytes),
             "Writes": grpc.unary_stream_rpc_method_handler(self.writes),
             "Aborts": grpc.unary_unary_rpc_method_handler(self.aborts),
         }

@@ -27,18 +27,30 @@ class _Refused:
         self.error = error
 
 
+class Sizes:
+    """How large the message was that a call has read last."""
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        """Bytes; None before the first."""
+
+
 def marking(
-    deserialize: Callable[[bytes], Any] | None, max_bytes: int | None = None
+    deserialize: Callable[[bytes], Any] | None,
+    max_bytes: int | None = None,
+    sizes: Sizes | None = None,
 ) -> Callable[[bytes], Any] | None:
     """Return what decodes messages, and gives a mark for one that cannot be decoded.
 
     So it does, before it is decoded, for one of more than `max_bytes`. Its size is known here: to
-    learn that of a decoded message is to encode it again.
+    learn that of a decoded message is to encode it again. `sizes` is told of each.
     """
     if deserialize is None:
         return None
 
     def read(message: bytes) -> Any:
+        if sizes is not None:
+            sizes.last = len(message)
         try:
             if max_bytes is not None:
                 require_size("the request", len(message), max_bytes)
@@ -52,21 +64,33 @@ def marking(
     return read
 
 
-def decoded(request: Any) -> Any:
+def decoded(request: Any, sizes: Sizes | None = None) -> Any:
     """Return the request, each of a stream's when its turn comes.
 
-    Raises TooLarge or InvalidArgument for a mark.
+    A stream has `last_bytes`, for `services.rpc.call.encoded_size`. Raises TooLarge or
+    InvalidArgument for a mark.
     """
     if isinstance(request, AsyncIterator):
-        return _each(request)
+        return _Requests(request, sizes or Sizes())
     if isinstance(request, _Refused):
         raise request.error
     return request
 
 
-async def _each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for one in requests:
-        yield decoded(one)
+class _Requests(AsyncIterator[Any]):
+    """The requests of a stream."""
+
+    def __init__(self, requests: AsyncIterator[Any], sizes: Sizes) -> None:
+        self._requests = requests
+        self._sizes = sizes
+
+    @property
+    def last_bytes(self) -> int | None:
+        """Bytes on the wire of the one that was given last."""
+        return self._sizes.last
+
+    async def __anext__(self) -> Any:
+        return decoded(await anext(self._requests))
 
 
 class ProbeInterceptor(grpc.aio.ServerInterceptor):

@@ -20,7 +20,7 @@ from services.rpc import status
 from services.rpc.access.access import Access
 from services.rpc.access.roles import Role, required
 from services.rpc.call import note_deadline, remaining, require_short_lists
-from services.rpc.serving.decoding import decoded, marking
+from services.rpc.serving.decoding import Sizes, decoded, marking
 from services.rpc.serving.health import Health
 from services.rpc.serving.intake import Claim, Intake
 from services.rpc.serving.metrics import CallMetrics
@@ -101,7 +101,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         claim = None
         # The sizes in a stream are its method's to check.
         limit = None if handler.request_streaming else self._max_request_bytes
-        deserialize = marking(handler.request_deserializer, limit)
+        sizes = Sizes() if handler.request_streaming else None
+        deserialize = marking(handler.request_deserializer, limit, sizes)
         if self._intake and not handler.request_streaming and not self._is_quiet(method):
             claim = await self._intake.enter()
             deserialize = claim.reading(deserialize)
@@ -112,7 +113,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if handler.request_streaming
                 else grpc.unary_unary_rpc_method_handler
             )
-            wrapped: Callable[..., Any] = self._unary(method, behavior, claim)
+            wrapped: Callable[..., Any] = self._unary(method, behavior, claim, sizes)
         else:
             wrap = (
                 grpc.stream_stream_rpc_method_handler
@@ -121,7 +122,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             # A coroutine that answers by context.write() is as good as a generator.
             streams = inspect.isasyncgenfunction(behavior)
-            wrapped = (self._stream if streams else self._unary)(method, behavior, claim)
+            wrapped = (self._stream if streams else self._unary)(method, behavior, claim, sizes)
         serialize = _serializer(handler.response_serializer)
         return wrap(wrapped, deserialize, serialize)
 
@@ -139,21 +140,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
-    def _checked(self, request: Any) -> Any:
+    def _checked(self, request: Any, sizes: Sizes | None) -> Any:
         """Refuses what is of another type or too large, and lists that are too long."""
-        request = decoded(request)
+        request = decoded(request, sizes)
         if isinstance(request, Message):
             require_short_lists(request)
         return request
 
     def _unary(
-        self, method: str, behavior: Any, claim: Claim | None
+        self, method: str, behavior: Any, claim: Claim | None, sizes: Sizes | None
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
             record = self._begin(method, context, claim)
             try:
                 record.begin(serving=self._health.serving)
-                reply = await behavior(self._checked(request), context)
+                reply = await behavior(self._checked(request, sizes), context)
                 record.succeed()
             except BaseException as error:
                 await record.fail(error)
@@ -165,14 +166,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     def _stream(
-        self, method: str, behavior: Any, claim: Claim | None
+        self, method: str, behavior: Any, claim: Claim | None, sizes: Sizes | None
     ) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             record = self._begin(method, context, claim)
             replies = None
             try:
                 record.begin(serving=self._health.serving)
-                replies = behavior(self._checked(request), context)
+                replies = behavior(self._checked(request, sizes), context)
                 async for reply in replies:
                     yield reply
                 record.succeed()

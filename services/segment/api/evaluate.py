@@ -20,7 +20,7 @@ from assay_rpc.segment.v1 import images_pb2, segment_pb2
 from PIL import Image
 
 from services.errors import DeadlineExceeded, InvalidArgument
-from services.rpc.call import caller, require_fits
+from services.rpc.call import caller, encoded_size, require_fits
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.inference_requests import inference
 from services.segment.batching.ticket import Admission, Priority
@@ -104,8 +104,9 @@ async def evaluate(
             while (request := await _next(messages, field := f"pairs[{pairs}]")) is not None:
                 if request.WhichOneof("part") != "pair":
                     raise InvalidArgument(field, "settings come once, and then pairs")
-                require_fits(field, request, bounds.max_request_bytes)
-                running.append(asyncio.create_task(compare(pairs, request.pair)))
+                size = encoded_size(messages, request)
+                require_fits(field, request, bounds.max_request_bytes, size)
+                running.append(asyncio.create_task(compare(pairs, request.pair, size)))
                 pairs += 1
                 while running and (len(running) >= bounds.pairs or running[0].done()):
                     for update in sums.add(await running.popleft()):
@@ -200,10 +201,10 @@ class _Comparison:
     how: Inference
     threshold: float | None
 
-    async def __call__(self, index: int, message: segment_pb2.EvaluationPair) -> Tally:
+    async def __call__(self, index: int, message: segment_pb2.EvaluationPair, size: int) -> Tally:
         pair = _Pair(index, message, self.meaning, self.max_pixels)
         # No deadline: it is that of all pairs, and ends the call.
-        admission = Admission(message.ByteSize(), priority=Priority.LOW, client=self.client)
+        admission = Admission(size, priority=Priority.LOW, client=self.client)
         result, _ = await self.loaded.pipeline.segment(
             pair.picture,
             Wanted(OriginalSize(), Encoding.RAW, threshold=self.threshold),

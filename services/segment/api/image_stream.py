@@ -141,12 +141,16 @@ class _Ids:
 async def answer_item(
     request: segment_pb2.SegmentImagesRequest,
     segment: Callable[[float | None], Awaitable[segment_pb2.SegmentImageResponse]],
+    size: int,
     max_bytes: int,
 ) -> segment_pb2.SegmentImagesResponse:
-    """Answer an item: with what `segment` returns within the seconds it is given, or an error."""
+    """Answer an item: with what `segment` returns within the seconds it is given, or an error.
+
+    The item has `size` bytes, and may have `max_bytes`.
+    """
     reply = segment_pb2.SegmentImagesResponse(id=request.id)
     try:
-        require_fits("the item", request, max_bytes)
+        require_fits("the item", request, max_bytes, size)
         seconds = _seconds(request)
         async with asyncio.timeout(seconds):
             result = await segment(seconds)

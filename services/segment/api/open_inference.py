@@ -22,7 +22,7 @@ from services.errors import (
     Unavailable,
 )
 from services.inference.v2 import open_inference_pb2 as pb
-from services.rpc.call import caller, left_of_call, remaining, require_fits
+from services.rpc.call import caller, encoded_size, left_of_call, remaining, require_fits
 from services.segment.api.image_stream import answered
 from services.segment.api.open_extensions import TritonExtensions
 from services.segment.api.open_replies import (
@@ -227,7 +227,9 @@ class OpenInferenceService(TritonExtensions):
             request: pb.ModelInferRequest, admitted: asyncio.Event
         ) -> pb.ModelStreamInferResponse:
             try:
-                require_fits("the request", request, self._max_request_bytes)
+                # No other is read before this one is admitted.
+                size = encoded_size(request_iterator, request)
+                require_fits("the request", request, self._max_request_bytes, size)
                 # Only to look at an entry of the map that is not there would add it.
                 asked = FINAL_RESPONSE in request.parameters
                 final = asked and request.parameters[FINAL_RESPONSE].bool_param

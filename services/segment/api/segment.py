@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from assay_rpc.segment.v1 import segment_pb2, segment_pb2_grpc
 
-from services.rpc.call import caller, remaining
+from services.rpc.call import caller, encoded_size, remaining
 from services.rpc.pagination import page
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.evaluate import Bounds, evaluate
@@ -84,6 +84,8 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
             return await answer_item(
                 request,
                 lambda seconds: self._segment(request.item, client, seconds, admitted),
+                # No other is read before this one is admitted.
+                encoded_size(request_iterator, request),
                 self._max_message_bytes,
             )
 

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2
 from services.errors import InvalidArgument, TooLarge
 from services.rpc.serving.decoding import decoded, marking
 from tests.rpc.conftest import EchoClient
-from tests.rpc.echo_server import RANKER
+from tests.rpc.echo_server import RANKER, method
 
 BROKEN = b"\xff\xff\xff"
 
@@ -88,3 +88,10 @@ async def test_a_stream_is_read_up_to_what_cannot_be_decoded() -> None:
     assert await anext(requests) == good
     with pytest.raises(InvalidArgument, match="no message of the method's type"):
         await anext(requests)
+
+
+async def test_of_a_streams_messages_the_size_is_known(client: EchoClient) -> None:
+    """Without encoding them again, which for large ones stops the event loop."""
+    sent = [b"how large is this?", b"how large", b"how large is " + bytes(1 << 20)]
+    call: Any = method(client.channel, "StreamStream")(iter(sent))
+    assert [int(answer) async for answer in call] == [len(one) for one in sent]

@@ -1,6 +1,6 @@
 """Services under attack and through faults, and the page that says what became of them.
 
-    python -m benchmarks.faults [--only WORD] [--no-tests] [--no-result]
+    python -m benchmarks.faults [--only WORD] [--no-tests] [--no-result] [--note TEXT]
 
 With --only, the other rows of the result stay as they were found before.
 
@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -98,6 +99,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="steps whose name has this")
     parser.add_argument("--no-tests", action="store_true", help="only what is measured")
     parser.add_argument("--no-result", action="store_true", help="write nothing")
+    parser.add_argument("--note", default="", help="what a reader must know of this run")
     options = parser.parse_args()
     rows: list[Row] = []
     not_run = dict(NOT_RUN)
@@ -118,6 +120,14 @@ def main() -> int:
     tests: list[dict[str, str]] = []
     before = json.loads(RESULT.read_text("utf-8")) if options.only and RESULT.exists() else {}
 
+    not_run |= {
+        one["fault"]: one["why"]
+        for one in before.get("not_run", [])
+        if one["fault"] in steps() and options.only not in one["fault"]
+    }
+    note = " ".join(one for one in (before.get("note"), options.note) if one)
+    noted: dict[str, Any] = {"note": note} if note else {}
+
     def save() -> None:
         if options.no_result:
             return
@@ -126,6 +136,7 @@ def main() -> int:
             merged(before.get("rows", []), rows, "what"),
             packages=("grpcio", "protobuf", "openvino", "redis"),
             tests=merged(before.get("tests", []), tests, "fault"),
+            **noted,
             not_run=[{"fault": fault, "why": why} for fault, why in not_run.items()],
         )
         write_page()

@@ -145,12 +145,14 @@ def _unread_streams(service: Running) -> str:
     return _statuses(asyncio.run(stall()))
 
 
-def _many_pictures(service: Running) -> str:
+def _large_picture() -> segment_pb2.SegmentImageRequest:
     side = 4_583  # times itself times 3 is 63 MB
-    image = images_pb2.Image(
-        pixels=images_pb2.PixelTensor(height=side, width=side, rgb=bytes(3 * side * side))
-    )
-    request = segment_pb2.SegmentImageRequest(image=image)
+    pixels = images_pb2.PixelTensor(height=side, width=side, rgb=bytes(3 * side * side))
+    return segment_pb2.SegmentImageRequest(image=images_pb2.Image(pixels=pixels))
+
+
+def _many_pictures(service: Running) -> str:
+    request = _large_picture()
 
     async def send() -> list[Any]:
         async with grpc.aio.insecure_channel(service.address, options=_ANY_SIZE) as channel:
@@ -161,6 +163,18 @@ def _many_pictures(service: Running) -> str:
             )
 
     return _statuses(asyncio.run(send()))
+
+
+def _streamed_pictures(service: Running) -> str:
+    item = _large_picture()
+    requests = (segment_pb2.SegmentImagesRequest(id=number, item=item) for number in range(12))
+
+    async def send() -> list[Any]:
+        async with grpc.aio.insecure_channel(service.address, options=_ANY_SIZE) as channel:
+            call = segment_pb2_grpc.SegmentServiceStub(channel).SegmentImages(requests, timeout=120)
+            return [reply async for reply in call if reply.HasField("result")]
+
+    return f"{len(asyncio.run(send()))} of 12 answered"
 
 
 def _yaml_bombs(service: Running) -> str:
@@ -199,6 +213,7 @@ ATTACKS = (
     Attack("ranker", "20,000 requests begun and never ended, one connection", _half_open),
     Attack("corpus", "400 streams that nobody reads, 2 MiB chunks", _unread_streams),
     Attack("segment", "12 pictures of 63 MB at once", _many_pictures),
+    Attack("segment", "12 pictures of 63 MB in one stream", _streamed_pictures),
     Attack("ranker", "seven YAML bombs", _yaml_bombs),
 )
 

@@ -1,0 +1,108 @@
+"""What traces cost: how many calls a service answers in a second of a processor, off and on.
+
+    python -m benchmarks.tracing_cost [--rounds N] [--no-result]
+
+A segment and a ranker with a Redis run three times: without traces, with one trace in twenty, as
+the component `tracing` has it, and with every trace. All get the same calls in turns, and the
+processor time of their processes is compared, since the time on the clock of a shared machine is
+not theirs. A collector takes the spans. The ranker's call is the cheapest that there is, a
+comparison that it has computed before.
+
+Writes results/tracing_cost.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from assay_rpc.channel import connect
+
+from benchmarks import report
+from benchmarks.access_cost import call_of
+from benchmarks.faults.running import Running
+from benchmarks.faults.stores import redis_program
+from benchmarks.serving import free_port, processor_seconds
+from tests.collector import Collector
+
+_CALLS = {"segment": 40, "ranker": 400}
+_ON = {"every trace": "1", "one trace in twenty": "0.05"}
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    """URL of a Redis of its own; without one, of none."""
+    program = redis_program()
+    if program is None:
+        yield ""
+        return
+    port = free_port()
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([program, *words], stdout=subprocess.DEVNULL) as process:
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.kill()
+
+
+def calls_a_second(name: str, folder: Path, rounds: int) -> dict[str, float]:
+    """Calls in a second of a processor, by how much is traced."""
+    prefix = f"ASSAY_{name.upper()}_"
+    took: dict[str, list[float]] = {}
+    with ExitStack() as opened:
+        url, collector = opened.enter_context(_redis(folder)), opened.enter_context(Collector())
+        services = {}
+        for kind, share in {"off": "", **_ON}.items():
+            own = folder / f"{name}-{share or 'off'}"
+            variables = {
+                "ASSAY_HOME": str(folder / "home"),
+                "REDIS_URL": url,
+                "ASSAY_RANKER_DATABASE": str(own / "evidence.sqlite"),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.variables["OTEL_EXPORTER_OTLP_ENDPOINT"],
+                "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": share,
+                f"{prefix}TRACING": str(bool(share)).lower(),
+            }
+            service = opened.enter_context(Running(name, own, variables))
+            services[kind] = service, call_of(name, opened.enter_context(connect(service.address)))
+            took[kind] = []
+        for counted in [False] + [True] * rounds:  # the first warms up
+            for kind, (service, call) in services.items():
+                before = processor_seconds(service.process.pid)
+                for _ in range(_CALLS[name]):
+                    call()
+                if counted:
+                    took[kind].append(processor_seconds(service.process.pid) - before)
+    return {kind: _CALLS[name] / statistics.median(spent) for kind, spent in took.items()}
+
+
+def main() -> None:
+    """Measure both services."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--no-result", action="store_true", help="write no result")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="assay-tracing-") as scratch:
+        for name in _CALLS:
+            rates = calls_a_second(name, Path(scratch), options.rounds)
+            rows += [
+                report.row(
+                    f"{name}: calls in a second of a processor, with {kind}",
+                    *("the same service without traces", rates[kind], rates["off"], "a second"),
+                    target=1 / 1.05,
+                )
+                for kind in _ON
+            ]
+    if not options.no_result:
+        packages = ("grpcio", "openvino", "opentelemetry-sdk")
+        report.write("tracing_cost", rows, packages=packages)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.common.percent import percent
 from services.corpus.shards.blocks import Block
+from services.corpus.shards.foreign import foreign
 from services.corpus.shards.formats import Unreadable
 from services.errors import DataLoss
 
@@ -54,6 +55,8 @@ class BadLines:
             if not raw or raw.isspace():
                 return
             reason = str(error)
+        if number == 0 and (other := foreign(raw)):  # no line of it is one
+            raise Unreadable(self._shard, block.offset, f"{other},")
         if not self._skip:
             hint = ""
             if reason.startswith('has no "'):
@@ -81,6 +84,8 @@ class BadLines:
         if isinstance(error, Unreadable):
             raise error
         if not self._skip:
+            if not line:
+                raise DataLoss(error.shard, error.offset, error.problem) from None
             way_out = f"{problem} behind line {line} ({_WAY_OUT} takes what is before),"
             raise DataLoss(error.shard, error.offset, way_out) from None
         lost = 0 if self._size is None else self._size - error.offset

@@ -12,12 +12,14 @@ from typing import BinaryIO
 
 import zstandard
 
+from services.corpus.shards.foreign import refuse_another_kind
 from services.corpus.shards.formats import MAX_WINDOW_LOG, MIB, READING, Reading, Unreadable
 from services.corpus.shards.inflate import inflate
 from services.corpus.storage.files import StoredFile, open_stream
 from services.errors import DataLoss
 
 _READ_AHEAD = 256 << 10
+_MORE_BYTES = 508  # with the magic number, what tells other formats
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_FIRST = 0x184D2A50
 _SKIPPABLE_LAST = 0x184D2A5F
@@ -73,6 +75,8 @@ class _Decoder:
             elif _SKIPPABLE_FIRST <= int.from_bytes(magic, "little") <= _SKIPPABLE_LAST:
                 self._skip()
             else:
+                if start == 0:
+                    refuse_another_kind(self._name, magic + self._source.read(_MORE_BYTES), ".zst")
                 what = "does not begin with" if start == 0 else "goes on with something that is not"
                 raise DataLoss(self._name, start, f"{what} a zstd frame")
         if not frames:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from services.corpus.shards.foreign import refuse_another_kind
 from services.errors import DataLoss
 
 _PIECE_BYTES = 1 << 20
@@ -18,6 +19,8 @@ _READ_BYTES = 256 << 10
 # More than `xz -9` wants.
 _XZ_BYTES = 256 << 20
 _BETWEEN = b"\x00 \t\r\n"
+_BEGUN_BYTES = 512
+_MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}
 _NAMES = {"gz": "gzip member", "bz2": "bzip2 stream", "xz": "xz stream"}
 
 
@@ -70,9 +73,10 @@ class _Inflater:
         self._offset = 0
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
-        data, members = b"", 0
+        data, members, begun = b"", 0, b""
         while True:
             data = data or self._read()
+            begun = begun or data[:_BEGUN_BYTES]
             # Some writers fill the last block of a file with zeros, and editors and `cat` leave a
             # line break there.
             if members:
@@ -86,6 +90,8 @@ class _Inflater:
                 try:
                     piece = decoder.decompress(data, _PIECE_BYTES)
                 except (zlib.error, OSError, EOFError, lzma.LZMAError) as error:
+                    if not members and not begun.startswith(_MAGIC[self._compression]):
+                        refuse_another_kind(self._name, begun, f".{self._compression}")
                     raise self._damage(error, first=not members) from None
                 if piece:
                     yield self._offset, piece

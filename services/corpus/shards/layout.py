@@ -14,6 +14,7 @@ single file may be a corpus.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -217,12 +218,21 @@ def _files(root: Path) -> Iterator[str]:
             if name.startswith("."):
                 continue
             if not (root / path).exists() and not _is_set_aside(path):
-                raise LayoutError(
-                    f"{root / path} is a link to a file that is gone; fetch the file again, or "
-                    "remove the link"
-                )
+                what = "is a link that leads round to itself; correct it"
+                if not _is_round(root / path):
+                    what = "is a link to a file that is gone; fetch the file again"
+                raise LayoutError(f"{root / path} {what}, or remove the link")
             if (root / path).is_file() and _is_utf8(path):  # a pipe would be waited for
                 yield path
+
+
+def _is_round(link: Path) -> bool:
+    """Whether a link that leads nowhere does so because it leads to itself."""
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _is_utf8(path: str) -> bool:
@@ -242,9 +252,15 @@ def _is_utf8(path: str) -> bool:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Name the folders that `_files` passes over and that have files that look like shards."""
+    """Name what `_files` passes over: pipes called as shards, folders with what looks like one."""
     passed = []
-    for folder, folders, _ in os.walk(root):
+    for folder, folders, names in os.walk(root):
+        below = [Path(folder, name) for name in names if looks_like_data(name)]
+        passed += [  # a pipe, or a device
+            one.relative_to(root).as_posix()
+            for one in below
+            if not one.name.startswith((".", "_")) and one.exists() and not one.is_file()
+        ]
         skipped = [name for name in folders if name.startswith((".", "_"))]
         folders[:] = [name for name in folders if name not in skipped]
         for name in skipped:

@@ -139,7 +139,7 @@ def test_a_flipped_bit_never_changes_what_was_delivered_before_it(
 
 
 def test_wrong_magic(tmp_path: Path) -> None:
-    blocks, damage = _read(_write(tmp_path, b"\x1f\x8b\x08\x00 gzip"))
+    blocks, damage = _read(_write(tmp_path, b"\x01\x02\x03\x04 what"))
     assert not blocks
     assert damage is not None
     assert str(damage) == "test.jsonl.zst: does not begin with a zstd frame at compressed byte 0"

@@ -1,0 +1,58 @@
+"""What a file holds that is not what its name says, by how it begins."""
+
+from __future__ import annotations
+
+from services.corpus.shards.formats import Unreadable
+
+_AGAIN = "fetch it again"
+_CONVERT = "convert it to UTF-8, with `iconv` for one"
+_NAME = "its name has to end with {} for it to be read"
+_UNPACK = "unpack it, and give the files"
+_BEGINNINGS = (
+    (b"\x1f\x8b", "gzip data", _NAME.format(".gz")),
+    (b"\x28\xb5\x2f\xfd", "zstd data", _NAME.format(".zst")),
+    (b"BZh", "bzip2 data", _NAME.format(".bz2")),
+    (b"\xfd7zXZ\0", "xz data", _NAME.format(".xz")),
+    (b"PK\x03\x04", "a zip archive", _UNPACK),
+    (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"PAR1", "a parquet file", _NAME.format(".parquet")),
+    (b"ARROW1", "an Arrow file", _NAME.format(".arrow")),
+    (b"SQLite format 3\0", "an SQLite database", "write its texts as JSON lines"),
+    (b"version https://git-lfs", "a git-lfs pointer", "get the file with `git lfs pull`"),
+    (b"\xff\xfe\0\0", "text in UTF-32", _CONVERT),
+    (b"\0\0\xfe\xff", "text in UTF-32", _CONVERT),
+    (b"\xff\xfe", "text in UTF-16", _CONVERT),
+    (b"\xfe\xff", "text in UTF-16", _CONVERT),
+)
+_PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<error>")
+_TAR_MAGIC = slice(257, 262)
+
+
+def foreign(begun: bytes) -> str:
+    """Say what data that begins so is, and what to do, where it is surely no JSON lines.
+
+    Empty where nothing is known. `begun` are the first bytes: 512, where there are as many.
+    """
+    for beginning, what, remedy in _BEGINNINGS:
+        if begun.startswith(beginning):
+            return f"is {what}: {remedy}"
+    if begun[_TAR_MAGIC] == b"ustar":
+        return f"is a tar archive: {_UNPACK}"
+    if begun.lstrip()[:20].lower().startswith(_PAGES):
+        return f"is a page of the web, or an error that was saved as one: {_AGAIN}"
+    if begun.strip() == b"{":
+        return "has objects over several lines: write each on a line of its own, as `jq -c .` does"
+    return ""
+
+
+def refuse_another_kind(shard: str, begun: bytes, ending: str) -> None:
+    """Refuse a compressed shard that begins as something else does, or as text. Raises Unreadable.
+
+    `ending` is that of its name: ".gz".
+    """
+    other = foreign(begun)
+    if begun.lstrip()[:1] in {b"{", b"["}:
+        other = f"is not compressed: take {ending} off its name"
+    if other:
+        raise Unreadable(shard, 0, f"{other},")

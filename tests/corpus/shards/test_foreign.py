@@ -1,0 +1,130 @@
+"""Files that are not what their names say: what they are is told, and what to do."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from services.corpus.shards.formats import Unreadable
+from services.corpus.shards.index.job import IndexOptions, index_shard
+from services.corpus.shards.layout import LayoutError, find_layout
+from services.errors import DataLoss
+
+LINES = b'{"text": "a"}\n{"text": "b"}\n'
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.jsonl", LINES)
+    return buffer.getvalue()
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("a.jsonl")
+        member.size = len(LINES)
+        archive.addfile(member, io.BytesIO(LINES))
+    return buffer.getvalue()
+
+
+def index(folder: Path, name: str, content: bytes, *, skip: bool = False) -> int:
+    (folder / name).write_bytes(content)
+    (shard,) = find_layout(folder).shards
+    options = IndexOptions(skip_bad_lines=skip)
+    return index_shard(shard, folder.parent / "out", options, lambda _: None, "a").documents
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.jsonl", gzip.compress(LINES), r"is gzip data: its name has to end with \.gz"),
+        ("a.jsonl", zstandard.compress(LINES), r"is zstd data: .* \.zst"),
+        ("a.jsonl", bz2.compress(LINES), r"is bzip2 data: .* \.bz2"),
+        ("a.jsonl", lzma.compress(LINES), r"is xz data: .* \.xz"),
+        ("a.jsonl", zipped(), "is a zip archive: unpack it"),
+        ("a.jsonl.gz", gzip.compress(tarred()), "is a tar archive: unpack it"),
+        ("a.jsonl.zst", zstandard.compress(tarred()), "is a tar archive: unpack it"),
+        ("a.jsonl", tarred(), "is a tar archive: unpack it"),
+        ("a.jsonl.gz", zipped(), "is a zip archive: unpack it"),
+        ("a.jsonl.gz", zstandard.compress(LINES), r"is zstd data: .* \.zst"),
+        ("a.jsonl.zst", gzip.compress(LINES), r"is gzip data: .* \.gz"),
+        ("a.jsonl.gz", LINES, r"is not compressed: take \.gz off its name"),
+        ("a.jsonl.xz", LINES, r"is not compressed: take \.xz off its name"),
+        ("a.jsonl.zst", LINES, r"is not compressed: take \.zst off its name"),
+        ("a.jsonl", LINES.decode().encode("utf-16"), "is text in UTF-16: convert it to UTF-8"),
+        ("a.jsonl", LINES.decode().encode("utf-32"), "is text in UTF-32: convert it"),
+        ("a.jsonl", b"<!DOCTYPE html><p>Not found", "is a page of the web, .* fetch it again"),
+        ("a.jsonl.gz", b"<?xml version='1.0'?><Error>", "is a page of the web, .* fetch it again"),
+        ("a.jsonl", b'{\n  "text": "a"\n}\n', "has objects over several lines: .*jq -c"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+    ],
+)
+def test_what_it_is_is_told_and_no_flag_passes_over_it(
+    tmp_path: Path, name: str, content: bytes, told: str, skip: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(Unreadable, match=told) as refused:
+        index(tmp_path / "in", name, content, skip=skip)
+    assert "--skip-bad-lines" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.bz2", "a.jsonl.xz", "a.jsonl.zst"])
+def test_what_is_damaged_from_its_beginning_is_called_that(tmp_path: Path, name: str) -> None:
+    """Its own magic number tells no other format, and nothing is before that a flag could take."""
+    packed = {
+        "gz": gzip.compress(LINES),
+        "bz2": bz2.compress(LINES),
+        "xz": lzma.compress(LINES),
+        "zst": zstandard.compress(LINES),
+    }[name.rpartition(".")[2]]
+    damaged = packed[:8] + bytes(byte ^ 0x5A for byte in packed[8:])
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataLoss, match=r"is damaged|is cut off") as refused:
+        index(tmp_path / "in", name, damaged)
+    assert not isinstance(refused.value, Unreadable)
+    assert "behind line 0" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "documents"),
+    [
+        ("a.jsonl", b"\xef\xbb\xbf" + LINES, 2),
+        ("a.jsonl", LINES.replace(b"\n", b"\r\n"), 2),
+        ("a.jsonl.gz", b"".join(map(gzip.compress, (b"", LINES, b"", LINES))), 4),
+        ("a.jsonl.xz", lzma.compress(LINES) + b"\0" * 8 + lzma.compress(LINES), 4),
+        ("a.jsonl.bz2", bz2.compress(LINES) + bz2.compress(LINES), 4),
+        ("a.jsonl.zst", b"\x50\x2a\x4d\x18\x02\0\0\0xx" + zstandard.compress(LINES) * 2, 4),
+        ("a.json", json.dumps([{"text": "a"}, {"text": "PK"}], indent=1).encode(), 2),
+        ("a.jsonl", b'{"text": "first", "text": "second"}\n{"text": "\\ud800"}\n', 2),
+        ("a.jsonl", b'{"text": "a", "meta": {"n": 36893488147419103232, "x": 1e400}}\n', 1),
+    ],
+)
+def test_what_is_sound_is_read_to_the_last_document(
+    tmp_path: Path, name: str, content: bytes, documents: int
+) -> None:
+    (tmp_path / "in").mkdir()
+    assert index(tmp_path / "in", name, content) == documents
+
+
+def test_a_pipe_is_named_and_a_link_to_itself_is_no_file_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    os.mkfifo(tmp_path / "b.jsonl")
+    layout = find_layout(tmp_path)
+    assert [shard.path for shard in layout.shards] == ["a.jsonl"]
+    assert layout.left_out == ("b.jsonl",)
+    (tmp_path / "c.jsonl").symlink_to(tmp_path / "c.jsonl")
+    with pytest.raises(LayoutError, match=r"c\.jsonl is a link that leads round to itself"):
+        find_layout(tmp_path)

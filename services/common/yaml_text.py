@@ -3,7 +3,8 @@
 Not YAML's aliases, which can make a small file an endless document; not a key twice, of which YAML
 would keep the last; not its tags, which make of a text what it is not; and not its numbers to the
 base of 60, which take the square of their length to read and turn a time of day into a number, nor
-numbers of thousands of digits, which Python does not print.
+those to the base of 8, which make 104 of 0150, nor numbers of thousands of digits, which Python
+does not print.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _MAX_VALUES = 10_000
 _MAX_DEPTH = 40
 _MAX_NUMBER = 1_000  # characters; no finite float takes more than some 330
-_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_OTHER_BASE = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?0[0-9_]+")
 
 
 class _Loader(LOADER):  # type: ignore[misc]
     """Builds plain values of a text that `_require_plain` has passed."""
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """Take as text a number to the base of 60 of YAML 1.1, or one of too many digits."""
+        """Take as text a number to the base of 60 or 8 of YAML 1.1, or one of too many digits."""
         tag = str(super().resolve(kind, value, implicit))
-        if tag in _NUMBERS and (len(value) > _MAX_NUMBER or _SEXAGESIMAL.fullmatch(value)):
+        if tag in _NUMBERS and (len(value) > _MAX_NUMBER or _OTHER_BASE.fullmatch(value)):
             return "tag:yaml.org,2002:str"
         return tag
 

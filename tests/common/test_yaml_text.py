@@ -33,6 +33,12 @@ def test_what_no_manifest_needs_is_refused(text: bytes, problem: str) -> None:
         parse_yaml(text)
 
 
+def test_numbers_to_the_base_of_8_are_text() -> None:
+    """Who writes 0150 means 150, and YAML 1.1 reads 104."""
+    read = parse_yaml(b"[0150, -07, 0, 10, 0.5, 1_000, 0899]")
+    assert read == ["0150", "-07", 0, 10, 0.5, 1000, "0899"]
+
+
 def test_numbers_to_the_base_of_60_are_text() -> None:
     assert parse_yaml(b"time: 12:30\nratio: 1:2:3.5\ncount: 12\n") == {
         "time": "12:30",

@@ -108,9 +108,9 @@ Digest = Annotated[String, _of("sha256:[0-9a-f]{64}", "digest")]
 ClaimId = Annotated[String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
-# They move a terminal's cursor, or turn the order of what is read: what a manifest says would show
-# as something else beside the verdict on it.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# They move a terminal's cursor, turn the order of what is read, or are not seen: what a manifest
+# says would show as something else beside the verdict on it, and one name as another's.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def _control(value: object) -> str:

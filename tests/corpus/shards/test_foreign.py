@@ -16,7 +16,8 @@ import pytest
 import zstandard
 
 from services.corpus.shards.formats import Unreadable
-from services.corpus.shards.index.job import IndexOptions, index_shard
+from services.corpus.shards.index.job import index_shard
+from services.corpus.shards.index.writer import IndexOptions
 from services.corpus.shards.layout import LayoutError, find_layout
 from services.errors import DataLoss
 

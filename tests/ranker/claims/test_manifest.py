@@ -139,7 +139,7 @@ def test_what_is_wrong_is_named(path: str, value: Any, place: str, advice: str) 
     assert advice in str(error.value)
 
 
-@pytest.mark.parametrize("character", ["\x1b", "\r", "\x08", "\x9b", "\u202e", "\u2066"])
+@pytest.mark.parametrize("character", [*"\x1b\r\x08\x9b\u202e\u2066\u200b\u2060\ufeff\xad"])
 @pytest.mark.parametrize(
     ("key", "place"),
     [("statement", "claims[C1].statement"), ("quote", "claims[C1].quote")],

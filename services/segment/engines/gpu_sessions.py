@@ -71,6 +71,14 @@ class Sessions:
 
     def _with_tensorrt(self, sizes: Sequence[int], *, graph: bool) -> list[tuple[str, Options]]:
         ours = tensorrt_options(self.manifest, self.gpu, sizes, graph=graph)
+        folder = ours.get("trt_engine_cache_path")
+        try:
+            if folder:
+                Path(str(folder)).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidArgument(
+                "ASSAY_HOME", f"TensorRT's engines cannot be kept in {folder}: {error}"
+            ) from error
         return [(TENSORRT_PROVIDER, ours), (CUDA_PROVIDER, cuda_options(self.manifest, self.gpu))]
 
     def _open(

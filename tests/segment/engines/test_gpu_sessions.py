@@ -102,6 +102,16 @@ def test_tensorrt_whose_libraries_are_missing(
 
 
 @pytest.mark.usefixtures("on_the_processor")
+def test_a_home_that_nothing_can_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    manifest = read_manifest(MODEL_DIRECTORY)
+    gpu = GpuOptions(cache=str(tmp_path / "file" / "tensorrt"))
+    sessions = Sessions(GraphCheck(MODEL_DIRECTORY, manifest), manifest, gpu)
+    with pytest.raises(InvalidArgument, match="TensorRT's engines cannot be kept in"):
+        sessions.tensorrt((1,))
+
+
+@pytest.mark.usefixtures("on_the_processor")
 def test_a_captured_session_computes_no_shapes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,8 +224,10 @@ def test_tensorrt_computes_the_models_own_size(
     monkeypatch.setattr(gpu_sessions, "TENSORRT_PROVIDER", "CPUExecutionProvider")
     tiny = Tiny(free_size=True)
     directory = write(tmp_path, tiny)
-    gpu = GpuOptions(graphs=graphs)
+    kept = tmp_path / "home" / "tensorrt"
+    gpu = GpuOptions(graphs=graphs, cache=str(kept))
     engine = CudaEngine(directory, tiny.manifest(), gpu, max_batch_size=2, tensorrt=True)
+    assert len(list(kept.iterdir())) == 1
     assert (engine.name, engine.replays) == ("onnxruntime-tensorrt", graphs)
     assert engine._plain not in [found.session for found in engine._buckets.values()]
     batch = pictures(tiny, 2)

@@ -21,7 +21,7 @@ def require_library() -> None:
     """Raise Unsupported where py3langid is not installed."""
     if importlib.util.find_spec(NAME) is None:
         raise Unsupported(
-            "languages are told with py3langid, which is not installed: pip install "
+            "languages are detected with py3langid, which is not installed: pip install "
             "'assay[build]', or 'assay[corpus-audit]' for audits alone"
         )
 

@@ -16,9 +16,9 @@ from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Mistake
 
 _SOURCE = "the texts"
-_FOLDED = "the texts in small letters: no figure of the source, which was never scored"
+_FOLDED = "the texts in lower case: not a figure of the source, which was never scored"
 _ESTIMATED = "; an estimate, by the share of tokens: "
-_NO_SIZES = "without texts and tokenizer nobody knows the bytes of what was not scored"
+_NO_SIZES = "the bytes that were not scored are unknown without texts and tokenizer"
 _NO_NATS = "the windows' own sums are not published"
 
 

@@ -89,8 +89,9 @@ def mixture_of(recipe: Recipe, sources: Sequence[Mapping[str, Sequence[int]]]) -
     for source, size, passes in zip(recipe.sources, sizes, epochs, strict=True):
         if passes > MOST_EPOCHS:
             raise PreconditionFailed(
-                f"source {source.name!r} has {size:,} bytes of text behind the recipe's steps, and "
-                f"its weight wants {passes:,.0f} passes of them, where {MOST_EPOCHS:,} is most; "
+                f"source {source.name!r} has {size:,} bytes of text after the recipe's steps, and "
+                f"its weight needs {passes:,.0f} passes over them; at most {MOST_EPOCHS:,} are "
+                "allowed; "
                 "lower output.total_bytes or its weight"
             )
     totals = {

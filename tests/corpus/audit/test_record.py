@@ -198,6 +198,7 @@ def test_a_claim_alone_holds_nothing_to_check(documents: dict[str, Any]) -> None
 
 
 def test_a_tokenizer_that_is_none_is_refused(tmp_path: Any) -> None:
+    pytest.importorskip("tokenizers", reason="needs the score extra")
     assert open_cutter("") is None
     with pytest.raises(InvalidArgument, match="there is no file"):
         FileCutter(tmp_path / "t.json")

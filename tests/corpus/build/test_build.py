@@ -121,7 +121,9 @@ def test_weights_are_shares_of_the_bytes(tmp_path: Path) -> None:
 
 def test_weights_that_want_too_many_passes_are_refused(tmp_path: Path) -> None:
     sources = [source | {"weight": 1} for source in values()["sources"]]
-    wanted = "source 'one' has .* its weight wants .* passes of them, where 1,000 is most; lower"
+    wanted = (
+        "source 'one' has .* its weight needs .* passes over them; at most 1,000 are allowed; lower"
+    )
     with pytest.raises(PreconditionFailed, match=wanted):
         built(tmp_path, sources=sources, steps=[], output={"total_bytes": 10**12})
 

@@ -128,7 +128,9 @@ class Builder:
                     sources[unit.source][split][place] += count
         mixture = mixture_of(self.job.recipe, sources)
         if not mixture.shards:
-            raise PreconditionFailed("no document is left behind the recipe's steps")
+            raise PreconditionFailed(
+                "the recipe's steps leave no document; loosen a filter, or add a source"
+            )
         return mixture
 
     def _runner(self, number: int) -> PassRunner:

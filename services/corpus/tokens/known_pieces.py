@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from services.corpus.tokens import merges, pieces
+from services.corpus.tokens.cutter import Cutter, Ids
 from services.corpus.tokens.merges import Merges
 from services.corpus.tokens.pieces import (
     CODE_POINTS,
@@ -27,9 +28,6 @@ from services.corpus.tokens.pieces import (
     UNKNOWN,
     Table,
 )
-
-if TYPE_CHECKING:
-    from services.corpus.tokens.tokenizer import Cutter, Ids
 
 _PIECES = 1 << 18
 _UNKNOWN_AT_ONCE = 4096

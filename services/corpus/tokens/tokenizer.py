@@ -7,10 +7,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, refuse_dropout
 from services.corpus.bpb.models.checkpoint.json_files import (
@@ -24,21 +23,12 @@ from services.corpus.bpb.models.tokenizers.special_tokens import (
     read_tokenizer_config,
     special_tokens,
 )
+from services.corpus.tokens.cutter import Cutter, Ids
 from services.errors import EngineUnavailable, InvalidArgument, NotFound
 
 _MOST_IDS = 1 << 32  # an id is of four bytes at most, in files and in messages
 # Counted up whenever the same tokenizer would give other tokens.
 _VERSION = 1
-
-Ids = npt.NDArray[np.uint32]
-
-
-class Cutter(Protocol):
-    """Cuts texts into tokens."""
-
-    def cut(self, texts: Sequence[bytes]) -> list[Ids]:
-        """Cut texts in UTF-8, without special tokens; what is not UTF-8 becomes U+FFFD."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.corpus.tokens import known_pieces, pieces
+from services.corpus.tokens.cutter import Cutter, Ids
 from services.corpus.tokens.known_pieces import KnownPieces
 from services.corpus.tokens.merges import Merges
-from services.corpus.tokens.tokenizer import Cutter, Ids, cutter_of
+from services.corpus.tokens.tokenizer import cutter_of
 
 tokenizers = pytest.importorskip("tokenizers")
 

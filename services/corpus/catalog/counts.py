@@ -171,7 +171,8 @@ def count_shards(
         before = progress.bytes_done
         bad = BadLines(shard.path, skip=False)
         try:
-            for block in read_blocks(shard.file, shard.path, reading=shard.reading):
+            blocks = read_blocks(shard.file, shard.path, reading=shard.reading)
+            for block in bad.readable(blocks):  # which says what is before the damage
                 if stopped():
                     raise Unavailable("the server is shutting down")
                 progress.bytes_done = before + block.offset

@@ -120,7 +120,8 @@ class Jobs:
         self._closing = False
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._by_request: dict[str, str] = {}
+        # With the owner: another's id, which lists show, neither gets nor blocks a job.
+        self._by_request: dict[tuple[Identity, str], str] = {}
         self._changed = asyncio.Condition()
 
     async def restore(self) -> None:
@@ -129,7 +130,7 @@ class Jobs:
             job = _restored(kept)
             self._jobs[job.id] = job
             if job.request_id:
-                self._by_request[job.request_id] = job.id
+                self._by_request[job.owner, job.request_id] = job.id
             if not job.over:
                 job.state = JobState.QUEUED
                 self._start(job)
@@ -141,13 +142,14 @@ class Jobs:
     async def submit(
         self, order: VerificationRequest, request_id: str = "", owner: Identity = ANONYMOUS
     ) -> Job:
-        """Put an order of `owner` into the queue; a request id that was used gives its job.
+        """Put an order of `owner` into the queue; a request id that it has used gives its job.
 
-        It is kept when this returns. Raises as `plan`, `RequestIdReused` when the id was used for
-        another order, `Overloaded` when the queue is full, `Unavailable` when it cannot be kept.
+        It is kept when this returns. Raises as `plan`, `RequestIdReused` when it has used the id
+        for another order, `Overloaded` when the queue is full, `Unavailable` when it cannot be
+        kept.
         """
-        if request_id in self._by_request:
-            job = self._jobs[self._by_request[request_id]]
+        if (owner, request_id) in self._by_request:
+            job = self._jobs[self._by_request[owner, request_id]]
             if job.order != order:
                 raise RequestIdReused(
                     f"request_id {request_id!r} was used for another request; make up a new one"
@@ -162,7 +164,7 @@ class Jobs:
         job = Job(uuid.uuid4().hex, order, plan, self._now(), owner, request_id=request_id)
         self._jobs[job.id] = job
         if request_id:
-            self._by_request[request_id] = job.id
+            self._by_request[owner, request_id] = job.id
         try:
             await self._store.keep(_kept(job))
         except BaseException:
@@ -321,9 +323,7 @@ class Jobs:
     def _remove(self, gone: set[str]) -> None:
         for name in gone:
             del self._jobs[name]
-        self._by_request = {
-            request: name for request, name in self._by_request.items() if name not in gone
-        }
+        self._by_request = {by: name for by, name in self._by_request.items() if name not in gone}
 
 
 def _kept(job: Job) -> KeptJob:

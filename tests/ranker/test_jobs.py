@@ -20,6 +20,7 @@ from assay_rpc.ranker.v1 import (
 
 from services.errors import Unavailable
 from services.ranker.database.job_store import JobStore
+from services.rpc.access.tokens import line_of, new_token
 from tests.ranker.conftest import Ranker
 
 PILE = "the-pile"
@@ -98,6 +99,28 @@ async def test_a_retry_gives_the_same_job(ranker: Ranker) -> None:
     with pytest.raises(grpc.aio.AioRpcError, match="used for another request") as error:
         await stub.SubmitVerification(order("P2.2", request_id="r"))
     assert AssayError.of(error.value).reason == "REQUEST_ID_REUSED"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_request_id_is_its_callers_own(ranker: Ranker, restarted: bool) -> None:
+    tokens = {name: new_token() for name in ("alice", "bob")}
+    file = ranker.folder / "tokens"
+    file.write_text("\n".join(line_of(name, token) for name, token in tokens.items()))
+    callers = {name: (("authorization", f"Bearer {token}"),) for name, token in tokens.items()}
+    stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect(token_file=file))
+    asked, other = order("P1.2", request_id="r"), order("P2.2", request_id="r")
+    job = (await stub.SubmitVerification(asked, metadata=callers["alice"])).job
+    nobodys = (await stub.SubmitVerification(asked)).job
+    await ended(stub, nobodys.id)
+    if restarted:
+        stub = verification_pb2_grpc.VerificationServiceStub(await ranker.connect(token_file=file))
+    bobs = (await stub.SubmitVerification(other, metadata=callers["bob"])).job
+    assert len({job.id, nobodys.id, bobs.id}) == 3
+    assert bobs.submitter == "token:bob"
+    assert (await stub.SubmitVerification(asked, metadata=callers["alice"])).job.id == job.id
+    assert (await stub.SubmitVerification(asked)).job.id == nobodys.id
+    with pytest.raises(grpc.aio.AioRpcError, match="used for another request"):
+        await stub.SubmitVerification(other, metadata=callers["alice"])
 
 
 async def test_jobs_wait_for_each_other_and_can_be_cancelled(ranker: Ranker) -> None:

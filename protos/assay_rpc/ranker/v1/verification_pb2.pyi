@@ -228,7 +228,7 @@ class SubmitVerificationRequest(_message.Message):
     artifact: _builtins.str
     effort: Global___Effort.ValueType
     request_id: _builtins.str
-    """Made by the caller, such as a UUID: 1 to 100 characters. May be empty with `validate_only`."""
+    """The caller's own, such as a UUID: 1 to 100 characters. May be empty with `validate_only`."""
     validate_only: _builtins.bool
     """Give plan and cost, make no job."""
     @_builtins.property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -14,6 +15,18 @@ T = TypeVar("T")
 
 _CHECK_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ReloadState:
+    """How the reading of some files stands."""
+
+    current: bool
+    """Whether they are in use as they are now; else an earlier state of theirs is."""
+    failures: int
+    """Changes that could not be read."""
+    succeeded: float
+    """When they were last read with success: Unix seconds."""
 
 
 class Reloaded(Generic[T]):
@@ -29,7 +42,13 @@ class Reloaded(Generic[T]):
         self._lock = threading.Lock()
         self._seen = self._stamp()
         self._value = read()
+        self._state = ReloadState(current=True, failures=0, succeeded=time.time())
         self._checked = time.monotonic()
+
+    def state(self) -> ReloadState:
+        """How it stands; looks at the files as `get` does."""
+        self.get()
+        return self._state
 
     def get(self) -> T:
         """The value; looks at the files at most once a second."""
@@ -49,12 +68,14 @@ class Reloaded(Generic[T]):
         try:
             self._value = self._read()
         except Exception as error:  # noqa: BLE001  a file must not end the call that looks at it
+            self._state = replace(self._state, current=False, failures=self._state.failures + 1)
             _log.error(
                 "changed files cannot be used; the old ones stay",
                 files=names,
                 error=str(error) or repr(error),
             )
         else:
+            self._state = replace(self._state, current=True, succeeded=time.time())
             _log.info("changed files are in use", files=names)
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:

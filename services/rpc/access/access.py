@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,6 +51,16 @@ class Access:
             self._web_tokens = _reloaded(
                 settings, "jwks_file", lambda: WebTokens(keys, issuer, audience)
             )
+
+    @property
+    def reloaded(self) -> Mapping[str, Reloaded[Any]]:
+        """Its files by what they hold."""
+        files: dict[str, Reloaded[Any] | None] = {
+            "policy": self._policy,
+            "tokens": self._tokens,
+            "jwks": self._web_tokens,
+        }
+        return {what: file for what, file in files.items() if file is not None}
 
     @property
     def open(self) -> bool:

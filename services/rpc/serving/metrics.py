@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import socket
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from socketserver import ThreadingMixIn
 from threading import BoundedSemaphore, Thread
@@ -17,9 +18,14 @@ from prometheus_client import (
     Gauge,
     GCCollector,
     Histogram,
+    Metric,
     ProcessCollector,
     make_wsgi_app,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from services.rpc.reloading import Reloaded
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
 _POLL_SECONDS: Final = 0.1
@@ -67,6 +73,38 @@ def add_process_metrics(registry: CollectorRegistry, service: str) -> None:
     build.labels(
         service, metadata.version("assay"), platform.python_version(), grpc.__version__
     ).set(1)
+
+
+class ReloadMetrics(Collector):
+    """Files that are read again when they change, by what they hold.
+
+    A page that is scraped looks at them: a change is found where no call comes.
+    """
+
+    def __init__(self, reloaded: Mapping[str, Reloaded[Any]]) -> None:
+        self._reloaded = reloaded
+
+    def collect(self) -> Iterable[Metric]:
+        """The three metrics, whatever files there are."""
+        current = GaugeMetricFamily(
+            "assay_reload_current",
+            "1 while the files are in use as they are; 0 while a change cannot be used.",
+            labels=("what",),
+        )
+        failures = CounterMetricFamily(
+            "assay_reload_failures", "Changes that could not be used.", labels=("what",)
+        )
+        succeeded = GaugeMetricFamily(
+            "assay_reload_last_success_timestamp_seconds",
+            "When the files were last read with success.",
+            labels=("what",),
+        )
+        for what, reloaded in self._reloaded.items():
+            state = reloaded.state()
+            current.add_metric((what,), state.current)
+            failures.add_metric((what,), state.failures)
+            succeeded.add_metric((what,), state.succeeded)
+        return current, failures, succeeded
 
 
 class MetricsPage:

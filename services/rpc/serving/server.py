@@ -28,7 +28,12 @@ from services.rpc.serving.listening import (
     server_options,
 )
 from services.rpc.serving.memory import return_freed_memory
-from services.rpc.serving.metrics import CallMetrics, MetricsPage, add_process_metrics
+from services.rpc.serving.metrics import (
+    CallMetrics,
+    MetricsPage,
+    ReloadMetrics,
+    add_process_metrics,
+)
 from services.rpc.serving.service import Service
 from services.rpc.serving.tls import ServerTls
 from services.rpc.settings import ServerSettings
@@ -163,12 +168,15 @@ class Server:
                 "everyone who reaches the port may call every method",
                 remedy=f"set {settings.variable('policy_file')}",
             )
+        reloaded = dict(access.reloaded)
         if server_tls is not None:
+            reloaded["certificate"] = server_tls.reloaded
             Gauge(
                 "assay_tls_certificate_expiry_timestamp_seconds",
                 "When the served certificate, or one of its chain, expires.",
                 registry=self.registry,
             ).set_function(lambda: server_tls.expires)
+        self.registry.register(ReloadMetrics(reloaded))
         self.port = bind(self._add_servers(access), settings, "port", server_tls)
         if self._admin is not None:
             self.admin_port = bind(self._admin, settings, "admin_port", server_tls)

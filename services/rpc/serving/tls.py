@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -43,6 +44,11 @@ class ServerTls:
         fields = ("tls_cert", "tls_key", "tls_client_ca")
         paths = [path for field in fields if (path := getattr(settings, field)) is not None]
         self._files = Reloaded(paths, self._read)
+
+    @property
+    def reloaded(self) -> Reloaded[Any]:
+        """Its files."""
+        return self._files
 
     @property
     def expires(self) -> float:

@@ -88,7 +88,9 @@ def build_service(settings: RankerSettings) -> Service:
         collectors=ranker.metrics.collectors,
         http=None
         if settings.http_port is None
-        else HttpService(settings.http_port, "http_port", ranker.pages),
+        else HttpService(
+            settings.http_port, "http_port", settings.http_hosts, "http_hosts", ranker.pages
+        ),
     )
 
 

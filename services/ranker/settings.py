@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from services.ranker.cache.redis import RedisOptions
 from services.rpc.settings import ServerSettings, port_field
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _HOME = Path("~/.local/share/assay")
 
 
@@ -28,6 +30,11 @@ class RankerSettings(ServerSettings):
         le=65535,
         description="TCP port of the pages, and of the contract as JSON; 0 takes any free one. "
         "Needs the extra `page`. Default: there is none.",
+    )
+    http_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names in `Host` that this port answers to beside localhost: "
+        '["assay.example.com"]. Default: on loopback none, on another address any.',
     )
     try_page: bool = Field(
         default=False,
@@ -115,6 +122,14 @@ class RankerSettings(ServerSettings):
         validation_alias="ASSAY_HOME",
         description="Folder for what is built and cached.",
     )
+
+    @field_validator("http_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _HOST.fullmatch(name):
+                raise ValueError(f"{name!r} must be a name or address alone, without port or path")
+        return value
 
     @field_validator("database_url")
     @classmethod

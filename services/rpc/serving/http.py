@@ -21,6 +21,7 @@ from services.common.identity import ANONYMOUS, Identity
 from services.errors import AssayError, InternalError, Unavailable
 from services.rpc.access.access import Access
 from services.rpc.serving.health import Health
+from services.rpc.serving.http_hosts import Hosts
 from services.rpc.serving.http_request import (
     HELD_BODIES,
     HTTP_CODES,
@@ -38,6 +39,10 @@ from services.rpc.tracing.tracing import Tracing
 _IDLE_SECONDS = 15
 _MAX_HEADER_BYTES = 64 << 10
 _LOGGED_CHARACTERS = 500
+# Any other is a word of the caller's making, which OpenTelemetry's conventions call _OTHER.
+_HTTP_METHODS = frozenset(
+    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -49,6 +54,10 @@ class HttpService:
     """0 takes any free one."""
     field: str
     """Name of the setting that the port is from."""
+    hosts: tuple[str, ...]
+    """Names that it is reached by, beside this machine's."""
+    hosts_field: str
+    """Name of the setting that they are from."""
     make: Callable[[], WebApp]
     """Called once the service's own parts are made. Raises AssayError where it cannot be."""
 
@@ -62,6 +71,7 @@ class HttpPort:
         app: WebApp,
         settings: ServerSettings,
         *,
+        hosts: Hosts,
         access: Access,
         health: Health,
         tls: ServerTls | None,
@@ -83,6 +93,7 @@ class HttpPort:
         self._listener = listener
         self._gate = gate = _Gate(
             *(app, settings.request_limit, access, health),
+            hosts=hosts,
             metrics=_Metrics(registry),
             tracing=tracing,
         )
@@ -157,6 +168,7 @@ class _Gate:
         access: Access,
         health: Health,
         *,
+        hosts: Hosts,
         metrics: _Metrics,
         tracing: Tracing,
     ) -> None:
@@ -164,6 +176,7 @@ class _Gate:
         self._max_bytes = max_bytes
         self._access = access
         self._health = health
+        self._hosts = hosts
         self._metrics = metrics
         self._tracing = tracing
         self._bodies = Bodies(HELD_BODIES * max_bytes)
@@ -180,11 +193,13 @@ class _Gate:
         caller = ANONYMOUS
         problem: str | None = None
         structlog.contextvars.bind_contextvars(request_id=request.id)
+        known = scope["method"] in _HTTP_METHODS
         span = self._tracing.serve(
-            f"{scope['method']} {method or ''}".rstrip(),  # a path may be of a caller's making
+            # Nothing of a caller's making: neither its path nor a method that it made up.
+            f"{scope['method'] if known else 'HTTP'} {method or ''}".rstrip(),
             request.text_headers(),
             {
-                "http.request.method": scope["method"],
+                "http.request.method": scope["method"] if known else "_OTHER",
                 "url.path": scope["path"][:_LOGGED_CHARACTERS],
                 "url.scheme": scope["scheme"],
                 "client.address": request.host,
@@ -225,6 +240,7 @@ class _Gate:
             span.end({"http.response.status_code": request.status}, problem if failed else None)
 
     def _admit(self, request: Request, method: str | None) -> Identity:
+        self._hosts.require(request.header(b"host") or "")
         if not self._health.serving:
             raise Unavailable("the service is starting or stopping; try again")
         request.check_length()

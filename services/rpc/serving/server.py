@@ -19,6 +19,7 @@ from services.rpc.access.roles import ADMIN_SUFFIX
 from services.rpc.serving.decoding import ProbeInterceptor
 from services.rpc.serving.health import Health
 from services.rpc.serving.http import HttpPort, HttpService
+from services.rpc.serving.http_hosts import Hosts
 from services.rpc.serving.interceptor import CallInterceptor
 from services.rpc.serving.listening import (
     StartError,
@@ -202,6 +203,7 @@ class Server:
             listener,
             app,
             settings,
+            hosts=Hosts(settings.host, http.hosts, settings.variable(http.hosts_field)),
             access=access,
             health=self._health,
             tls=server_tls,

@@ -47,7 +47,7 @@ class Raw:
 
 def post(size: int, name: str = "GetRank") -> bytes:
     return (
-        f"POST {RPC}/{name} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"POST {RPC}/{name} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         f"content-length: {size}\r\n\r\n"
     ).encode()
 
@@ -70,7 +70,7 @@ async def test_a_client_that_never_finishes_is_hung_up_on(
     client = await Raw.to(ranker)
     try:
         if again:
-            await client.send(b"GET /static/none HTTP/1.1\r\nhost: x\r\n\r\n")
+            await client.send(b"GET /static/none HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert await client.status() == 404
         await client.send(begun)
         async with asyncio.timeout(_LONG):
@@ -89,7 +89,7 @@ async def test_so_is_one_that_never_reads(ranker: Ranker, monkeypatch: pytest.Mo
 
     async def ask_for_ever() -> None:
         while True:
-            await client.send(b"GET /methodology HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+            await client.send(b"GET /methodology HTTP/1.1\r\nhost: localhost\r\n\r\n" * 100)
 
     try:
         with pytest.raises(ConnectionError):
@@ -149,7 +149,7 @@ async def test_unknown_methods_leave_no_trace_in_the_metrics(ranker: Ranker) -> 
             f"{RPC}//GetRank",
             f"{RPC}/GetRank/",
         ):
-            await client.send(f"POST {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            await client.send(f"POST {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
             assert await client.status() == 404, path
             head = await client.reader.readuntil(b"\r\n\r\n")
             fields = dict(
@@ -173,7 +173,7 @@ async def test_a_form_whose_sender_leaves_is_no_fault_of_the_server(
     await ranker.start(http_port=0, try_page=True)
     client = await Raw.to(ranker)
     await client.send(
-        b"POST /try/text HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n"
+        b"POST /try/text HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n"
         b"content-type: application/x-www-form-urlencoded\r\nexpect: 100-continue\r\n\r\n"
     )
     assert await client.status() == 100  # its body is waited for

@@ -30,7 +30,9 @@ async def serial(port: int, context: ssl.SSLContext) -> str:
     """Number of the certificate that a new connection is shown, once a page came over it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     try:
-        writer.write(b"GET /static/page.css HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        writer.write(
+            b"GET /static/page.css HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )
         reply = await reader.read()
         if not reply:
             raise ConnectionError("closed without an answer")

@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import grpc
 import pytest
 import structlog
 from assay_rpc.channel import connect_async
 
+from services.errors import AssayError
+from services.rpc.serving.http import HttpService
+from services.rpc.serving.http_request import Message, Receive, Send
 from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
 from services.rpc.tracing.configured import tracing_of
@@ -131,6 +135,43 @@ async def test_probes_are_no_spans(traced: EchoClient, collector: Collector) -> 
     await _span(collector, "UnaryUnary")
     spans = collector.until(lambda _: True)
     assert not [one for one in spans if one.span.kind == 2 and "Health" in one.span.name]
+
+
+class Page:
+    """A WebApp that answers every request."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"."})
+
+    def method_of(self, path: str) -> str | None:
+        return None
+
+    def refused(self, path: str, error: AssayError, request_id: str) -> tuple[str, bytes]:
+        return "text/plain", str(error).encode()
+
+    def drain(self) -> None:
+        pass
+
+
+async def test_no_name_of_a_span_is_of_a_callers_making(collector: Collector) -> None:
+    pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
+    service = replace(
+        echo_service(Echo()),
+        tracing=tracing_of(True, "echo"),
+        http=HttpService(0, "http_port", (), "http_hosts", Page),
+    )
+    server = build_server(ServerSettings(), service)
+    await server.start()
+    address = f"http://127.0.0.1:{server.http_port}"
+    async with aiohttp.ClientSession(address) as client:
+        for method_ in ("EVIL-4711", "GET"):
+            async with client.request(method_, "/evil") as reply:
+                assert reply.status == 200
+    await server.stop(0)
+    spans = [one for one in collector.until(lambda seen: len(seen) > 1) if one.span.kind == 2]
+    names = sorted((one.span.name, one.attributes["http.request.method"]) for one in spans)
+    assert names == [("GET", "GET"), ("HTTP", "_OTHER")]
 
 
 def test_a_detached_context_has_the_span_alone(collector: Collector) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pydantic import Field
@@ -27,6 +26,7 @@ from pydantic import Field
 from services.common.documents import Document, validate
 from services.common.identity import Identity
 from services.errors import Forbidden, InvalidArgument, Unauthenticated, Violation
+from services.rpc.access.known_methods import matches, problem_of
 from services.rpc.access.roles import Role
 
 _MAX_BYTES = 1 << 20
@@ -49,7 +49,7 @@ class Grant(Document):
 
     identities: tuple[str, ...] = Field(min_length=1)
     roles: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[str, ...] = ("*",)
+    methods: tuple[str, ...] = Field(default=("*",), min_length=1)
     calls_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     burst: int | None = Field(default=None, ge=1)
 
@@ -60,9 +60,13 @@ class Grant(Document):
             if not pattern.startswith((*_KINDS, "*")):
                 kinds = ", ".join(_KINDS)
                 yield f"identities[{index}]", f"must begin with {kinds} or *, not {pattern!r}"
+            elif not pattern.isprintable():
+                yield f"identities[{index}]", f"{pattern!r} has a character that is not seen"
         for index, pattern in enumerate(self.methods):
             if not pattern.startswith(("/", "*")):
                 yield f"methods[{index}]", f'must be as "/assay.ranker.v1.*", not {pattern!r}'
+            elif problem := problem_of(pattern):
+                yield f"methods[{index}]", problem
         if self.burst is not None and self.calls_per_second is None:
             yield "burst", "needs calls_per_second"
 
@@ -70,8 +74,8 @@ class Grant(Document):
         """Whether it allows that identity that method."""
         return (
             role in self.roles
-            and any(_matches(name, pattern) for pattern in self.identities)
-            and any(_matches(method, pattern) for pattern in self.methods)
+            and any(matches(name, pattern) for pattern in self.identities)
+            and any(matches(method, pattern) for pattern in self.methods)
         )
 
     def rate(self, place: int) -> Rate | None:
@@ -146,11 +150,6 @@ def read_policy(path: Path) -> Policy:
         raise InvalidArgument(str(path), f"is not TOML: {error}") from error
     except InvalidArgument as error:
         raise InvalidArgument(str(path), str(error)) from error
-
-
-def _matches(text: str, pattern: str) -> bool:
-    """Whether a text is what a pattern stands for, in which "*" alone is special."""
-    return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def _unknown(roles: tuple[str, ...], key: str) -> Iterable[Violation]:

@@ -33,7 +33,7 @@ from services.rpc.serving.listening import StartError
 from services.rpc.serving.server import Server, build_server
 from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings
-from tests.rpc.echo_server import ECHO, RANKER, Echo, echo_service, method, nothing
+from tests.rpc.echo_server import RANKER, Echo, echo_service, method, nothing
 
 ADMIN = "assay.segment.v1.SegmentAdminService"
 
@@ -64,12 +64,11 @@ def tokens() -> dict[str, str]:
 def settings(tmp_path: Path, tokens: dict[str, str]) -> ServerSettings:
     policy, file = tmp_path / "policy.toml", tmp_path / "tokens"
     policy.write_text(
-        f"""
+        """
         anonymous = ["read"]
         [[grant]]
         identities = ["token:alice"]
         roles = ["operate"]
-        methods = ["/{ECHO}/*"]
         calls_per_second = 0.001
         burst = 2
         """

@@ -88,6 +88,49 @@ def test_an_identity_that_nobody_has_is_told(tmp_path: Path) -> None:
         read(tmp_path, '[[grant]]\nidentities = ["token:a", "alice"]\nroles = ["read"]')
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("methods = []", r"methods: "),
+        (
+            'methods = ["*", "/assay.ranker.v1.RankerService/Compair"]',
+            rf"methods\[1\]: there is no method .*did you mean {COMPARE}",
+        ),
+        ('methods = ["/assay.rancer.v1.*"]', r"did you mean /assay\.ranker\.v1\.\*"),
+        ('methods = ["/assay.ranker.v1.RankerServise/*"]', r"RankerService/\*"),
+        (f'methods = ["{COMPARE}\u200b"]', rf"there is no method '{COMPARE}.u200b'; .*{COMPARE}"),
+        ('methods = ["/x"]', r"there is no method '/x'"),
+        ('identities = ["token:al\u200bice"]', r"identities\[0\]: 'token:al.u200bice' has a char"),
+        ('identities = ["*\u2066"]', r"identities\[0\].* not seen"),
+        ('roles = ["read\u200b"]', r"roles\[0\]: 'read.u200b' is no role"),
+    ],
+)
+def test_what_can_match_nothing_is_told_with_what_may_be_meant(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    grant = {"identities": '["token:a"]', "roles": '["read"]'}
+    name, _, value = line.partition(" = ")
+    lines = "\n".join(f"{key} = {text}" for key, text in (grant | {name: value}).items())
+    with pytest.raises(InvalidArgument, match=told):
+        read(tmp_path, f"[[grant]]\n{lines}")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*",
+        "/*",
+        "*/Compare",
+        COMPARE,
+        "/assay.corpus.v1.*",
+        "/inference.GRPCInferenceService/ModelInfer",
+        "/grpc.reflection.*",
+    ],
+)
+def test_patterns_of_methods_that_exist_are_taken(tmp_path: Path, pattern: str) -> None:
+    read(tmp_path, f'[[grant]]\nidentities = ["*"]\nroles = ["read"]\nmethods = ["{pattern}"]')
+
+
 def test_an_empty_policy_allows_nothing(tmp_path: Path) -> None:
     with pytest.raises(Unauthenticated):
         read(tmp_path, "").allow(ANONYMOUS, Role.READ, COMPARE)

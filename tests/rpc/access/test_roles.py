@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 
+from services.rpc.access.known_methods import known_methods
 from services.rpc.access.roles import CHANGING, Role, required
 
 NO_SIDE_EFFECTS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
@@ -29,6 +30,10 @@ METHODS = {
     for service in file.services_by_name.values()
     for method in service.methods
 }
+
+
+def test_a_policy_can_speak_of_every_method() -> None:
+    assert set(METHODS) < set(known_methods())
 
 
 def test_the_table_has_the_methods_that_change_something_and_no_other() -> None:

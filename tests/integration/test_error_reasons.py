@@ -127,7 +127,12 @@ class Place:
         """A folder whose configuration is a language model's and whose tokenizer is damaged."""
         folder = self.folder / "broken"
         folder.mkdir()
-        config = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_positions": 16}
+        config = {
+            "architectures": ["GPT2LMHeadModel"],
+            "model_type": "gpt2",
+            "n_positions": 16,
+            "vocab_size": 257,
+        }
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "tokenizer.json").write_text("{}")
         (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")

@@ -36,6 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def proving(**more: Any) -> audit_pb2.ProveBPBRequest:
+    pytest.importorskip("onnx", reason="needs the export extra")
     definition = scoring_pb2.Definition(max_length=32)
     return audit_pb2.ProveBPBRequest(corpus=CORPUS, model=BYTES, definition=definition, **more)
 

@@ -55,6 +55,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def reference() -> ProvingModel:
+    pytest.importorskip("onnx", reason="needs the export extra")
     return open_model("byte-reference")
 
 

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from services.errors import InternalError, InvalidArgument
 from services.ranker.cache.cache import KEEP_SECONDS, Cache, CacheInfo, CacheStatus
 from services.ranker.cache.redis import MAX_VALUE_BYTES, RedisOptions, RedisStore, store_at
-from services.ranker.cache.store import CacheStore, MemoryStore
+from services.ranker.cache.store import CacheStore, MemoryStore, StoreUnavailableError
 
 HIT, MISS, BYPASS = CacheStatus.HIT, CacheStatus.MISS, CacheStatus.BYPASS
 
@@ -191,7 +191,7 @@ async def test_a_value_that_is_too_large_is_neither_read_nor_written(redis_url: 
     with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
         client.flushall()
         client.set("key", bytes(100 << 20))
-    assert await store.get("key") is None  # within the store's time limit
+    assert await _answer(store, "key") is None  # within the store's time limit
     cache = cache_over(store)
     assert await status(cache) is MISS
     assert await status(cache) is HIT
@@ -202,6 +202,14 @@ async def test_a_value_that_is_too_large_is_neither_read_nor_written(redis_url: 
     value, info = await cache.get("large", large)
     assert (len(value), info.status) == (MAX_VALUE_BYTES + 1, CacheStatus.BYPASS)
     await store.close()
+
+
+async def _answer(store: RedisStore, key: str) -> bytes | None:
+    """What it answers, once it is given the processor: its time limit is a tenth of a second."""
+    for _ in range(99):
+        with contextlib.suppress(StoreUnavailableError):
+            return await store.get(key)
+    return await store.get(key)
 
 
 async def test_values_end(store: CacheStore) -> None:

@@ -35,6 +35,7 @@ def _assay(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_proof_is_written_and_holds(assay_home: Path, root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="needs the export extra")
     proof, texts = str(tmp_path / "p"), tmp_path / "t.jsonl"
     score = _assay(assay_home, "score", "--shards", str(root), "--prove", proof)
     assert score.returncode == Exit.DONE, score.stderr

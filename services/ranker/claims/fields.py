@@ -109,8 +109,14 @@ ClaimId = Annotated[String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
 # They move a terminal's cursor, turn the order of what is read, or are not seen: what a manifest
-# says would show as something else beside the verdict on it, and one name as another's.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u202a-\u202e\u2060-\u2069\ufeff]")
+# says would show as something else beside the verdict on it, and one name as another's. These are
+# the characters that Unicode says are not shown, but for those that join letters or choose an
+# emoji's form, and those that end a line or turn it.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def _control(value: object) -> str:

@@ -139,7 +139,13 @@ def test_what_is_wrong_is_named(path: str, value: Any, place: str, advice: str) 
     assert advice in str(error.value)
 
 
-@pytest.mark.parametrize("character", [*"\x1b\r\x08\x9b\u202e\u2066\u200b\u2060\ufeff\xad"])
+@pytest.mark.parametrize(
+    "character",
+    [
+        *"\x1b\r\x08\x9b\u202e\u2066\u200b\u2060\ufeff\xad",
+        *"\u061c\u200e\u200f\u2028\u2029\u034f\u115f\u180e\u3164\ufff9\U000e0041",
+    ],
+)
 @pytest.mark.parametrize(
     ("key", "place"),
     [("statement", "claims[C1].statement"), ("quote", "claims[C1].quote")],
@@ -151,7 +157,8 @@ def test_what_would_show_as_something_else_is_refused(character: str, key: str, 
     with pytest.raises(InvalidArgument, match="has the control character") as error:
         parse(document, "m")
     assert [name for name, _ in error.value.violations] == [f"m.{place}"]
-    document["claims"][0][key] = "Two lines,\n\tone of them indented: \u05e9\u05dc\u05d5\u05dd"
+    joined = "\u06cc\u200c\u0634, \u2764\ufe0f\u200d"
+    document["claims"][0][key] = f"Two lines,\n\tone indented: \u05e9\u05dc\u05d5\u05dd, {joined}"
     parse(document, "m")
 
 

@@ -51,10 +51,10 @@ from services.rpc.settings import load_settings
 from services.rpc.tracing.configured import tracing_of
 
 _log = structlog.get_logger(__name__)
-# Parameters of glibc's mallopt(3). Its own limit of the second is 32 MiB; a message has at most a
-# tenth of that.
 # Requests of the largest size that are held at once, by calls that read texts or go on streaming.
 _HELD_REQUESTS = 64
+# Parameters of glibc's mallopt(3). Its own limit of the second is 32 MiB; a message has at most a
+# tenth of that.
 _M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES = -1, 64 << 20
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES = -3, 32 << 20
 

@@ -48,18 +48,22 @@ class Intake:
                     await turn
             except TimeoutError:
                 if turn.cancelled():
-                    self._waiting.remove(turn)
+                    self._forget(turn)
                     self._reading += 1
             except asyncio.CancelledError:
                 if turn.cancelled():
-                    with suppress(ValueError):
-                        self._waiting.remove(turn)
+                    self._forget(turn)
                 else:
                     self._next()  # its turn came before the cancellation
                 raise
         else:
             self._reading += 1
         return Claim(self)
+
+    def _forget(self, turn: asyncio.Future[None]) -> None:
+        """Take a cancelled turn out of the line; another call's end may have done so before."""
+        with suppress(ValueError):
+            self._waiting.remove(turn)
 
     def _next(self) -> None:
         """Let the next one read in the place of a call that has read."""

@@ -94,6 +94,24 @@ async def test_a_call_waits_so_long_for_those_that_send_nothing(
     assert held._reading == 0
 
 
+async def test_a_call_has_waited_long_enough_in_the_moment_in_which_another_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "_READ_SECONDS", 3600.0)
+    monkeypatch.setattr(intake, "_WAIT_SECONDS", 0.0)
+    held = Intake(1 << 20)
+    claims = await entered(held, intake._READING)
+    later = asyncio.create_task(held.enter())
+    await asyncio.sleep(0)  # the end of its wait is the loop's next step
+    asyncio.get_running_loop().call_soon(read, claims[0], 1)  # and this the one after it
+    async with asyncio.timeout(30):
+        claims[0] = await later
+    assert not held._waiting
+    for claim in claims:
+        read(claim, 1)
+    assert held._reading == 0
+
+
 async def test_a_caller_that_leaves_while_it_waits_takes_no_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

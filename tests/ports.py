@@ -1,8 +1,10 @@
-"""Ports for servers that cannot be told to choose one themselves, or that come back at theirs."""
+"""Addresses of tests: ports for servers that cannot choose one or come back at theirs, and IPv6."""
 
 import itertools
 import os
 import socket
+
+import pytest
 
 # Below those that systems choose from for port 0 and for connections (Linux from 32768, others from
 # 49152): none of these is taken between its choice and its use. Test processes begin apart.
@@ -21,3 +23,12 @@ def free_port() -> int:
                 continue
             return int(probe.getsockname()[1])
     raise RuntimeError(f"no port of {_FIRST} to {_FIRST + _COUNT - 1} is free")
+
+
+def require_ipv6() -> None:
+    """Skip the test where this machine has no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 on this machine: {error}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -76,6 +77,14 @@ def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
         if key == CLIENT_ID_KEY and value:
             return f"id {value!s}"  # so that no name is another's connection
     return f"peer {context.peer()}"
+
+
+def host_of(peer: str) -> str:
+    """The address in gRPC's name of a connection: "ipv4:10.0.0.1:123", "ipv6:%5B::1%5D:123"."""
+    kind, _, rest = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return peer
+    return unquote(rest.rpartition(":")[0]).strip("[]")
 
 
 def encoded_size(requests: object, message: Message) -> int:

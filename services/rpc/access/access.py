@@ -6,7 +6,6 @@ import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import grpc
 
@@ -18,6 +17,7 @@ from services.rpc.access.rates import Rates
 from services.rpc.access.roles import Role, required
 from services.rpc.access.tokens import TokenFile
 from services.rpc.access.web_tokens import WebTokens
+from services.rpc.call import host_of
 from services.rpc.reloading import Reloaded
 from services.rpc.settings import ServerSettings
 
@@ -70,7 +70,7 @@ class Access:
     def admit(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         """Return who calls. Raises Unauthenticated, Forbidden or QuotaExceeded."""
         caller = self.identify(context)
-        self.admit_as(method, caller, _host(context.peer()))
+        self.admit_as(method, caller, host_of(context.peer()))
         return caller
 
     def admit_as(self, method: str, caller: Identity, host: str) -> None:
@@ -128,14 +128,6 @@ class Access:
             return self._web_tokens.get().identify(token)
         assert self._tokens is not None  # noqa: S101 - one of the two is there
         return self._tokens.get().identify(token)
-
-
-def _host(peer: str) -> str:
-    """The address of gRPC's name of a connection: "ipv4:10.0.0.1:123", "ipv6:%5B::1%5D:123"."""
-    kind, _, rest = peer.partition(":")
-    if kind not in {"ipv4", "ipv6"}:
-        return peer
-    return unquote(rest.rpartition(":")[0]).strip("[]")
 
 
 def _network(host: str) -> str:

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -19,7 +18,7 @@ from services.errors import AssayError, InternalError, Unavailable
 from services.rpc import status
 from services.rpc.access.access import Access
 from services.rpc.access.roles import Role, required
-from services.rpc.call import note_deadline, remaining, require_short_lists
+from services.rpc.call import host_of, note_deadline, remaining, require_short_lists
 from services.rpc.serving.decoding import Sizes, decoded, marking
 from services.rpc.serving.health import Health
 from services.rpc.serving.intake import Claim, Intake
@@ -226,7 +225,7 @@ class _Call:
                 "rpc.system": "grpc",
                 "rpc.service": self._labels[0],
                 "rpc.method": self._labels[-1],
-                "client.address": _address(self._peer),
+                "client.address": host_of(self._peer),
                 "assay.request_id": self._request_id,
             },
         )
@@ -310,12 +309,6 @@ def _request_id(context: Context) -> str:
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
-
-
-def _address(peer: str) -> str:
-    """The host of gRPC's "ipv4:10.0.0.1:5000" or "ipv6:%5B::1%5D:5000"."""
-    host = unquote(peer.partition(":")[2].rpartition(":")[0])
-    return host or peer
 
 
 def _code(context: Context) -> grpc.StatusCode:

@@ -27,8 +27,9 @@ from structlog.testing import capture_logs
 from services.common.identity import ANONYMOUS, Identity, of_certificate
 from services.errors import QuotaExceeded
 from services.rpc import reloading
-from services.rpc.access.access import Access, _host
+from services.rpc.access.access import Access
 from services.rpc.access.tokens import line_of, new_token
+from services.rpc.call import host_of
 from services.rpc.serving.listening import StartError
 from services.rpc.serving.server import Server, build_server
 from services.rpc.serving.service import Service
@@ -166,7 +167,7 @@ def test_who_has_an_address_of_ipv6_has_its_network(
 
 @pytest.mark.parametrize("peer", ["ipv4:127.0.0.1:4", "ipv6:%5B::1%5D:4", "ipv6:[::1]:4"])
 def test_both_ports_name_an_address_alike(peer: str) -> None:
-    assert _host(peer) in {"127.0.0.1", "::1"}
+    assert host_of(peer) in {"127.0.0.1", "::1"}
 
 
 @pytest.mark.parametrize("shape", ["UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream"])

@@ -25,6 +25,7 @@ from services.errors import Unavailable
 from services.rpc.serving.listening import StartError
 from services.rpc.serving.server import Server, build_server
 from services.rpc.settings import ServerSettings
+from tests.ports import require_ipv6
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, RANKER, Echo, echo_service, health_stub, method
 
@@ -201,11 +202,7 @@ async def test_an_address_of_another_machine_is_named_with_its_variable() -> Non
 
 
 async def test_a_server_listens_on_ipv6() -> None:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError as error:
-        pytest.skip(f"no IPv6 on this machine: {error}")
+    require_ipv6()
     server = build_server(ServerSettings(host="::1"), echo_service(Echo()))
     await server.start()
     async with connect_async(f"[::1]:{server.port}") as channel:

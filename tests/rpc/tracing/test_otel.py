@@ -20,6 +20,7 @@ from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
 from services.rpc.tracing.configured import tracing_of
 from tests.collector import Collector, Received
+from tests.ports import require_ipv6
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import ECHO, Echo, echo_service, method
 
@@ -126,6 +127,17 @@ async def test_a_span_of_a_server_is_below_that_of_its_client(
     )
     above = next(one for one in clients if one.span.kind == 3)
     assert received.span.parent_span_id == above.span.span_id
+
+
+async def test_an_address_of_ipv6_has_no_brackets(collector: Collector) -> None:
+    require_ipv6()
+    service = replace(echo_service(Echo()), tracing=tracing_of(True, "echo"))
+    server = build_server(ServerSettings(host="::1"), service)
+    await server.start()
+    async with connect_async(f"[::1]:{server.port}") as channel:
+        await method(channel, "UnaryUnary")(b"x")
+    assert (await _span(collector, "UnaryUnary")).attributes["client.address"] == "::1"
+    await server.stop(0)
 
 
 async def test_probes_are_no_spans(traced: EchoClient, collector: Collector) -> None:

@@ -63,6 +63,12 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return near[:3]
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean x or y?` with the nearest of the known names; empty without any."""
+    near = nearest(name, known)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
 _NAME_CHARACTERS = 500
 _LEAST = 0.6
 _PART_CHARACTERS = 3
@@ -128,8 +134,7 @@ class NotFound(AssayError):
         listed = ", ".join(self.known) if self.known else "none is registered"
         aside = f" ({hint})" if hint else ""
         listing = "" if known is None else f"; known: {listed}"
-        near = nearest(name, self.known)
-        meant = f"; did you mean {' or '.join(near)}?" if near and len(self.known) > 1 else ""
+        meant = suggestion(name, self.known) if len(self.known) > 1 else ""
         super().__init__(f"no {kind} named {_cut(name)!r}{aside}{listing}{meant}")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from services.errors import nearest
+from services.errors import suggestion
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 
@@ -32,12 +32,6 @@ class Command:
         """Import the module and let it add the arguments."""
         add: AddArguments = getattr(importlib.import_module(self.module), self.function)
         add(parser)
-
-
-def suggestion(given: str, known: Iterable[str]) -> str:
-    """`; did you mean "x"?` for the nearest of the known words; empty where none is near."""
-    near = nearest(given, known)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 class Parser(argparse.ArgumentParser):

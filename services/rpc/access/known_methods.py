@@ -11,7 +11,7 @@ from assay_rpc.channel import service_config
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from services.errors import nearest
+from services.errors import suggestion
 from services.inference.v2 import open_inference_pb2
 
 _BESIDE_THE_CONTRACT: tuple[Any, ...] = (
@@ -49,6 +49,4 @@ def problem_of(pattern: str) -> str | None:
     if "*" in pattern:
         offered |= {f"{one.rpartition('/')[0]}/*" for one in methods}
         offered |= {f"{one.rpartition('/')[0].rpartition('.')[0]}.*" for one in methods}
-    near = nearest(pattern, offered)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"there is no method {pattern!r}{hint}"
+    return f"there is no method {pattern!r}{suggestion(pattern, offered)}"

@@ -21,7 +21,7 @@ class Mistake(StrEnum):
     DECODED_BYTES = "decoded_bytes"
     CHARACTERS = "characters"
     GUIDE_WEIGHTS = "guide_weights"
-    # Not of the twelve, but as easily told.
+    # Not of the twelve, but as easily recognised.
     OWN_SPACE_BYTES = "own_space_bytes"
     MEAN_OF_RATIOS = "mean_of_ratios"
     NATS_FOR_BITS = "nats_for_bits"

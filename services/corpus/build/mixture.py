@@ -91,8 +91,7 @@ def mixture_of(recipe: Recipe, sources: Sequence[Mapping[str, Sequence[int]]]) -
             raise PreconditionFailed(
                 f"source {source.name!r} has {size:,} bytes of text after the recipe's steps, and "
                 f"its weight needs {passes:,.0f} passes over them; at most {MOST_EPOCHS:,} are "
-                "allowed; "
-                "lower output.total_bytes or its weight"
+                "allowed; lower output.total_bytes or its weight"
             )
     totals = {
         split: [sum(counts[split][part] for counts in sources) for part in range(2)]

@@ -5,8 +5,8 @@
     [[grant]]
     identities = ["spiffe://cluster.local/ns/assay/sa/ranker", "token:ci-*"]
     roles = ["read", "verify"]
-    methods = ["/assay.corpus.v1.*"]   # without it: all
-    calls_per_second = 20              # of each identity; without it: any number
+    methods = ["/assay.corpus.v1.*"]   # default: all
+    calls_per_second = 20              # of each identity; default: any number
     burst = 40
 
 In `identities` and `methods` a "*" stands for any characters, and every other character for itself.
@@ -61,7 +61,7 @@ class Grant(Document):
                 kinds = ", ".join(_KINDS)
                 yield f"identities[{index}]", f"must begin with {kinds} or *, not {pattern!r}"
             elif not pattern.isprintable():
-                yield f"identities[{index}]", f"{pattern!r} has a character that is not seen"
+                yield f"identities[{index}]", f"{pattern!r} has an invisible character; take it out"
         for index, pattern in enumerate(self.methods):
             if not pattern.startswith(("/", "*")):
                 yield f"methods[{index}]", f'must be as "/assay.ranker.v1.*", not {pattern!r}'

@@ -64,6 +64,7 @@ class WebTokens:
         # It stands in policies, logs and records: no half of a character, nothing that hides.
         if not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
             raise Unauthenticated(
-                f"the token's sub must have 1 to {_MAX_SUBJECT} characters that can be shown"
+                f"the token's sub must have 1 to {_MAX_SUBJECT} printable characters; ask its "
+                "issuer for another"
             )
         return Identity(f"jwt:{subject}")

@@ -100,8 +100,8 @@ def test_an_identity_that_nobody_has_is_told(tmp_path: Path) -> None:
         ('methods = ["/assay.ranker.v1.RankerServise/*"]', r"RankerService/\*"),
         (f'methods = ["{COMPARE}\u200b"]', rf"there is no method '{COMPARE}.u200b'; .*{COMPARE}"),
         ('methods = ["/x"]', r"there is no method '/x'"),
-        ('identities = ["token:al\u200bice"]', r"identities\[0\]: 'token:al.u200bice' has a char"),
-        ('identities = ["*\u2066"]', r"identities\[0\].* not seen"),
+        ('identities = ["token:al\u200bice"]', r"identities\[0\]: 'token:al.u200bice' has an"),
+        ('identities = ["*\u2066"]', r"identities\[0\].* invisible"),
         ('roles = ["read\u200b"]', r"roles\[0\]: 'read.u200b' is no role"),
     ],
 )

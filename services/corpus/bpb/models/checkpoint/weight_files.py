@@ -37,9 +37,9 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
     content = json_object(index)
     require_all_of(content, {"weight_map": OBJECT}, WEIGHTS_INDEX)
     named = content["weight_map"].values()
-    odd = next((one for one in named if not isinstance(one, str)), "")
-    if odd != "" or not named:
-        what = f"{kind(odd)} as the name of a file" if named else "no file in its weight_map"
+    odd = [one for one in named if not isinstance(one, str)]
+    if odd or not named:
+        what = f"{kind(odd[0])} as the name of a file" if odd else "no file in its weight_map"
         raise NotAModelError(f"has a {WEIGHTS_INDEX} with {what}")
     names = sorted(set(named))
     for name in names:

@@ -95,20 +95,20 @@ class _Ids:
     def __init__(self, content: Mapping[str, Any]) -> None:
         vocabulary = content["model"].get("vocab") or {}
         added = content.get("added_tokens") or ()
-        odd: object
+        odd: list[object]
         try:
             self._ids: dict[str, int] = (
                 dict(vocabulary)
                 if isinstance(vocabulary, dict)
                 else {piece[0]: number for number, piece in enumerate(vocabulary)}
             )
-            odd = next((one for one in self._ids.values() if not isinstance(one, int)), None)
+            odd = [one for one in self._ids.values() if not isinstance(one, int)]
         except (TypeError, KeyError, IndexError):
-            odd = vocabulary
-        if odd is not None:
+            odd = [vocabulary]
+        if odd:
             raise NotAModelError(
                 f"has a {_TOKENIZER} whose vocab is not of tokens and their ids: it holds "
-                f"{kind(odd)}"
+                f"{kind(odd[0])}"
             )
         self._ids |= {str(token["content"]): int(token["id"]) for token in added}
         self._known = set(self._ids.values())

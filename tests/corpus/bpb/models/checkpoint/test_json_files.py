@@ -98,6 +98,7 @@ CHANGES: list[tuple[str, Any, str]] = [
     ),
     ("tokenizer", {"model": {"vocab": 5}}, "vocab is not of tokens and their ids: it holds a num"),
     ("tokenizer", {"model": {"vocab": {"a": "0"}}}, "their ids: it holds a text"),
+    ("tokenizer", {"model": {"vocab": {"a": None}}}, "their ids: it holds null"),
     ("tokenizer", {"model": {"vocab": [1, 2]}}, "their ids: it holds a list"),
     ("tokenizer_config", {"added_tokens_decoder": []}, "'added_tokens_decoder' is a list"),
     ("tokenizer_config", {"added_tokens_decoder": {"a": {}}}, "has an object under 'a'"),

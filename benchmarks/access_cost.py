@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,24 @@ def call_of(name: str, channel: Any) -> Callable[[], Any]:
     return lambda: ranker.Compare(pair)
 
 
+def spent_in_turns(
+    services: Mapping[str, tuple[Running, Callable[[], Any]]], calls: int, rounds: int
+) -> dict[str, list[float]]:
+    """Processor seconds of each service in every round of so many calls, by the services in turn.
+
+    A round before the first, which warms them up, does not count.
+    """
+    spent: dict[str, list[float]] = {name: [] for name in services}
+    for counted in [False] + [True] * rounds:
+        for name, (service, call) in services.items():
+            before = processor_seconds(service.process.pid)
+            for _ in range(calls):
+                call()
+            if counted:
+                spent[name].append(processor_seconds(service.process.pid) - before)
+    return spent
+
+
 def seconds_a_call(name: str, folder: Path, rounds: int) -> tuple[float, float]:
     """Processor seconds of a call to a service that knows no callers, and to one that does."""
     token, prefix = new_token(), f"ASSAY_{name.upper()}_"
@@ -64,26 +82,19 @@ def seconds_a_call(name: str, folder: Path, rounds: int) -> tuple[float, float]:
         f"{prefix}POLICY_FILE": str(folder / "policy.toml"),
         f"{prefix}TOKEN_FILE": str(folder / "tokens"),
     }
-    took: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as opened:
-        pair = []
-        for number, variables in enumerate(({}, knowing)):
-            own = folder / f"{name}-{number}"
+        pair = {}
+        for kind, variables in (("open", {}), ("knowing", knowing)):
+            own = folder / f"{name}-{kind}"
             variables |= {"ASSAY_HOME": str(folder / "home"), f"{prefix}LOG_LEVEL": "warning"}
             if name == "ranker":
                 variables["ASSAY_RANKER_DATABASE"] = str(own / "evidence.sqlite")
             service = opened.enter_context(Running(name, own, variables))
             channel = connect(Connection(service.address, token=token))
-            pair.append((service, call_of(name, opened.enter_context(channel))))
-        for counted in [False] + [True] * rounds:  # the first warms up
-            for (service, call), own_took in zip(pair, took, strict=True):
-                before = processor_seconds(service.process.pid)
-                for _ in range(_CALLS[name]):
-                    call()
-                if counted:
-                    spent = processor_seconds(service.process.pid) - before
-                    own_took.append(spent / _CALLS[name])
-    return statistics.mean(took[0]), statistics.mean(took[1])
+            pair[kind] = service, call_of(name, opened.enter_context(channel))
+        spent = spent_in_turns(pair, _CALLS[name], rounds)
+    without, known = (statistics.mean(spent[kind]) / _CALLS[name] for kind in pair)
+    return without, known
 
 
 def main() -> None:

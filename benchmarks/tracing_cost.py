@@ -24,10 +24,10 @@ from pathlib import Path
 from assay_rpc.channel import connect
 
 from benchmarks import report
-from benchmarks.access_cost import call_of
+from benchmarks.access_cost import call_of, spent_in_turns
 from benchmarks.faults.running import Running
 from benchmarks.faults.stores import redis_program
-from benchmarks.serving import free_port, processor_seconds
+from benchmarks.serving import free_port
 from tests.collector import Collector
 
 _CALLS = {"segment": 40, "ranker": 400}
@@ -53,7 +53,6 @@ def _redis(folder: Path) -> Iterator[str]:
 def calls_a_second(name: str, folder: Path, rounds: int) -> dict[str, float]:
     """Calls in a second of a processor, by how much is traced."""
     prefix = f"ASSAY_{name.upper()}_"
-    took: dict[str, list[float]] = {}
     with ExitStack() as opened:
         url, collector = opened.enter_context(_redis(folder)), opened.enter_context(Collector())
         services = {}
@@ -70,14 +69,7 @@ def calls_a_second(name: str, folder: Path, rounds: int) -> dict[str, float]:
             }
             service = opened.enter_context(Running(name, own, variables))
             services[kind] = service, call_of(name, opened.enter_context(connect(service.address)))
-            took[kind] = []
-        for counted in [False] + [True] * rounds:  # the first warms up
-            for kind, (service, call) in services.items():
-                before = processor_seconds(service.process.pid)
-                for _ in range(_CALLS[name]):
-                    call()
-                if counted:
-                    took[kind].append(processor_seconds(service.process.pid) - before)
+        took = spent_in_turns(services, _CALLS[name], rounds)
     return {kind: _CALLS[name] / statistics.median(spent) for kind, spent in took.items()}
 
 

@@ -136,6 +136,7 @@ def test_an_index_of_weights_is_one_of_names(directory: Path, content: Any, told
         read_directory("m", directory)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     "header", [b"[]", b"{", b'{"a": 1}', b'{"a": {"dtype": "F32"}}', b"\xff\xff"]
 )

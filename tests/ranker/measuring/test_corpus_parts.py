@@ -54,11 +54,14 @@ async def test_reading_is_measured_on_lines_and_memory() -> None:
 async def test_files_that_all_agree_say_nothing_of_the_files_that_nobody_stated(claim: str) -> None:
     """`files` are those that the manifest's author chose to state, however many there are."""
     observation = await observe(claim)
-    assert observation.conditions == "a part that nobody drew, and the rest may hold anything"
+    assert (
+        observation.conditions
+        == "a part that is not a random sample, and the rest may hold anything"
+    )
     sealed = seal(observation, claim=claim, method="m.f@2", command="c", time=NOON)
     verdict = judge(CLAIMS[claim], sealed)
     assert verdict.verdict is Verdict.INCONCLUSIVE
-    assert "a part that nobody drew" in verdict.reason
+    assert "a part that is not a random sample" in verdict.reason
 
 
 @pytest.mark.parametrize("claim", ["P3.1", "P5.2"])

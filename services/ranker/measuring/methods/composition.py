@@ -141,9 +141,9 @@ def share_of_all(some: int, seen: int, documents: int | None = None) -> Interval
 
 
 def of_the_rest(elsewhere: int) -> str:
-    """Say why a part decides nothing of the whole: nobody drew it, or even chose all of it."""
+    """Say why a part decides nothing of the whole: it is no random sample, or lacks files."""
     if not elsewhere:
-        return "a part that nobody drew, and the rest may hold anything"
+        return "a part that is not a random sample, and the rest may hold anything"
     files = "1 file is" if elsewhere == 1 else f"{elsewhere:,} files are"
     return f"{files} stated in the manifest and not here, and may hold anything"
 

@@ -50,7 +50,7 @@ def read_tokenizer_config(directory: Path) -> dict[str, Any]:
         if not number.isdecimal() or not isinstance(token, dict):
             raise NotAModelError(
                 f"has a {_TOKENIZER_CONFIG} whose added_tokens_decoder has {kind(token)} under "
-                f"{number!r}, where a token is due under its id"
+                f"{number!r}, where a token is needed under its id"
             )
         where = f"{_TOKENIZER_CONFIG} with an added token"
         require_all_of(token, {"content": TEXT}, where)

@@ -4,7 +4,8 @@
     assay up --shards texts-indexed
     python examples/train_and_resume.py localhost:50052 local run.pt
 
-Stop it whenever you like and start it again: it continues with the next step. The steps are the
+Stop it whenever you like, or with a last argument after that step, and start it again: it
+continues with the next step. The steps are the
 same for any number of ranks, so a checkpoint needs their number and no state of a loader.
 """
 
@@ -60,4 +61,5 @@ def train(address: str, corpus: str, checkpoint: Path, until: int = STEPS) -> st
 
 
 if __name__ == "__main__":
-    print(train(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    last = int(sys.argv[4]) if sys.argv[4:] else STEPS
+    print(train(sys.argv[1], sys.argv[2], Path(sys.argv[3]), last))

@@ -109,10 +109,10 @@ class Connection:
         address = announced_address("ranker")
         if address is None:
             return None
-        if given := self._inventory.own():
+        if given := self._inventory.given():
             raise PreconditionFailed(
                 f"`assay up` runs with this ASSAY_HOME (ranker at {address}) and serves what it "
-                f"was started with; stop it, or leave out what sets {', '.join(sorted(given))}"
+                f"was started with; stop it, or leave out {', '.join(given)}"
             )
         note(f"using the ranker that `assay up` runs at {address}")
         return address

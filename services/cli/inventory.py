@@ -67,6 +67,16 @@ class Inventory:
             note(f"private services serve what {home() / _KEPT} lists")
         return {"ASSAY_HOME": str(home())} | kept | self.own()
 
+    def given(self) -> list[str]:
+        """The options that say what is here."""
+        options = {
+            "--model": self.models,
+            "--shards": self.corpora,
+            "--language-model": self.language_models,
+            "--pictures": self.pictures,
+        }
+        return [name for name, value in options.items() if value]
+
     def own(self) -> dict[str, str]:
         """The environment variables that say what is here, without what was kept."""
         variables: dict[str, str] = {}

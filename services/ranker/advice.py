@@ -11,6 +11,7 @@ from services.ranker.claims.definition import implausible
 from services.ranker.claims.model import Artifact, Claim, Page, Verdict
 from services.ranker.measuring.methods import Measurement, method_named
 from services.ranker.methodology.definition import Methodology
+from services.ranker.words import words
 
 _MAX_RELATIVE_TOLERANCE = 0.5
 _CONTINUOUS = ("s", "pictures/s", "share", "%", "bits per byte", "1")
@@ -50,9 +51,10 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
     rules = methodology.rules(artifact.type)
     unread = [metric.fact for metric in rules.metrics.values() if metric.fact not in facts]
     if unread and artifact.claims:
+        named = ", ".join(map(words, unread))
         yield (
             f"{artifact.id}.claims",
-            f"none is about {', '.join(unread)}: it has no place in profiles that want them",
+            f"none is about {named}: it has no place in profiles that want them",
         )
 
 

@@ -165,7 +165,7 @@ async def test_the_ranker_that_runs_is_used(tmp_path: Path) -> None:
         async with Connection(Inventory(), measures=False) as connection:
             assert await connection.address("ranker") == "127.0.0.1:7"
         async with Connection(Inventory(models=[tmp_path])) as connection:
-            with pytest.raises(PreconditionFailed, match="ASSAY_SEGMENT_MODELS"):
+            with pytest.raises(PreconditionFailed, match=r"leave out --model$"):
                 await connection.address("ranker")
 
 
@@ -215,3 +215,9 @@ def test_a_service_with_models_of_its_own_is_asked_for_them(
     Inventory(models=[tmp_path]).keep()
     assert segment_model(None)[1].name == ""
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_given_is_named_by_its_options(tmp_path: Path) -> None:
+    given = Inventory(models=[tmp_path], accepted_licenses=["MIT"], pictures=tmp_path).given()
+    assert given == ["--model", "--pictures"]
+    assert Inventory().given() == []

@@ -100,7 +100,7 @@ async def test_a_list_that_is_named_is_ranked_together(assay: Run) -> None:
     for name in (B0, B4):
         await assay("claims", name)
     _, text = await assay("rank", B0, B4)
-    assert "accuracy-and-size, of segmentation models" in text
+    assert "accuracy and size (--profile accuracy-and-size), of segmentation models" in text
     assert "1 of 2" in text
     assert "2 of 2" in text
     assert "no sampling error, of these 2 together" in text

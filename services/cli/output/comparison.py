@@ -21,6 +21,7 @@ from services.ranker.web.sides import (
 )
 from services.ranker.web.values import enum_name, measured_text
 from services.ranker.web.verdicts import counted, sentence
+from services.ranker.words import words
 
 MOST_NAMES = 5
 _BAR_WIDTH = 27
@@ -45,7 +46,7 @@ def show(reply: compare_pb2.CompareResponse) -> None:
     for component in reply.components:
         if component.missing:
             OUT.print(
-                f"missing to decide {component.component}: {missing(component)}",
+                f"missing to decide {words(component.component)}: {missing(component)}",
                 style="dim",
                 markup=False,
             )
@@ -84,9 +85,9 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Grid:
     for heading, scores, answer in score_rows(reply):
         row(heading, [score_text(one) for one in scores], better(reply, answer))
     for name, parts, answer in component_rows(reply):
-        row(name, [_component(one) for one in parts], better(reply, answer))
+        row(words(name), [_component(one) for one in parts], better(reply, answer))
     for one in measured.rows(reply):
-        row(f"measured: {one.fact}", [_cell(cell) for cell in one.cells])
+        row(f"measured: {words(one.fact)}", [_cell(cell) for cell in one.cells])
     row("page reliability", ["\n".join(map(_reliability, s.reliability)) for s in sides])
     return table
 
@@ -130,7 +131,8 @@ def score_text(score: score_pb2.Score) -> str:
     """A score with its ends, or the bounds that are left and what is missing."""
     ends = f"[{score.low:.1f} .. {score.high:.1f}]"
     if not score.HasField("point"):
-        lacks = ", ".join(score.lacks) if len(score.lacks) <= MOST_NAMES else len(score.lacks)
+        few = len(score.lacks) <= MOST_NAMES
+        lacks = ", ".join(map(words, score.lacks)) if few else len(score.lacks)
         if not score.coverage:
             return f"nothing is known: lacks {lacks}"
         return f"no score: lacks {lacks}\npossible: {ends} points"

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.cli.output.console import warn
 from services.ranker.web.values import enum_value_name
+from services.ranker.words import words
 
 
 class BadLineLike(Protocol):
@@ -95,6 +96,8 @@ def page_claims(reply: compare_pb2.CompareResponse) -> list[evidence_pb2.ClaimVe
 def missing(answer: compare_pb2.ComponentComparison | compare_pb2.ProfileComparison) -> str:
     """What is missing to decide which is better; empty when nothing is."""
     return "; ".join(
-        f"{one.artifact}, {one.metric}: {one.what}" if one.metric else f"{one.artifact}: {one.what}"
+        f"{one.artifact}, {words(one.metric)}: {one.what}"
+        if one.metric
+        else f"{one.artifact}: {one.what}"
         for one in answer.missing
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -60,6 +61,13 @@ def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Grid:
 _CLAIM = " --claim "
 
 
+def remedies(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
+    """What would let claims be measured that were not, each with how many of them it is for."""
+    said = (one.not_measured.remedy for one in verdicts if one.HasField("not_measured"))
+    counts = Counter(filter(None, said))
+    return [f"{plural(count, 'claim')}: {remedy}" for remedy, count in counts.items()]
+
+
 def commands(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
     """The commands that repeat the claims that are refuted."""
     return grouped(
@@ -97,6 +105,7 @@ def show(
         OUT.print(title, style="italic", markup=False)
     if waiting := len(verdicts) - len(listed):
         _lines(f"Not verified yet: {plural(waiting, 'claim')}. To verify:", [verified_by])
+    _lines("Not measured here. To measure:", remedies(verdicts))
     _lines("Re-run the refuted claims:", commands(verdicts))
     _lines("Since they were verified last:", changes(verdicts))
 

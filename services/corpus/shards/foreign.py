@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from services.corpus.shards.formats import Unreadable
 
 _AGAIN = "fetch it again"
@@ -25,7 +27,9 @@ _BEGINNINGS = (
     (b"\xff\xfe", "text in UTF-16", _CONVERT),
     (b"\xfe\xff", "text in UTF-16", _CONVERT),
 )
+SEVERAL_LINES = "has objects over several lines: write each on a line of its own, as `jq -c .` does"
 _PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<error>")
+_FIRST_LINE_BYTES = 64
 _TAR_MAGIC = slice(257, 262)
 
 
@@ -42,8 +46,16 @@ def foreign(begun: bytes) -> str:
     if begun.lstrip()[:20].lower().startswith(_PAGES):
         return f"is a page of the web, or an error that was saved as one: {_AGAIN}"
     if begun.strip() == b"{":
-        return "has objects over several lines: write each on a line of its own, as `jq -c .` does"
+        return SEVERAL_LINES
     return ""
+
+
+def is_over_lines(file: Path) -> bool:
+    """Whether a JSON file begins with an object that goes on in its next line. Raises OSError."""
+    if file.suffix.lower() != ".json" or not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.readline(_FIRST_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").strip() == b"{"
 
 
 def refuse_another_kind(shard: str, begun: bytes, ending: str) -> None:

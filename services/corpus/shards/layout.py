@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from services.corpus.shards.foreign import SEVERAL_LINES, is_over_lines
 from services.corpus.shards.formats import (
     FOLDER_SUBSET,
     READING,
@@ -128,7 +129,10 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
     left += _passed_over(root)
     if not chosen:
         there = f"found {_list(left or sorted(found, key=_path_key))}; " if found else ""
-        raise LayoutError(f"{root} holds no shard; {there}{_EXPECTED}")
+        spread = (
+            f"{path} {SEVERAL_LINES}; " for path in sorted(left) if is_over_lines(root / path)
+        )
+        raise LayoutError(f"{root} holds no shard; {there}{next(spread, '')}{_EXPECTED}")
     shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
     _check_libraries(root, shards)
     others = any(

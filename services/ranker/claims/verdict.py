@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
+from services.common.counts import with_unit
 from services.ranker.claims.bounds import (
     Boolean,
     Bound,
@@ -34,7 +35,7 @@ from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Verdict
 from services.ranker.claims.sourcing import CITES, alternatives, confirms, sourcing
-from services.ranker.claims.wording import allowed, figure, show, unit_after
+from services.ranker.claims.wording import allowed, figure, show
 
 _STAND_IN = {
     SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS: "the same architecture with random weights",
@@ -151,7 +152,7 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
 
 def _or(numbers: Sequence[float], value: Value) -> str:
     *first, last = map(figure, numbers)
-    return f"{', '.join(first)} or {last}{unit_after(value.unit)}"
+    return with_unit(f"{', '.join(first)} or {last}", value.unit)
 
 
 def _leaves_open_what_decides(claim: Claim) -> bool:
@@ -166,8 +167,9 @@ def _underspecified(evidence: Evidence, unobserved: str) -> str:
         known = f"{show(evidence.value, evidence.interval)} is published for other hardware"
         return f"{reason}; {known}{f' (not measured: {unobserved})' if unobserved else ''}"
     here = hardware_class(evidence.environment)
-    unit = unit_after(evidence.breakdown_unit)
-    figures = [f"{figure(one)}{unit} with {name}" for name, one in evidence.breakdown.items()]
+    unit = evidence.breakdown_unit
+    timed = evidence.breakdown.items()
+    figures = [f"{with_unit(figure(one), unit)} with {name}" for name, one in timed]
     found = ", ".join(figures) or show(evidence.value, evidence.interval)
     return f"{reason}; on {here or 'this machine'} it is {found}{_conditions(evidence)}"
 

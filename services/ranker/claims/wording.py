@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from services.common.counts import with_unit
 from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Text, Value, ends
 
 _NOTHING = 1e-300
@@ -16,16 +17,15 @@ def allowed(bound: Bound) -> str:
         return f'"{bound.value}"'
     if isinstance(bound, Boolean):
         return "as claimed" if bound.value else "not as claimed"
-    unit = unit_after(bound.unit)
     if isinstance(bound, Equals):
         give = f" ± {figure(bound.tolerance)}" if bound.tolerance else ""
-        return f"{figure(bound.value)}{give}{unit}"
+        return with_unit(f"{figure(bound.value)}{give}", bound.unit)
     low, high = ends(bound)
     if math.isinf(low):
-        return f"at most {figure(high)}{unit}"
+        return f"at most {with_unit(figure(high), bound.unit)}"
     if math.isinf(high):
-        return f"at least {figure(low)}{unit}"
-    return f"{figure(low)} to {figure(high)}{unit}"
+        return f"at least {with_unit(figure(low), bound.unit)}"
+    return with_unit(f"{figure(low)} to {figure(high)}", bound.unit)
 
 
 def show(value: Value, interval: Interval | None = None) -> str:
@@ -45,7 +45,7 @@ def show(value: Value, interval: Interval | None = None) -> str:
         text += f" (at {end})"
     elif interval is not None and interval.low < interval.high:
         text += f" (from {figure(interval.low)} to {figure(interval.high)})"
-    return text + unit_after(value.unit)
+    return with_unit(text, value.unit)
 
 
 def figure(value: float) -> str:
@@ -55,8 +55,3 @@ def figure(value: float) -> str:
     if abs(value) < _NOTHING:
         return "0"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
-
-
-def unit_after(unit: str) -> str:
-    """Return a unit as it follows a number; a pure number has none."""
-    return "" if unit in ("", "1") else f" {unit}"

@@ -148,7 +148,7 @@ def _other(
     return UnobservableError(
         f"segment serves {least.ref.name}, which differs in {_listed(unlike(least))}",
         UnmeasuredReason.OTHER_SUBJECT,
-        _to_serve(wanted),
+        _to_serve(wanted) + _or_to_state(wanted, least),
     )
 
 
@@ -159,7 +159,15 @@ def _named(model: Model, wanted: Artifact) -> bool:
 def _to_serve(wanted: Artifact) -> str:
     left_open = [one.value for one in ALL_BUT_WEIGHTS if not _wanted(wanted, one)]
     stated = f", and state its {_listed(sorted(left_open))} in the manifest" if left_open else ""
-    return f"serve {wanted.id} under that name{stated}"
+    return f"serve {wanted.id} under that name: --model DIR{stated}"
+
+
+def _or_to_state(wanted: Artifact, served: Model) -> str:
+    """The digest by which a manifest without one would mean the trained model that is served."""
+    digests = weights_digests(served)
+    if wanted.configuration.digest or not digests or served.weights != WEIGHTS_KIND_TRAINED:
+        return ""
+    return f"; if {served.ref.name} is it, state digest: {digests[-1]} in the manifest"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ from services.ranker.web.rendering import SCRIPT, SERVED_POLICY, STYLE, asset, r
 from services.ranker.web.trying import TEXT_PATH, Trying
 from services.ranker.web.values import enum_name
 from services.ranker.web.views import claims
-from services.ranker.web.words import words
+from services.ranker.words import words
 
 _RANKER = "/assay.ranker.v1.RankerService/"
 _WATCH = "/assay.ranker.v1.VerificationService/WatchJob"

@@ -14,7 +14,7 @@ from services.ranker.web.links import Links
 from services.ranker.web.rendering import fragment
 from services.ranker.web.values import enum_name
 from services.ranker.web.views import claims
-from services.ranker.web.words import words
+from services.ranker.words import words
 
 _BEAT_SECONDS = 15.0
 """Silence after which a comment is sent, so that proxies keep the connection."""

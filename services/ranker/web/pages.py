@@ -16,7 +16,7 @@ from services.ranker.web.values import enum_name
 from services.ranker.web.verdicts import KINDS
 from services.ranker.web.views import boards, claims, comparison, scores
 from services.ranker.web.views.parts import drawings
-from services.ranker.web.words import words
+from services.ranker.words import words
 
 
 @dataclass(frozen=True)

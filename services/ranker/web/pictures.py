@@ -12,7 +12,7 @@ import grpc
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.segment.v1 import images_pb2, models_pb2, segment_pb2, segment_pb2_grpc
 
-from services.ranker.web.words import joined
+from services.ranker.words import joined
 
 LEAST_SHARE = 0.005
 """Of a picture's pixels: a class with less would be shown as 0 %."""

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from services.common.counts import plural
 from services.common.safe_text import shown
 from services.ranker.web.links import Links
-from services.ranker.web.words import words
+from services.ranker.words import words
 
 _FOLDER: Final = Path(__file__).parent
 STATIC: Final = _FOLDER / "static"

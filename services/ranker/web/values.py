@@ -10,6 +10,8 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from google.protobuf.message import Message
 
+from services.common.counts import with_unit
+
 BASES = {
     evidence_pb2.BASIS_MEASURED: "measured",
     evidence_pb2.BASIS_DERIVED: "computed",
@@ -45,11 +47,6 @@ def number(value: float) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def with_unit(text: str, unit: str) -> str:
-    """A number's text and its unit; a pure number has none."""
-    return text if unit in {"", "1"} else f"{text} {unit}"
 
 
 def value_text(evidence: evidence_pb2.Evidence) -> str:

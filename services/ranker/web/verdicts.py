@@ -10,7 +10,7 @@ from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 
 from services.common.counts import plural
 from services.ranker.web.values import enum_name
-from services.ranker.web.words import joined
+from services.ranker.words import joined
 
 UNVERIFIED: Final = "UNVERIFIED"
 

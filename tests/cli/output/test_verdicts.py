@@ -29,6 +29,14 @@ def test_a_number_keeps_its_value(value: float) -> None:
     assert read == pytest.approx(value, rel=1e-3, abs=0.06)
 
 
+def test_what_lets_claims_be_measured_is_said_once_with_their_number() -> None:
+    why = evidence_pb2.NotMeasured(message="nothing is served", remedy="serve it: --model DIR")
+    unmeasured = evidence_pb2.ClaimVerdict(not_measured=why)
+    silent = evidence_pb2.ClaimVerdict(not_measured=evidence_pb2.NotMeasured(message="no GPU"))
+    found = verdicts.remedies([unmeasured, silent, unmeasured, evidence_pb2.ClaimVerdict()])
+    assert found == ["2 claims: serve it: --model DIR"]
+
+
 def measured(number: float, low: float, high: float) -> evidence_pb2.ClaimVerdict:
     return evidence_pb2.ClaimVerdict(
         claim=claim_pb2.Claim(id="B4.5", artifact="a", statement="2 to 3 s on a CPU"),
@@ -197,11 +205,11 @@ def test_what_was_measured_of_both_of_one_type_stands_side_by_side(
     )
     table = out.getvalue().rpartition("Side by side")[2]
     for part in (
-        "measured: cpu-latency",
+        "measured: latency on a CPU",
         "0.1 s",
         "1.1 s",
         "with random weights",
-        "measured: ade20k-miou",
+        "measured: ADE20K mean IoU",
         "on a sample of 5",
         "not measured: random weights alone are served",
     ):

@@ -444,6 +444,12 @@ def test_nothing_to_read_says_what_was_found(tmp_path: Path) -> None:
         find_shards(tmp_path / "a.csv")
 
 
+def test_one_object_over_several_lines_is_named_with_what_to_do(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"a.json": b'{\n  "text": "x"\n}\n', "b.csv": b""})
+    with pytest.raises(LayoutError, match=r"a\.json has objects over several lines: write each on"):
+        find_shards(tmp_path)
+
+
 @pytest.mark.slow
 def test_any_files_are_indexed_and_verified(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")

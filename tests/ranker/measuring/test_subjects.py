@@ -183,8 +183,16 @@ def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
     with pytest.raises(UnobservableError, match="serves nothing of its architecture") as error:
         nearest_model([B4_RANDOM], wanted("deeplab", "deeplabv3-resnet101"), {Part.ARCHITECTURE})
     assert error.value.reason is UnmeasuredReason.NOT_SERVED
+    assert "--model DIR" in error.value.remedy
     with pytest.raises(UnobservableError, match="serves no model"):
         nearest_model([], WHOLE, {Part.ARCHITECTURE})
+
+
+def test_a_manifest_without_a_digest_is_told_that_of_the_model_that_is_served() -> None:
+    served = trained("another", digests={"source/model.safetensors": WEIGHTS})
+    with pytest.raises(UnobservableError, match="differs in weights") as error:
+        nearest_model([served], wanted(classes=150, input=(512, 512)), EVERY_PART)
+    assert f"if another is it, state digest: {WEIGHTS} in the manifest" in error.value.remedy
 
 
 def test_an_architecture_in_capitals_is_the_same() -> None:

@@ -279,7 +279,7 @@ async def test_why_nothing_was_measured_is_told_beside_what_is_published(
     random = NotMeasured(
         "segment serves segformer-b4-random, which differs in weights (random)",
         UnmeasuredReason.OTHER_SUBJECT,
-        f"serve {B4} under that name",
+        f"serve {B4} under that name: --model DIR",
     )
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
     judged = await stored_verdicts(store)

@@ -18,6 +18,7 @@ from services.cli.output.messages import plain
 from services.common.percent import percent
 from services.ranker.methodology.points import POINTS
 from services.ranker.web.values import enum_name
+from services.ranker.words import words
 
 TIMEOUT_SECONDS = 60.0
 TYPES = {
@@ -150,7 +151,10 @@ def _show_profile(
     profile: rank_pb2.RankedProfile, ranks: list[rank_pb2.Rank], *, together: bool
 ) -> None:
     """A table of those that have a place, and who lacks what; a line where nobody has one."""
-    name = f"{profile.profile}, of {enum_name(profile, 'type').replace('_', ' ').lower()}s"
+    called = words(profile.profile)
+    if called != profile.profile:
+        called += f" (--profile {profile.profile})"
+    name = f"{called}, of {enum_name(profile, 'type').replace('_', ' ').lower()}s"
     placed = [one for one in ranks if one.HasField("best_place")]
     if placed:
         table = Grid(
@@ -193,7 +197,7 @@ def _show_profile(
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMES]) + (" and more" if names[MOST_NAMES:] else "")
+    return ", ".join(map(words, names[:MOST_NAMES])) + (" and more" if names[MOST_NAMES:] else "")
 
 
 def _place(one: rank_pb2.Rank) -> str:
@@ -208,7 +212,7 @@ def _show_explanation(
         print_json({"rank": plain(rank), "explanation": plain(explained)})
         return
     claims = {one.digest: one for one in explained.evidence}
-    title = f"The score of {rank.artifact} in {explained.score.profile}"
+    title = f"The score of {rank.artifact} in {words(explained.score.profile)}"
     table = Grid(
         title,
         [
@@ -223,14 +227,15 @@ def _show_explanation(
         evidence = [claims[each] for each in one.evidence if each in claims]
         commands = "".join(f"\n{each.claim}: {each.command}" for each in evidence)
         weight = f"{one.max_points:g}" if one.metric else "shown, counts nothing"
-        table.add(one.component, _points(one), weight, one.explanation + commands)
+        table.add(words(one.component), _points(one), weight, one.explanation + commands)
     table.add("sum", score_text(explained.score), "100", "")
     show(table)
     if rank.HasField("best_place"):
         tied = ", ".join(rank.not_separable_from) or "none"
         place = f"rank {_place(rank)} of {rank.ranked_count}; too close to call with: {tied}"
     else:
-        place = f"not ranked in {rank.profile}: it lacks {', '.join(rank.score.lacks)}"
+        lacks = ", ".join(map(words, rank.score.lacks))
+        place = f"not ranked in {words(rank.profile)}: it lacks {lacks}"
     OUT.print(place, markup=False)
     timings = f"timings of {rank.hardware}" if rank.hardware else "no timings"
     OUT.print(

@@ -12,7 +12,7 @@ from services.ranker.web.links import Links
 from services.ranker.web.values import enum_name
 from services.ranker.web.views import scores
 from services.ranker.web.views.scores import Figure
-from services.ranker.web.words import joined, words
+from services.ranker.words import joined, words
 
 TYPES = tuple(one for one in artifact_pb2.ArtifactType.values() if one)
 """Every type of artifact."""

@@ -10,7 +10,7 @@ from typing import Final
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from markupsafe import Markup
 
-from services.common.counts import plural
+from services.common.counts import plural, with_unit
 from services.ranker.web import drawing, measured
 from services.ranker.web.links import Links, outside
 from services.ranker.web.values import (
@@ -20,7 +20,6 @@ from services.ranker.web.values import (
     measured_text,
     number,
     source,
-    with_unit,
 )
 from services.ranker.web.verdicts import KINDS, Kind, counted, kind, reference_of, sentence
 

@@ -17,7 +17,7 @@ from services.ranker.web.views import claims, scores
 from services.ranker.web.views.claims import ClaimView, Tally
 from services.ranker.web.views.parts import Drawing, drawings
 from services.ranker.web.views.scores import Figure
-from services.ranker.web.words import joined, words
+from services.ranker.words import joined, words
 
 SIDES = ("left", "right")
 """Names of the colours that the two artifacts are drawn in."""

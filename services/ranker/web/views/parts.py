@@ -12,7 +12,7 @@ from markupsafe import Markup
 from services.ranker.web import drawing
 from services.ranker.web.links import Nowhere
 from services.ranker.web.views import claims
-from services.ranker.web.words import words
+from services.ranker.words import words
 
 _BATCH = re.compile(r"(?:batch(?:es)?(?: of)? )?(\d+)")
 _RATE = "pictures/s"

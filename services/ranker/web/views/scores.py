@@ -12,7 +12,7 @@ from services.ranker.methodology.points import POINTS, passes
 from services.ranker.web import drawing
 from services.ranker.web.links import Links
 from services.ranker.web.sides import LEAST, MOST, facts, reports
-from services.ranker.web.words import joined, words
+from services.ranker.words import joined, words
 
 _SAME = 1e-9
 _MOST_NAMES = 5

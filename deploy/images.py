@@ -133,7 +133,7 @@ def main() -> int:
         return 1
     failed = []
     for target in options.target or TARGETS:
-        image = f"assay/{target}:{version('assay')}"
+        image = f"assay/{target}:{version('assay-services')}"
         builder.build(target, image, options.base)
         told = f"{image}: {builder.megabytes(image):.0f} MB"
         if target in PORTS:

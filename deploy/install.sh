@@ -11,7 +11,7 @@ packages)
 finish)
     /opt/assay/bin/pip install --no-deps /wheels/*.whl
     /opt/assay/bin/pip uninstall --yes setuptools pip
-    version=$(/opt/assay/bin/python -c 'from importlib.metadata import version; print(version("assay"))')
+    version=$(/opt/assay/bin/python -c 'from importlib.metadata import version; print(version("assay-services"))')
     /opt/assay/bin/python inventory.py "assay/$2" "$version" /opt/assay/share/assay
     ;;
 esac

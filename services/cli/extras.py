@@ -14,7 +14,7 @@ _NOT_FOR_USERS = {"dev", "docs", "adapters"}
 def extras() -> dict[str, list[str]]:
     """The distributions that each extra asks for, in the order of pyproject.toml."""
     found: dict[str, list[str]] = {}
-    for line in metadata.requires("assay") or ():
+    for line in metadata.requires("assay-services") or ():
         if (match := _REQUIREMENT.match(line)) and match["extra"] not in _NOT_FOR_USERS:
             found.setdefault(match["extra"], []).append(_normal(match["name"]))
     return found
@@ -36,7 +36,7 @@ def missing_library(module: str, service: str = "") -> str:
 
 def install(*wanted: str) -> str:
     """The command that installs extras."""
-    return f"pip install 'assay[{','.join(wanted)}]'"
+    return f"pip install 'assay-services[{','.join(wanted)}]'"
 
 
 def _normal(name: str) -> str:

@@ -25,7 +25,7 @@ def summary() -> str:
     engines = installed(*ENGINES)
     return "\n".join(
         [
-            f"assay {metadata.version('assay')}",
+            f"assay {metadata.version('assay-services')}",
             f"python {platform.python_version()}, {_listed(installed(*PLUMBING))}",
             f"engines: {_listed(engines) or 'none (install the extra segment or corpus)'}",
         ]

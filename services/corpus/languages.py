@@ -22,7 +22,7 @@ def require_library() -> None:
     if importlib.util.find_spec(NAME) is None:
         raise Unsupported(
             "languages are detected with py3langid, which is not installed: pip install "
-            "'assay[build]', or 'assay[corpus-audit]' for audits alone"
+            "'assay-services[build]', or 'assay-services[corpus-audit]' for audits alone"
         )
 
 

@@ -79,6 +79,6 @@ def _rensa() -> Any:
     except ImportError as error:
         raise Unsupported(
             "near duplicates are found with rensa, which is not installed: pip install "
-            "'assay[build]', or 'assay[corpus-audit]' for audits alone"
+            "'assay-services[build]', or 'assay-services[corpus-audit]' for audits alone"
         ) from error
     return RMinHash

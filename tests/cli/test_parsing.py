@@ -67,7 +67,7 @@ def test_version_names_the_engines(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"assay {metadata.version('assay')}\n")
+    assert said.startswith(f"assay {metadata.version('assay-services')}\n")
     assert f"onnxruntime {metadata.version('onnxruntime')}" in said
 
 

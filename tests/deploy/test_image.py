@@ -139,7 +139,7 @@ def test_the_list_of_packages_is_what_is_installed(tmp_path: Path) -> None:
     bill = json.loads((tmp_path / "sbom.cdx.json").read_text("utf-8"))
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     found = {one["name"]: one for one in bill["components"]}
-    assert {"assay", "assay-rpc", "grpcio", "protobuf"} <= found.keys()
+    assert {"assay-services", "assay-rpc", "grpcio", "protobuf"} <= found.keys()
     assert all(one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}" for one in found.values())
     assert bill["dependencies"][0]["dependsOn"] == [one["bom-ref"] for one in bill["components"]]
     licences = (tmp_path / "licences.txt").read_text("utf-8").splitlines()

@@ -15,7 +15,7 @@ import pytest
 from tests.packaging.conftest import run
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = {"assay": (".", "services/"), "assay_rpc": ("protos", "assay_rpc/")}
+PROJECTS = {"assay_services": (".", "services/"), "assay_rpc": ("protos", "assay_rpc/")}
 
 
 @pytest.fixture(scope="module")

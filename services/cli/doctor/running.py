@@ -49,7 +49,7 @@ def service(name: str) -> Iterator[Finding]:
     if reply.status != health_pb2.HealthCheckResponse.SERVING:
         yield Finding(subject, Level.WARNING, f"{address} answers, and is not ready", "wait")
         return
-    version, ours = said.get("assay-version", "unknown"), metadata.version("assay")
+    version, ours = said.get("assay-version", "unknown"), metadata.version("assay-services")
     found = f"{address}, version {version}"
     if version == ours:
         yield Finding(subject, Level.FINE, found)

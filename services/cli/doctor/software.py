@@ -31,7 +31,7 @@ _WHAT_FOR = {
 
 def versions() -> Iterator[Finding]:
     """Assay, its client package and Python."""
-    ours, client = metadata.version("assay"), installed("assay-rpc").get("assay-rpc", "")
+    ours, client = metadata.version("assay-services"), installed("assay-rpc").get("assay-rpc", "")
     if client == ours:
         yield Finding("assay", Level.FINE, f"{ours} in {sys.prefix}")
     else:

@@ -30,5 +30,5 @@ def page(found: pb.CorpusAudit) -> str:
         rights_of=rights_of,
         share_of=share_of,
         style=asset(STYLE),
-        product=f"Assay {metadata.version('assay')}",
+        product=f"Assay {metadata.version('assay-services')}",
     )

@@ -90,7 +90,7 @@ class TokenizerCutter:
         except ImportError as error:
             raise EngineUnavailable(
                 "an audit with a tokenizer.json needs tokenizers, which is not installed: pip "
-                "install 'assay[score]'"
+                "install 'assay-services[score]'"
             ) from error
         try:
             content = json.loads(data)

@@ -121,4 +121,4 @@ def _cut_off(name: str, offset: int) -> DataLoss:
 
 
 def _missing(error: ImportError) -> PreconditionFailed:
-    return PreconditionFailed(f"{error.name} is missing: pip install 'assay[build]'")
+    return PreconditionFailed(f"{error.name} is missing: pip install 'assay-services[build]'")

@@ -33,7 +33,7 @@ def require_library() -> None:
     if importlib.util.find_spec("rensa") is None:
         raise Unsupported(
             "near duplicates are found with rensa, which is not installed on the server: "
-            "pip install 'assay[corpus-audit]'"
+            "pip install 'assay-services[corpus-audit]'"
         )
 
 

@@ -386,7 +386,7 @@ def _check_libraries(root: Path, shards: Iterable[ShardFile]) -> None:
         ):
             raise LayoutError(
                 f"{root / shard.path} is read with pyarrow, which is not installed: "
-                "pip install 'assay[parquet]'"
+                "pip install 'assay-services[parquet]'"
             )
 
 

@@ -99,7 +99,7 @@ def _hugging_face(name: str, directory: Path) -> Tokenizer:
     except ImportError:
         raise EngineUnavailable(
             "tokens.tokenizer: the package tokenizers is not installed on the server: "
-            "pip install 'assay[score]'"
+            "pip install 'assay-services[score]'"
         ) from None
     values = read_tokenizer(directory)
     refuse_dropout(values)

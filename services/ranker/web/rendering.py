@@ -47,7 +47,7 @@ def render(template: str, links: Links, *, alone: bool, **context: Any) -> str:
             policy=_alone_policy() if alone else "",
             style=asset(STYLE) if alone else STYLE,
             script=asset(SCRIPT) if alone else SCRIPT,
-            product=f"Assay {metadata.version('assay')}",
+            product=f"Assay {metadata.version('assay-services')}",
             asset_version=_version(),
             **context,
         )

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.errors import NotFound
 
 Status = health_pb2.HealthCheckResponse
-_VERSION = metadata.version("assay")
+_VERSION = metadata.version("assay-services")
 
 
 class Health(health_pb2_grpc.HealthServicer):

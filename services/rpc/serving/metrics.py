@@ -71,7 +71,7 @@ def add_process_metrics(registry: CollectorRegistry, service: str) -> None:
         registry=registry,
     )
     build.labels(
-        service, metadata.version("assay"), platform.python_version(), grpc.__version__
+        service, metadata.version("assay-services"), platform.python_version(), grpc.__version__
     ).set(1)
 
 

@@ -23,7 +23,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from services.rpc.tracing.tracing import ServerSpan, Tracing
 
-_VERSION = metadata.version("assay")
+_VERSION = metadata.version("assay-services")
 # How long a process that ends waits for a collector that does not answer.
 _CLOSE_SECONDS = 3.0
 

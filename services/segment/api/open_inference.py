@@ -113,7 +113,7 @@ class OpenInferenceService(TritonExtensions):
     ) -> pb.ServerMetadataResponse:
         """Describe the server."""
         return pb.ServerMetadataResponse(
-            name="assay", version=metadata.version("assay"), extensions=self._extensions
+            name="assay", version=metadata.version("assay-services"), extensions=self._extensions
         )
 
     async def ModelMetadata(  # noqa: N802  # the standard's name

@@ -137,8 +137,8 @@ class Choice:
         if not find_spec("openvino"):
             raise InvalidArgument(
                 "engine",
-                "openvino was asked for, but it is not installed: pip install 'assay[openvino]', "
-                "or ask for onnxruntime",
+                "openvino is not installed: pip install 'assay-services[openvino]', or name "
+                "onnxruntime",
             )
         from services.segment.engines.openvino import capabilities  # noqa: PLC0415
 

@@ -185,7 +185,8 @@ def _pipeline() -> ModuleType:
         from services.segment.export import pipeline  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise Unavailable(
-            f"exporting needs {error.name}, which is not installed: pip install 'assay[export]'"
+            f"exporting needs {error.name}, which is not installed: "
+            "pip install 'assay-services[export]'"
         ) from error
     return pipeline
 

@@ -27,7 +27,7 @@ def require_engine(precision: Precision) -> None:
     if precision == "bf16" and not find_spec("openvino"):
         raise Unavailable(
             "a graph in bf16 is checked with openvino, which is not installed: "
-            "pip install 'assay[openvino]'"
+            "pip install 'assay-services[openvino]'"
         )
 
 

@@ -128,9 +128,9 @@ def test_a_service_that_does_not_answer_is_wrong(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("version", "away", "levels"),
     [
-        (metadata.version("assay"), 0, [Level.FINE]),
+        (metadata.version("assay-services"), 0, [Level.FINE]),
         ("0.0.1", 0, [Level.WARNING]),
-        (metadata.version("assay"), 3600, [Level.FINE, Level.WARNING]),
+        (metadata.version("assay-services"), 3600, [Level.FINE, Level.WARNING]),
     ],
 )
 def test_a_services_version_and_clock_are_compared(

@@ -157,7 +157,7 @@ async def test_there_is_no_barrier(browser: Browser, site: str, file: str) -> No
 async def test_what_a_screen_reader_is_told(browser: Browser, file: str) -> None:
     page = await browser.open(file)
     told = await page.locator("body").aria_snapshot()
-    told = told.replace(f"Assay {metadata.version('assay')} ", "Assay VERSION ")
+    told = told.replace(f"Assay {metadata.version('assay-services')} ", "Assay VERSION ")
     if os.environ.get("ASSAY_TEST_UPDATE"):
         GOLDEN.write_text(told + "\n", encoding="utf-8")
     assert told + "\n" == GOLDEN.read_text("utf-8")

@@ -46,7 +46,7 @@ async def test_health_says_the_version_and_the_clock() -> None:
         call = health_stub(channel).Check(health_pb2.HealthCheckRequest())
         said = dict(await call.initial_metadata())
         await call
-    assert said["assay-version"] == metadata.version("assay")
+    assert said["assay-version"] == metadata.version("assay-services")
     assert before <= int(said["assay-time-ms"]) <= time.time_ns() // 1_000_000
     await server.stop(0)
 

@@ -108,8 +108,8 @@ def test_openvino_that_is_not_installed() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "onnxruntime-cpu"
-    assert "openvino was asked for, but it is not installed" in done.stderr
-    assert "pip install 'assay[openvino]'" in done.stderr
+    assert "openvino is not installed" in done.stderr
+    assert "pip install 'assay-services[openvino]'" in done.stderr
 
 
 def test_a_narrow_type_needs_a_record_that_passed() -> None:

@@ -86,4 +86,4 @@ def test_bf16_without_an_engine_to_check_it(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert "Unavailable: a graph in bf16 is checked with openvino" in done.stderr
-    assert "pip install 'assay[openvino]'" in done.stderr
+    assert "pip install 'assay-services[openvino]'" in done.stderr

@@ -176,7 +176,9 @@ async def score_on_ray(arguments: argparse.Namespace) -> Exit:
     try:
         from services.corpus.bpb.cluster.ray_job import run_on_ray  # noqa: PLC0415
     except ImportError as error:
-        raise PreconditionFailed(f"{error.name} is missing: pip install 'assay[ray]'") from error
+        raise PreconditionFailed(
+            f"{error.name} is missing: pip install 'assay-services[ray]'"
+        ) from error
     out = Path(arguments.out)
     await asyncio.to_thread(
         run_on_ray,

@@ -113,7 +113,9 @@ def _on_ray(job: Any, arguments: argparse.Namespace, progress: Any, stop: thread
     try:
         from services.corpus.build.cluster.ray_job import build_on_ray  # noqa: PLC0415
     except ImportError as error:
-        raise PreconditionFailed(f"{error.name} is missing: pip install 'assay[ray]'") from error
+        raise PreconditionFailed(
+            f"{error.name} is missing: pip install 'assay-services[ray]'"
+        ) from error
     address = arguments.ray or None
     build_on_ray(
         job, address=address, workers=arguments.jobs, progress=progress, stopped=stop.is_set

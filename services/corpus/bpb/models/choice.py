@@ -89,7 +89,7 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
         extra = _EXTRAS.get(missing, "score")
         raise EngineUnavailable(
             f"scoring {name} on {choices[-1]} needs {missing or error}, which is not installed on "
-            f"the server: pip install 'assay[{extra}]'"
+            f"the server: pip install 'assay-services[{extra}]'"
         ) from error
     model, engine, shift, doubts = started
     return Loaded(model, engine, compute.precision, shift, doubts)

@@ -72,7 +72,7 @@ def open_model(name: str, directory: Path | None = None) -> ProvingModel:
         extra = "export" if missing == "onnx" else "score"
         raise EngineUnavailable(
             f"proving with {name} needs {missing}, which is not installed: "
-            f"pip install 'assay[{extra}]'"
+            f"pip install 'assay-services[{extra}]'"
         ) from error
 
 

@@ -5,7 +5,7 @@ It reads evidence and makes none, so the key of its cache (`cache_key`) cannot c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -19,6 +19,7 @@ from services.ranker.methodology.profile import Profile
 from services.ranker.methodology.reliability import PageReliability, reliability
 from services.ranker.methodology.score import ArtifactRecord, Score, Standing, standing
 from services.ranker.methodology.separation import Answer, Separation
+from services.ranker.words import words
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _summary(
             f"In {_named(decisive)}, {winner} is better under every weighting in its ranges."
         )
     for name, ahead in zip(names, (Separation.LEFT, Separation.RIGHT), strict=True):
-        parts = [_readable(one.name) for one in components if one.separation is ahead]
+        parts = [words(one.name) for one in components if one.separation is ahead]
         if parts:
             sentences.append(f"{name} is ahead in {' and '.join(parts)}.")
     return " ".join(sentences)
@@ -204,13 +205,13 @@ def _sureness(
 
 
 def _named(profile: Profile) -> str:
-    metrics = list(profile.ranges)
+    metrics = [words(name) for name in profile.ranges]
     count = f"{len(metrics)} metrics" if len(metrics) > 4 else ", ".join(metrics)
     return f"{profile.name} ({count})"
 
 
 def _lacking(answer: Answer) -> str:
-    return ", ".join(f"{one.metric} of {one.artifact}" for one in answer.missing)
+    return ", ".join(f"{words(one.metric)} of {one.artifact}" for one in answer.missing)
 
 
 def _score_line(side: ComparedArtifact) -> str:
@@ -220,14 +221,15 @@ def _score_line(side: ComparedArtifact) -> str:
     if score.point is not None:
         return f"{name} scores {score.point:.1f} points in {score.profile}, {ends}"
     if score.coverage:
+        lacks = _first([words(one) for one in score.lacks])
         return (
-            f"{name} has no score in {score.profile}, because it lacks {_first(score.lacks)}; "
+            f"{name} has no score in {score.profile}, because it lacks {lacks}; "
             f"{ends} points are possible"
         )
     return f"{name} has no evidence for the profile {score.profile} yet"
 
 
-def _first(names: tuple[str, ...], most: int = 5) -> str:
+def _first(names: Sequence[str], most: int = 5) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"

@@ -24,6 +24,7 @@ from services.ranker.methodology.readings import (
     in_words,
     read_all,
 )
+from services.ranker.words import words
 
 _DIGITS = 9
 """Decimals kept, so that replicas on another machine give the same bytes."""
@@ -190,8 +191,8 @@ def _unsure(name: str, weight: float, reading: Reading, level: float) -> Compone
 
 def _missing(name: str, weight: float, metric: Metric) -> Component:
     how = f"; {metric.when_missing}" if metric.when_missing else ""
-    explanation = f"no evidence on {metric.fact}{how}"
-    missing = metric.when_missing or f"evidence on {metric.fact}"
+    explanation = f"no evidence on {words(metric.fact)}{how}"
+    missing = metric.when_missing or f"evidence on {words(metric.fact)}"
     return Component(name, weight, LEAST, None, GREATEST, explanation, missing=missing)
 
 

@@ -178,7 +178,8 @@ def test_a_winner_is_named_when_it_wins_everywhere() -> None:
     result = compared(all_known("bad", good=False), all_known("good", good=True))
     assert (result.overall, result.profile) == (Separation.RIGHT, "core")
     assert (
-        "In core (ade20k-miou, latency, size), good is better under every weighting in its ranges."
+        "In core (ADE20K mean IoU, latency, size), good is better under every weighting in its "
+        "ranges."
     ) in result.summary
     ahead = {name for name, one in answers(result.components).items() if one is Separation.RIGHT}
     assert ahead == {"ade20k-miou", "latency", "size", "outcomes"}
@@ -199,8 +200,8 @@ def test_component_winners_are_named_wherever_both_have_evidence() -> None:
     assert {(one.artifact, one.metric) for one in core.missing} == {
         (name, metric) for name in "ab" for metric in ("latency", "size")
     }
-    assert "In ade20k-miou (ade20k-miou), a is better" in result.summary
-    assert "a is ahead in ade20k-miou" in result.summary
+    assert "In ade20k-miou (ADE20K mean IoU), a is better" in result.summary
+    assert "a is ahead in ADE20K mean IoU" in result.summary
 
 
 def test_an_overall_order_is_said_over_what_both_have_evidence_for() -> None:
@@ -213,7 +214,7 @@ def test_an_overall_order_is_said_over_what_both_have_evidence_for() -> None:
 
     result = compared(sized("a", 50.3, 64.1e6), sized("b", 37.4, 3.75e6))
     assert (result.profile, result.overall) == ("accuracy-and-size", Separation.LEFT)
-    assert "In accuracy-and-size (ade20k-miou, size), a is better" in result.summary
+    assert "In accuracy-and-size (ADE20K mean IoU, size), a is better" in result.summary
 
 
 def scored(name: str, bits: float, sample: str) -> ArtifactRecord:

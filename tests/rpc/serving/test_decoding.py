@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -34,8 +35,15 @@ async def test_an_undecodable_request_is_refused_with_a_reason_and_counted(
     assert error.request_id
     assert error.violations[0].field == "request"
     labels = {"grpc_service": RANKER, "grpc_method": "ListArtifacts"}
-    counted = client.server.registry.get_sample_value
-    assert counted("grpc_server_handled_total", {**labels, "grpc_code": "INVALID_ARGUMENT"}) == 1
+
+    def counted() -> float | None:
+        wanted = {**labels, "grpc_code": "INVALID_ARGUMENT"}
+        return client.server.registry.get_sample_value("grpc_server_handled_total", wanted)
+
+    async with asyncio.timeout(30):
+        while counted() is None:  # noqa: ASYNC110  (another task's, after the answer)
+            await asyncio.sleep(0)
+    assert counted() == 1
 
 
 @pytest.mark.parametrize("port", ["port", "health_port"])

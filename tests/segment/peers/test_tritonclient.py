@@ -171,6 +171,7 @@ assert sorted(result.get_response().id for result in done) == list("01234")
 assert all((result.as_numpy("labels") == labels).all() for result in done)
 (problem,) = [error for _, error in results if error is not None]
 assert "not an image" in str(problem), problem
+client.close()
 print("all of it")
 """
 

@@ -182,9 +182,9 @@ def test_a_corpus_without_documents() -> None:
 
 def test_what_needs_a_library_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(Unsupported, match=r"rensa.*assay\[corpus-audit\]"):
+    with pytest.raises(Unsupported, match=r"rensa.*assay-services\[corpus-audit\]"):
         inspect([], SPLITS, Wanted(near_duplicates=True))
-    with pytest.raises(Unsupported, match=r"py3langid.*assay\[corpus-audit\]"):
+    with pytest.raises(Unsupported, match=r"py3langid.*assay-services\[corpus-audit\]"):
         inspect([], SPLITS, Wanted(languages=True))
 
 

@@ -189,7 +189,9 @@ def test_a_table_without_the_library_names_the_extra(
 ) -> None:
     write_corpus(tmp_path, {"train.parquet": b"PAR1"})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(LayoutError, match=r"train\.parquet.*pip install 'assay\[parquet\]'"):
+    with pytest.raises(
+        LayoutError, match=r"train\.parquet.*pip install 'assay-services\[parquet\]'"
+    ):
         find_shards(tmp_path)
 
 

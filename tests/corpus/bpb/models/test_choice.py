@@ -153,7 +153,9 @@ def test_without_openvino_torch_takes_its_place_unless_it_was_named(
     registry = Registry(directories)
     assert registry.start("gpt2").engine == TORCH
     for name in ("gpt2", REFERENCE):
-        with pytest.raises(EngineUnavailable, match=r"needs openvino.*'assay\[openvino\]'"):
+        with pytest.raises(
+            EngineUnavailable, match=r"needs openvino.*'assay-services\[openvino\]'"
+        ):
             registry.load(name, Compute(OPENVINO))
 
 

@@ -173,5 +173,7 @@ def test_without_torch_the_error_names_the_extra(
     ):
         monkeypatch.delitem(sys.modules, f"{folder.__name__}.{module}", raising=False)
         monkeypatch.delattr(folder, module, raising=False)
-    with pytest.raises(PreconditionFailed, match=r"needs torch.*pip install 'assay\[score\]'"):
+    with pytest.raises(
+        PreconditionFailed, match=r"needs torch.*pip install 'assay-services\[score\]'"
+    ):
         Registry({"mine": directory}).load("mine")

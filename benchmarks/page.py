@@ -61,6 +61,7 @@ QUESTIONS = {
         "corpus/messages",
         "corpus/documents",
         "corpus/random_access",
+        "corpus/tokens",
         "corpus/index",
         "corpus/memory",
         "corpus/contamination",
@@ -80,7 +81,6 @@ _NO_RATIO = {"ranker/recompute"}
 _MOST_ROWS = 12
 _NO_RESULT = (
     "corpus/build",
-    "corpus/tokens",
     "segment/gpu",
     "segment/scaling",
     "faults/soak",

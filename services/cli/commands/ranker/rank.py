@@ -12,7 +12,7 @@ from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.output.comparison import MOST_NAMES, score_text
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import OUT, Format, chosen_format, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.common.percent import percent
@@ -74,7 +74,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
             await _explain(stub, arguments)
         else:
             listed = await _listed(stub, arguments)
-            _show_ranks(listed, together=bool(arguments.artifacts), as_json=arguments.json)
+            show_ranks(listed, together=bool(arguments.artifacts), as_json=arguments.json)
     return Exit.DONE
 
 
@@ -121,7 +121,8 @@ async def _listed(
             return whole
 
 
-def _show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bool) -> None:
+def show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bool) -> None:
+    """Prints the places in each profile; as CSV one table of all, placed or not."""
     if as_json:
         print_json(
             {
@@ -131,6 +132,9 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: b
                 "evidence_digest": reply.evidence_digest,
             }
         )
+        return
+    if chosen_format() is Format.CSV:
+        show(_one_table(reply))
         return
     if not reply.ranks:
         OUT.print("nothing that is registered serves that")
@@ -145,6 +149,30 @@ def _show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: b
         OUT.print("\nto gather what is lacking:", style="dim")
     for artifact in sorted(lacking):
         OUT.print(f"  assay claims {artifact}", markup=False, soft_wrap=True)
+
+
+def _one_table(reply: rank_pb2.ListRanksResponse) -> Grid:
+    """Every artifact of every profile in one table, as a program reads it: also without a place."""
+    names = ("type", "profile", "artifact", "best place", "worst place", "ranked", "score", "low")
+    table = Grid(
+        "", [Column(one) for one in (*names, "high", "better than", "measured on", "lacks")]
+    )
+    for one in reply.ranks:
+        placed, score = one.HasField("best_place"), one.score
+        places = (one.best_place, one.worst_place, one.ranked_count) if placed else ("",) * 3
+        table.add(
+            enum_name(one, "type").replace("_", " ").lower(),
+            one.profile,
+            one.artifact,
+            *map(str, places),
+            f"{score.point:.4f}" if score.HasField("point") else "",
+            f"{score.low:.4f}",
+            f"{score.high:.4f}",
+            "\n".join(one.beats),
+            one.measured_on,
+            "\n".join(score.lacks),
+        )
+    return table
 
 
 def _show_profile(

@@ -12,7 +12,7 @@ from services.cli.arguments import add_format, count
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.inventory import Inventory
-from services.cli.output.console import OUT, print_json
+from services.cli.output.console import OUT, Format, chosen_format, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 
@@ -87,7 +87,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 ),
                 timeout=TIMEOUT_SECONDS,
             )
-            _show(found, as_json=arguments.json)
+            show_matches(found, as_json=arguments.json)
     return Exit.DONE
 
 
@@ -104,11 +104,12 @@ def _show_counts(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
     )
 
 
-def _show(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool) -> None:
+def show_matches(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool) -> None:
+    """Prints what serves an intent; as CSV a table in any case."""
     if as_json:
         print_json(plain(reply))
         return
-    if not reply.matches:
+    if not reply.matches and chosen_format() is not Format.CSV:
         OUT.print(f"nothing that is registered serves that (confidence below {reply.floor:.2f})")
         return
     table = Grid(

@@ -23,7 +23,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.cli.commands.segment.inference import inference
 from services.cli.exits import Exit
-from services.cli.output.console import ERR, OUT, note, progress_console, warn
+from services.cli.output.console import (
+    ERR,
+    OUT,
+    Format,
+    chosen_format,
+    note,
+    progress_console,
+    warn,
+)
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.safe_text import no_formula
@@ -108,7 +116,7 @@ async def segment_many(
     finally:  # also when it is interrupted: what is done is done
         _write_summary(summary, tally.rows)
     if not arguments.jsonl:
-        _print(tally, model, out, time.monotonic() - started)
+        show_tally(tally, model, out, time.monotonic() - started)
     return Exit.BAD_INPUT if tally.failed else Exit.DONE
 
 
@@ -351,7 +359,8 @@ def _write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) 
     _write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def _print(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:
+def show_tally(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:
+    """Prints how many pictures were labelled, and the classes in them; as CSV in any case."""
     rate = f", {tally.done / seconds:.1f} a second" if tally.done and seconds > 0 else ""
     OUT.print(
         f"{model.ref.name}: {plural(tally.done, 'picture')} labelled{rate}, "
@@ -365,7 +374,7 @@ def _print(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> 
     total = sum(tally.pixels.values())
     for name, pixels in tally.pixels.most_common(_SHOWN):
         table.add(name, str(tally.pictures[name]), f"{percent(pixels / total, 2)}")
-    if total:
+    if total or chosen_format() is Format.CSV:
         show(table)
     if len(tally.pixels) > _SHOWN:
         OUT.print(

@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
 
 from services.errors import DeadlineExceeded, Overloaded
+from services.segment.load import RecentWork
 from services.segment.statistics import PARTS, Counts, ModelStatistics
 
 _MODEL = ("model", "version")
@@ -34,9 +35,10 @@ class Depth:
 
 
 class QueueMetrics:
-    """Metrics of all models, for `Service.collectors`."""
+    """Metrics of all models, for `Service.collectors`, and `recent`, what `engines` computed."""
 
-    def __init__(self) -> None:
+    def __init__(self, engines: int = 1) -> None:
+        self.recent = RecentWork(engines)
         self._requests = Gauge(
             "assay_segment_requests",
             "Requests that were accepted and are not answered yet.",
@@ -110,6 +112,7 @@ class ModelMetrics:
     def computed(self, size: int, seconds: float) -> None:
         """Count a batch of `size` pictures."""
         self._batch_size.observe(size)
+        self._every.recent.computed(size, seconds)
         self.statistics.computed(size, seconds)
 
     def failed(self, error: Exception) -> None:

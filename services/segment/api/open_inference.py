@@ -23,6 +23,7 @@ from services.errors import (
 )
 from services.inference.v2 import open_inference_pb2 as pb
 from services.rpc.call import caller, encoded_size, left_of_call, remaining, require_fits
+from services.rpc.load_report import LoadReport
 from services.segment.api.image_stream import answered
 from services.segment.api.open_extensions import TritonExtensions
 from services.segment.api.open_replies import (
@@ -135,11 +136,10 @@ class OpenInferenceService(TritonExtensions):
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Segment the pictures of one tensor."""
+        answer = await self._infer(request, caller(context), remaining(context))
+        context.set_trailing_metadata((LoadReport(*self._models.load).trailer,))
         # Serialised by hand, so that the elements are copied once; the interceptor sends bytes on.
-        return cast(
-            "pb.ModelInferResponse",
-            await self._infer(request, caller(context), remaining(context)),
-        )
+        return cast("pb.ModelInferResponse", answer)
 
     async def _infer(
         self,

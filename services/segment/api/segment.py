@@ -11,6 +11,7 @@ import grpc
 from assay_rpc.segment.v1 import segment_pb2, segment_pb2_grpc
 
 from services.rpc.call import caller, encoded_size, remaining
+from services.rpc.load_report import LoadReport
 from services.rpc.pagination import page
 from services.segment.api import segment_replies, segment_requests
 from services.segment.api.evaluate import Bounds, evaluate
@@ -45,7 +46,9 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         self, request: segment_pb2.SegmentImageRequest, context: Context
     ) -> segment_pb2.SegmentImageResponse:
         """Segment one image."""
-        return await self._segment(request, caller(context), remaining(context))
+        reply = await self._segment(request, caller(context), remaining(context))
+        context.set_trailing_metadata((LoadReport(*self._models.load).trailer,))
+        return reply
 
     async def _segment(
         self,

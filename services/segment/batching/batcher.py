@@ -97,6 +97,13 @@ class Batcher:
         return len(self._queue)
 
     @property
+    def backlog(self) -> float:
+        """Seconds that the engine will take for what is not in a batch yet, if all are full."""
+        items = len(self._line) + len(self._preparing) + len(self._queue)
+        full = self.limits.max_batch_size
+        return items * self.cost.typical(full) / full
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of the items that are admitted and not closed."""
         return self._quota.held_bytes

@@ -57,6 +57,11 @@ class Loaded:
         """What the queues hold now."""
         return sum((pipeline.depth for pipeline in self._pipelines), Depth())
 
+    @property
+    def backlog(self) -> float:
+        """Seconds of its engines that what waits will take."""
+        return sum(pipeline.backlog for pipeline in self._pipelines)
+
     @contextmanager
     def use(self) -> Iterator[Loaded]:
         """Keep the pipelines open meanwhile."""
@@ -98,7 +103,7 @@ class Models:
         self._opened: dict[Identity, Loaded] = {}
         self._draining: dict[asyncio.Task[None], Identity] = {}
         self._pool = ThreadPoolExecutor(settings.pool_threads, thread_name_prefix="picture")
-        self.metrics = QueueMetrics()
+        self.metrics = QueueMetrics(len(settings.devices))
 
     @property
     def repository(self) -> Repository:
@@ -119,6 +124,12 @@ class Models:
     def draining(self) -> frozenset[Identity]:
         """Models that take no more requests and finish what they have."""
         return frozenset(self._draining.values())
+
+    @property
+    def load(self) -> tuple[float, float]:
+        """Pictures a second of late, and how busy all engines are: see `segment.load`."""
+        waiting = sum(loaded.backlog for loaded in self._table.loaded.values())
+        return self.metrics.recent.load(waiting)
 
     def measured_here(self, model: RegisteredModel) -> ModelParity | None:
         """Return how exact a served model is on this processor, where it had to be measured."""

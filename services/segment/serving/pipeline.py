@@ -143,6 +143,11 @@ class Pipeline:
         batcher = self._batcher
         return Depth(len(batcher), batcher.waiting, batcher.held_bytes)
 
+    @property
+    def backlog(self) -> float:
+        """Seconds of the engine that what waits will take."""
+        return self._batcher.backlog
+
     def warm(self) -> None:
         """Compile the kernels and learn what batches cost. Call it before serving, in a thread."""
         outputs.warm()

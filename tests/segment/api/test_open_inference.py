@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from services.inference.v2 import open_inference_pb2 as pb
+from services.rpc import load_report
 from services.rpc.serving.server import build_server
 from services.segment.__main__ import build_service
 from services.segment.images.preprocess import Preprocessor
@@ -508,3 +510,20 @@ async def test_a_server_that_drains_takes_no_more_and_finishes_what_it_has(start
     assert code is Code.UNAVAILABLE
     assert (await held).outputs[0].name == "labels"
     await stopping
+
+
+async def test_an_answer_says_how_loaded_the_replica_is(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another key: gRPC's client keeps the real one to itself."""
+    monkeypatch.setattr(load_report, "LOAD_KEY", "x-load-bin")
+    client = await start()
+    for call in (
+        client.segment.SegmentImage(segment_request()),
+        client.inference.ModelInfer(images(png())),
+    ):
+        await call
+        report = dict(await call.trailing_metadata())["x-load-bin"]
+        rate, utilization = struct.unpack("<xdxd", report)
+        assert rate > 0
+        assert 0 < utilization < 10

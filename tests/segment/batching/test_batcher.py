@@ -80,6 +80,17 @@ def test_the_window_counts_from_the_first_item() -> None:
     assert start(batcher, 11.0).tickets == (first, second)
 
 
+def test_the_backlog_is_what_waits_in_full_batches() -> None:
+    batcher = taught(Limits(max_batch_size=2), seconds=1.0)
+    for _ in range(5):
+        queued(batcher, 0.0)
+    assert batcher.backlog == 2.5
+    batch = start(batcher, 0.0)
+    assert batcher.backlog == 1.5
+    batcher.complete(batch, 1.0)
+    assert batcher.backlog == 1.5, "what is computed waits no longer"
+
+
 def test_a_full_batch_does_not_wait_for_the_window() -> None:
     batcher = Batcher(Limits(max_batch_size=2, batch_wait=60.0))
     tickets = queued(batcher, 0.0), queued(batcher, 0.0)

@@ -96,9 +96,10 @@ def explain(error: Exception, extra: str = "") -> tuple[Exit, str] | None:
 
 def _of_file(error: OSError) -> str:
     """The file and what is wrong with it, without the number that Python puts before them."""
-    if error.strerror and error.filename is not None and error.filename2 is None:
-        return f"{os.fsdecode(error.filename)}: {error.strerror[:1].lower()}{error.strerror[1:]}"
-    return str(error)
+    if not error.strerror or error.filename2 is not None:
+        return str(error)
+    what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+    return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what}"
 
 
 def _hint(code: grpc.StatusCode) -> str:

@@ -32,6 +32,8 @@ class Found:
     place: Path
     problem: str = ""
     url: str = ""
+    identity: tuple[int, int] | None = None
+    """The device and the number of a file that was looked at."""
 
     @property
     def name(self) -> str:
@@ -52,12 +54,12 @@ def find(
     by their names relative to it; their sizes are seen when they are read. What `below` raises is
     raised.
     """
-    seen: set[tuple[int, int] | str] = set()
+    seen: set[tuple[int, int] | str | None] = set()
     places: dict[Path, str] = {}
     for found in _listed(given, below):
         checked = found if found.problem or found.url else _checked(found, max_bytes)
         if not checked.problem:
-            identity = checked.url or _identity(checked.path)
+            identity = checked.url or checked.identity
             if identity in seen:
                 continue  # named twice, or linked to
             seen.add(identity)
@@ -68,29 +70,40 @@ def find(
         yield checked
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
 def _listed(given: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iterator[Found]:
     for text in given:
-        path = Path(text)
-        if text.lower().startswith("data:"):
-            yield Found(Path("data:"), Path("data"), "is a picture in a URL: save it as a file")
-        elif is_url(text):
+        if is_url(text):
             yield from _at_url(text, below)
-        elif path.is_dir():
-            yield from _in_folder(path)
-        elif not path.exists() and not path.is_symlink() and _PATTERN & set(text):
-            matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # absolute ones too
-            if not matches:
-                yield Found(path, path, "no file fits this pattern")
-            for match in matches:
-                one = Path(match)
-                yield from _in_folder(one) if one.is_dir() else [_named(one)]
-        else:
-            yield _named(path)
+            continue
+        try:
+            yield from _of(text)
+        except (OSError, ValueError) as error:  # a name that no system takes, a folder out of reach
+            yield Found(Path(text), Path(text), _problem(error))
+
+
+def _problem(error: OSError | ValueError) -> str:
+    """What is wrong with a name."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "no file has such a name: it holds a NUL" if "null byte" in str(error) else str(error)
+
+
+def _of(text: str) -> Iterator[Found]:
+    """Yield the pictures of a path or a pattern."""
+    path = Path(text)
+    if text.lower().startswith("data:"):
+        yield Found(Path("data:"), Path("data"), "is a picture in a URL: save it as a file")
+    elif path.is_dir():
+        yield from _in_folder(path)
+    elif not path.exists() and not path.is_symlink() and _PATTERN & set(text):
+        matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # absolute ones too
+        if not matches:
+            yield Found(path, path, "no file fits this pattern")
+        for match in matches:
+            one = Path(match)
+            yield from _in_folder(one) if one.is_dir() else [_named(one)]
+    else:
+        yield _named(path)
 
 
 def _at_url(url: str, below: Callable[[str], Sequence[str]]) -> Iterator[Found]:
@@ -116,7 +129,12 @@ def _in_folder(folder: Path) -> Iterator[Found]:
     visited: set[tuple[int, int]] = set()
     for root, folders, files in os.walk(folder, onerror=failures.append, followlinks=True):
         here = Path(root)
-        status = here.stat()
+        try:
+            status = here.stat()
+        except OSError as error:  # it has gone since it was listed
+            failures.append(error)
+            folders[:] = []
+            continue
         identity = status.st_dev, status.st_ino
         if identity in visited:
             folders[:] = []
@@ -141,11 +159,11 @@ def _failed(failures: list[OSError]) -> Iterator[Found]:
 def _checked(found: Found, max_bytes: int) -> Found:
     try:
         status = found.path.stat()
-    except OSError as error:
-        return Found(found.path, found.place, error.strerror or str(error))
+    except (OSError, ValueError) as error:
+        return Found(found.path, found.place, _problem(error))
     if not stat.S_ISREG(status.st_mode):
         return Found(found.path, found.place, "is not a file")
     if status.st_size > max_bytes:
         size = f"{status.st_size} bytes; a request holds {max_bytes}"
         return Found(found.path, found.place, f"{size}: make the picture smaller")
-    return found
+    return replace(found, identity=(status.st_dev, status.st_ino))

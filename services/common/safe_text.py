@@ -6,9 +6,10 @@ import re
 from typing import Final
 
 UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""C0 but tab and newline, DEL, C1, and the characters that turn or hide the direction of text."""
+"""C0 but tab and newline, DEL, C1, the characters that turn or hide the direction of text, and what
+stands for bytes that are no UTF-8, as in names of files."""
 
 
 def shown(text: str) -> str:

@@ -79,6 +79,14 @@ def test_what_cannot_be_sent_is_said(folder: Path) -> None:
     assert said["b.jpg"] == "b"
 
 
+def test_names_that_no_system_takes_stop_nothing(folder: Path) -> None:
+    long = "a" * 300 + ".jpg"
+    said = places(folder / long, f"{folder}/a\0.jpg", f"{folder}/[a-\0]*.jpg", folder)
+    assert said[long] == "File name too long"
+    assert said["a\0.jpg"] == "no file has such a name: it holds a NUL"
+    assert said["b.jpg"] == "b"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_folder_that_cannot_be_read_is_said(folder: Path) -> None:
     (folder / "sub").chmod(0)

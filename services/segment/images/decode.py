@@ -54,6 +54,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _RETRY = "send a whole " + ", ".join(FORMATS) + " file"
+_TIFF, _MARK = b"II*\0", slice(8, 10)
+_SUBFILE_TYPE, _REDUCED, _DNG_VERSION = 254, 1, 50706
 _BITS, _SAMPLE_FORMAT, _SIGNED, _FLOAT = 258, 339, 2, 3
 _FRAMED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
 _SEVERAL = "of its frames or pages the first was taken: send the others as files of their own"
@@ -72,9 +74,11 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
         raise BadImage(field, f"empty; {_RETRY}")
     try:
         check_pieces(data, field)
+        _check_canon(data, field)
         # Nothing is left to close: what is opened is memory. Closed, it would have to be copied.
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(image.height, image.width, max_pixels, field)
+        _check_first(image, field)
         _check_work(image, max_pixels, field)
         several = _has_several(image)
         image.load()
@@ -138,6 +142,27 @@ def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:
         check_tile(tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH), max_pixels, field)
     elif any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())):
         check_run_lengths(image.width * image.height, field)
+
+
+def _check_canon(data: bytes, field: str) -> None:
+    """Refuse Canon's raw files, a TIFF that begins with a preview and does not say so in a tag."""
+    if data.startswith(_TIFF) and data[_MARK] == b"CR":
+        raise BadImage(field, "; ".join(describe(data, FORMATS)))
+
+
+def _check_first(image: Image.Image, field: str) -> None:
+    """Refuse a TIFF that begins with a preview, as cameras' raw files do (DNG, NEF, ARW)."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    tags, kind = image.tag_v2, image.tag_v2.get(_SUBFILE_TYPE, 0)
+    if _DNG_VERSION in tags:
+        raise BadImage(field, "a camera's raw file; develop it to JPEG or PNG")
+    if isinstance(kind, int) and kind & _REDUCED:
+        raise BadImage(
+            field,
+            "the first picture of this TIFF is a preview of another one in it, as in a camera's "
+            "raw file; develop it to JPEG or PNG, or send the whole picture alone",
+        )
 
 
 def _rgb(image: Image.Image, field: str) -> Image.Image:

@@ -20,6 +20,7 @@ ATTACKS = (
     "\x9b2J",  # clears the screen, in one byte
     "\r\x08\x7f",  # overwrites what was printed
     "\u202egnp.exe",  # turns what follows round
+    "\udce9",  # a byte of a name that is no UTF-8: cannot be written
 )
 
 

@@ -194,7 +194,7 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
         ([settings(ignore=70_000), pair()], "settings.ignore: 70000"),
         ([settings(mask_values=9), pair()], "settings.mask_values: 9"),
         ([settings(), pair(), pair(), pair(TOO_SMALL)], "pairs[2].mask: 150 x 99 pixels"),
-        ([settings(), pair(picture=b"x")], "pairs[0].image.encoded: 1 bytes that are not an image"),
+        ([settings(), pair(picture=b"x")], "pairs[0].image.encoded: 1 byte that is not an image"),
         ([settings(), pair(b"x")], "pairs[0].mask.encoded: not a PNG"),
         ([settings(), pair(png(PIXELS))], "pairs[0].mask.encoded: its pixels are RGB"),
         ([settings(), pair(FLOOD)], "pairs[0].mask.values.data: 15001 bytes"),

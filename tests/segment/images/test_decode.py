@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from services.errors import AssayError, BadImage, ImageTooLarge, InvalidArgument
 from services.segment.images.decode import ALWAYS, FORMATS, NOTICES, decode, from_pixels
@@ -209,6 +209,25 @@ def test_what_is_no_image_is_refused(data: bytes, problem: str) -> None:
         (b"PK\x03\x04\0\0", "a ZIP archive"),
         (b"\x93NUMPY\1\0", "a NumPy array; send its values"),
         (b"\0" * 128 + b"DICM", "a DICOM file"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a camera's raw file; develop it"),
+        (b"FUJIFILMCCD-RAW 0201", "a camera's raw file"),
+        (b"IIU\0\x18\0\0\0", "a camera's raw file"),
+        (b"\xff\xd8", "a damaged or cut off JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n\0", "a damaged or cut off PNG picture"),
+        (b"RIFF\0\0\0\0AVI LIST", "a video"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "a sound"),
+        (b"7z\xbc\xaf\x27\x1c", "an archive (7z, RAR or tar); send the pictures"),
+        (b"a.jpg".ljust(257, b"\0") + b"ustar\0", "an archive (7z, RAR or tar)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript document"),
+        (b"#?RADIANCE\n", "a Radiance picture"),
+        (b"qoif\0\0\0\x10", "a QOI picture"),
+        (b"\x7fELF\2\1\1", "a program; look at the file"),
+        (b"\x80\x04\x95\x10\0", "a Python pickle"),
+        (b"SQLite format 3\0", "an SQLite database"),
+        (b"\x5c\1\0\0".ljust(344, b"\0") + b"n+1\0", "a NIfTI volume"),
+        (bytes(1000), "1,000 bytes, of which the first are all zero; the download or the copy"),
+        ("<html>".encode("utf-16"), "an HTML page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><!DOCTYPE svg><svg/>", "an SVG drawing"),
         (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF picture"),
         (b"\0\0\0\x1cftypheic\0\0\0\0mif1", "HEIC"),
     ],
@@ -216,6 +235,22 @@ def test_what_is_no_image_is_refused(data: bytes, problem: str) -> None:
 def test_what_is_not_decoded_is_named(data: bytes, says: str) -> None:
     with pytest.raises(BadImage, match=re.escape(says)):
         decode(data, LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "says"),
+    [
+        (50706, b"\1\4\0\0", "a camera's raw file; develop it"),  # DNGVersion
+        (254, 1, "a preview of another one in it"),  # NewSubfileType: a reduced copy
+    ],
+)
+def test_a_tiff_whose_first_picture_is_a_preview_is_refused(
+    tag: int, value: bytes | int, says: str
+) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[tag] = value
+    with pytest.raises(BadImage, match=says):
+        decode(encoded(Image.fromarray(PIXELS), "TIFF", tiffinfo=tags), LIMIT)
 
 
 def test_a_picture_of_an_iphone_is_named_where_it_is_not_decoded() -> None:

@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the results of many pictures")
     parser.add_argument(
-        "--list", metavar="FILE", help="with --out: a file with a path a line; - is stdin"
+        "--list",
+        metavar="FILE",
+        help="with --out: a file with a path a line, or a NUL after each; - is stdin",
     )
     parser.add_argument(
         "--share",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import codecs
 import json
 import os
 import sys
@@ -22,6 +21,14 @@ from assay_rpc.segment.v1 import models_pb2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.cli.commands.segment.inference import inference
+from services.cli.commands.segment.summary import (
+    SUMMARY,
+    Row,
+    counted,
+    earlier,
+    write,
+    write_summary,
+)
 from services.cli.exits import Exit
 from services.cli.output.console import (
     ERR,
@@ -34,7 +41,7 @@ from services.cli.output.console import (
 )
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
-from services.cli.output.safe_text import no_formula
+from services.cli.output.safe_text import escaped
 from services.cli.pictures import Found, find
 from services.cli.remote_pictures import RemotePictures, read_ahead
 from services.cli.result_places import labels_file, overlay_file, without_results
@@ -44,16 +51,13 @@ from services.common.shares import Share
 from services.errors import AssayError as OurError
 from services.errors import InvalidArgument
 
-SUMMARY, RUN = "summary.csv", "run.json"
+RUN = "run.json"
 # A request's size, less what surrounds the picture.
 _MAX_BYTES = (64 << 20) - (64 << 10)
 # Of the pictures that are under way at once; the client keeps up to so many.
 _UNDER_WAY, _BYTES_UNDER_WAY = 64, 512 << 20
 # Of an object, whose size is not known before it is read.
 _OBJECT_BYTES = 4 << 20
-_COLUMNS = ("picture", "labels", "width", "height", "class_id", "class", "pixels", "share", "error")
-# Columns with what others wrote: file names, and names of a model's classes.
-_TEXTS = ("picture", "class", "error")
 _NOTE_SECONDS = 30.0
 # Classes and failures that are listed; all of them are in the summary.
 _SHOWN = 15
@@ -68,9 +72,9 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
     pixels: Counter[str] = field(default_factory=Counter)
     pictures: Counter[str] = field(default_factory=Counter)
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
 
-    def add(self, picture: str, rows: list[dict[str, Any]], labels: Labels) -> None:
+    def add(self, picture: str, rows: list[Row], labels: Labels) -> None:
         """Count a picture."""
         self.rows[picture] = rows
         self.done += 1
@@ -84,6 +88,8 @@ async def segment_many(
 ) -> Exit:
     """Label every picture that is not done yet; return BAD_INPUT if one of them failed."""
     out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise InvalidArgument("--out", f"{out} is a file: give a folder")
     out.mkdir(parents=True, exist_ok=True)
     share = Share.of(arguments.share or "0/1")
     remote = RemotePictures()
@@ -96,7 +102,7 @@ async def segment_many(
     summary = out / SUMMARY
     if share.count > 1:
         summary = out / f"summary-{share.number}-of-{share.count}.csv"
-    tally = Tally(rows=_earlier(out, summary))
+    tally = Tally(rows=earlier(out, summary))
     follow = _Following(len(found), jsonl=arguments.jsonl)
     options = LabelOptions(
         model=model.ref.name,
@@ -107,25 +113,34 @@ async def segment_many(
         inference=inference(arguments),
         threshold=arguments.threshold,
     )
-    job = _Job(out, options, tally, follow, remote)
+    names = {one.id: one.name for one in model.classes}
+    job = _Job(out, options, tally, follow, remote, names)
     started = time.monotonic()
     try:
         with follow:
             for part in _parts(list(job.todo(found, again=arguments.again))):
                 await job.label(part, channel)
     finally:  # also when it is interrupted: what is done is done
-        _write_summary(summary, tally.rows)
+        write_summary(summary, tally.rows)
     if not arguments.jsonl:
         show_tally(tally, model, out, time.monotonic() - started)
     return Exit.BAD_INPUT if tally.failed else Exit.DONE
 
 
 def _listed(file: str | None) -> list[str]:
-    """The paths of a list, one a line; "-" is stdin."""
+    """The paths of a list, one a line or with a NUL after each; "-" is stdin.
+
+    They are bytes, as names of files are: in UTF-8 or any other encoding, and in UTF-16 where a
+    byte order mark says so.
+    """
     if file is None:
         return []
-    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-    return [line for line in text.splitlines() if line.strip()]
+    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode()
+    content = content.removeprefix(codecs.BOM_UTF8)
+    lines = content.split(b"\0" if b"\0" in content else b"\n")
+    return [os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip()]
 
 
 class _Following:
@@ -158,7 +173,7 @@ class _Following:
         self._finished += 1
         self._bar.advance(self._task)
         if self._jsonl and line is not None:
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            sys.stdout.write(escaped(json.dumps(line, ensure_ascii=False)) + "\n")
             sys.stdout.flush()
         if not ERR.is_terminal and time.monotonic() - self._said >= _NOTE_SECONDS:
             self._said = time.monotonic()
@@ -197,7 +212,7 @@ def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None
             f"{out} holds results that were made with other settings ({differs}): give another "
             "folder, or --again to label all pictures again",
         )
-    _write(path, json.dumps(run, indent=1).encode())
+    write(path, json.dumps(run, indent=1).encode())
 
 
 def _is_done(picture: Found, labels: Path) -> bool:
@@ -237,17 +252,30 @@ class _Job:
     tally: Tally
     follow: _Following
     remote: RemotePictures
+    names: Mapping[int, str]
 
     def todo(self, found: Sequence[Found], *, again: bool) -> Iterator[Found]:
         """Yield what is to be done, and count what is done or cannot be."""
         for one in found:
             if one.problem:
                 self._fail(one, one.problem)
-            elif not again and _is_done(one, labels_file(self.out, one)):
+            elif not again and self._is_done(one):
                 self.tally.skipped += 1
                 self.follow.finished(None)
             else:
                 yield one
+
+    def _is_done(self, one: Found) -> bool:
+        """Whether its labels are there, with its rows: a run that was killed has written none."""
+        labels = labels_file(self.out, one)
+        if not _is_done(one, labels):
+            return False
+        if not any(row.get("pixels") for row in self.tally.rows.get(one.name, ())):
+            try:
+                self.tally.rows[one.name] = counted(one.name, labels, self.names)
+            except (OSError, OurError):
+                return False  # of a machine that failed: they are made again
+        return True
 
     async def label(self, part: Sequence[Found], channel: Any) -> None:
         """Send pictures on one stream and write what comes back."""
@@ -298,9 +326,9 @@ class _Job:
         line: dict[str, Any] = {"picture": picture, "labels": str(place)}
         if labels.overlay is not None:
             overlay = overlay_file(self.out, one)
-            _write(overlay, labels.overlay)
+            write(overlay, labels.overlay)
             line["overlay"] = str(overlay)
-        _write(place, label_png(labels.numpy()))  # the last one: where it is, all of them are
+        write(place, label_png(labels.numpy()))  # the last one: where it is, all of them are
         notices = list(labels.reply.notices)
         for notice in notices:
             warn(f"{picture}: {notice}")
@@ -312,51 +340,6 @@ class _Job:
         row = {"picture": picture, "labels": str(place), **size}
         self.tally.add(picture, [row | item for item in classes] or [row], labels)
         return line | size | {"classes": classes, "notices": notices}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _earlier(out: Path, summary: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of earlier runs, by picture: one of all pictures takes those of shares together."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    if summary.name == SUMMARY:
-        for part in sorted(out.glob("summary-*-of-*.csv")):
-            rows |= _rows(part)
-    return rows | _rows(summary)
-
-
-def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of an earlier run's summary, by picture."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                picture = row.get("picture") or ""
-                if no_formula(picture[1:]) == picture:
-                    picture = picture[1:]
-                rows.setdefault(picture, []).append(dict(row) | {"picture": picture})
-    except (OSError, ValueError, csv.Error):
-        return {}
-    return rows
-
-
-def _write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for picture in sorted(rows):
-        for row in rows[picture]:
-            texts = {name: no_formula(str(row.get(name) or "")) for name in _TEXTS}
-            writer.writerow({**row, **texts})
-    _write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def show_tally(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:

@@ -73,8 +73,19 @@ class OtelTracing(Tracing):
         return tuple(aio_client_interceptors(self._provider))  # type: ignore[no-untyped-call]
 
     def watch_redis(self, client: Any) -> None:
-        """As in `Tracing`."""
+        """As in `Tracing`; without a span to be below, a command has none either.
+
+        A call that is not recorded would otherwise pay most of what one that is does.
+        """
+        plain = client.execute_command
         RedisInstrumentor.instrument_client(client, self._provider)
+        traced = client.execute_command
+
+        def execute(*words: Any, **options: Any) -> Any:
+            recorded = trace.get_current_span().is_recording()
+            return (traced if recorded else plain)(*words, **options)
+
+        client.execute_command = execute
 
     def log_processors(self) -> tuple[structlog.typing.Processor, ...]:
         """As in `Tracing`."""

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+import redis.asyncio as redis
 import structlog
 from assay_rpc.channel import connect_async
 
@@ -199,3 +200,19 @@ def test_a_detached_context_has_the_span_alone(collector: Collector) -> None:
     assert here["request_id"] == "a"
     assert "trace_id" not in line()
     asyncio.run(tracing.close())
+
+
+async def test_redis_commands_are_spans_of_recorded_calls_alone(
+    collector: Collector, redis_url: str
+) -> None:
+    tracing = tracing_of(True, "echo")
+    async with redis.from_url(redis_url) as client:
+        tracing.watch_redis(client)
+        assert await client.set("alone", "1")
+        with tracing.span("work", {}):
+            assert await client.set("below", "2")
+            assert await client.mget("alone", "below") == [b"1", b"2"]
+        assert await client.delete("alone", "below") == 2
+    await tracing.close()
+    spans = await asyncio.to_thread(collector.until, lambda seen: len(seen) >= 3)
+    assert [one.span.name for one in spans] == ["SET", "MGET", "work"]

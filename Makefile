@@ -5,6 +5,9 @@ BIN := .venv/bin
 # EXTRAS=torch asks for it by hand.
 EXTRAS ?= $(shell $(PYTHON) services/cli/testdata.py 2>/dev/null | grep -q . && echo torch)
 
+# Many containers set it; then each of the hundreds of processes that tests start compiles every module.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup setup-torch demo quick test lint types imports buf baseline docs site check stubs lock gpu faults soak images scan clean
 
 help: ## list the targets

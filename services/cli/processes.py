@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -12,7 +13,9 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from services.cli.extras import missing_library
 from services.cli.output.console import note
@@ -56,11 +59,11 @@ async def start(
 ) -> ServiceProcess:
     """Starts `python -m services.NAME` and waits until it is ready.
 
-    It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log. Raises
+    It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log, or to
+    NAME-2.log and so on while services of other commands write to those before. Raises
     `DidNotStart` with the last line of the log when it ends before it is ready.
     """
     note(f"starting the {name} service{_first_time(name)}")
-    log = logs / f"{name}.log"
     prefix = f"ASSAY_{name.upper()}_"
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         ready = Path(scratch) / "ready.json"
@@ -76,7 +79,8 @@ async def start(
                 f"{prefix}{kind}": "0" for kind in ("PORT", "HEALTH_PORT", "METRICS_PORT")
             }
             environment[f"{prefix}HOST"] = "127.0.0.1"
-        with log.open("wb") as stderr:
+        with _own_log(logs, name) as stderr:
+            log = Path(stderr.name)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -100,6 +104,23 @@ async def start(
         service.address = f"127.0.0.1:{ports['port']}"
         service.http_port = ports.get("http_port", 0)
     return service
+
+
+def _own_log(logs: Path, name: str) -> BinaryIO:
+    """Opens a log that no running service writes to, empty.
+
+    The child inherits the lock with the file, and holds it until it ends.
+    """
+    for number in count(1):
+        log = (logs / (f"{name}.log" if number == 1 else f"{name}-{number}.log")).open("ab")
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.close()
+            continue
+        log.truncate(0)
+        return log
+    raise AssertionError("there are names without end")
 
 
 def _first_time(name: str) -> str:

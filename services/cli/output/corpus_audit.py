@@ -70,7 +70,7 @@ def summary(found: pb.CorpusAudit) -> list[str]:
         size, words = found.whole.lengths, found.whole
         lines.append(
             f"documents have {size.least:,} to {size.most:,} bytes, the median {size.median:,}, "
-            f"nine of ten up to {size.p90:,}; {words.words:,} words, about "
+            f"nine of ten up to {size.p90:,}; {plural(words.words, 'word')}, about "
             f"{words.distinct_words:,} different"
         )
     personal = found.whole.personal

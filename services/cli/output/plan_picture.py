@@ -19,7 +19,7 @@ _COLOURS = (
 
 def drawn(result: Simulation) -> str:
     """Return an SVG: a bar a rank, and below it the share of each subset in each part."""
-    largest = sorted(result.shares, key=lambda name: -float(result.shares[name].mean()))
+    largest = sorted(result.shares, key=lambda name: -result.overall[name])
     legend = 18 * len(largest)
     height = 2 * (_HEIGHT + _MARGIN) + legend + _MARGIN
     size = f'width="{_WIDTH + 2 * _MARGIN}" height="{height}"'
@@ -67,8 +67,8 @@ def _mixture(result: Simulation, names: list[str]) -> list[str]:
         y = top + _HEIGHT + 20 + 18 * number
         colour = _COLOURS[number % len(_COLOURS)]
         found.append(f'<rect x="{_MARGIN}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
-        mean = float(result.shares[name].mean())
-        found.append(_text(_MARGIN + 18, y, f"{name or '(none named)'} {percent(mean, 1)}"))
+        words = f"{name or '(none named)'} {percent(result.overall[name], 1)}"
+        found.append(_text(_MARGIN + 18, y, words))
     return found
 
 

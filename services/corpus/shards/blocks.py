@@ -274,6 +274,8 @@ def json_problem(error: Exception) -> str:
         return "nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} at byte {error.start}"
+    if "UTF-8 BOM" in str(error):
+        return "a byte order mark stands before it, as where files were joined"
     if "integer string conversion" in str(error):  # Python's own limit
         return f"an integer of more than {sys.get_int_max_str_digits():,} digits"
     return str(error)[:120]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from services.corpus.shards.formats import Unreadable
@@ -26,10 +27,22 @@ _BEGINNINGS = (
     (b"\0\0\xfe\xff", "text in UTF-32", _CONVERT),
     (b"\xff\xfe", "text in UTF-16", _CONVERT),
     (b"\xfe\xff", "text in UTF-16", _CONVERT),
+    (b"{\0\0\0", "text in UTF-32", _CONVERT),
+    (b"\0\0\0{", "text in UTF-32", _CONVERT),
+    (b"{\0", "text in UTF-16", _CONVERT),
+    (b"\0{", "text in UTF-16", _CONVERT),
+    (
+        b"\x1e",
+        "a JSON text sequence",
+        "take the record separators (0x1E) out, with `tr -d '\\036'`",
+    ),
 )
 SEVERAL_LINES = "has objects over several lines: write each on a line of its own, as `jq -c .` does"
 _PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<error>")
 _FIRST_LINE_BYTES = 64
+# A carriage return between two records; in JSON it can stand between members too.
+_LOOKED_AT = 1 << 20
+_OLD_LINES = re.compile(rb"\}\r+\{")
 _TAR_MAGIC = slice(257, 262)
 
 
@@ -47,6 +60,8 @@ def foreign(begun: bytes) -> str:
         return f"is a page of the web, or an error that was saved as one: {_AGAIN}"
     if begun.strip() == b"{":
         return SEVERAL_LINES
+    if b"\n" not in begun and _OLD_LINES.search(begun[:_LOOKED_AT]):
+        return "has lines that end with a carriage return alone: write them with `tr '\\r' '\\n'`"
     return ""
 
 

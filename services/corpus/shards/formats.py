@@ -11,6 +11,7 @@ from services.errors import DataLoss
 COMPRESSIONS = {".zst": "zst", ".zstd": "zst", ".gz": "gz", ".bz2": "bz2", ".xz": "xz"}
 _CONTENTS: dict[str, Literal["lines", "json", "parquet", "arrow"]] = {
     ".jsonl": "lines",
+    ".jsonlines": "lines",
     ".ndjson": "lines",
     ".json": "json",
     ".parquet": "parquet",
@@ -21,12 +22,17 @@ TEXT_FOLDER = "*.txt"
 """Last part of the path of a shard that is a folder of text files."""
 # Data that may be part of a corpus and that is not read.
 _UNREAD = (
-    ".arc", ".avro", ".bin", ".csv", ".feather", ".jsonl.lz4", ".lz4", ".mds", ".npy", ".orc",
-    ".pkl", ".rar", ".tar", ".tgz", ".tfrecord", ".tsv", ".warc", ".wet", ".xml", ".zip", ".7z",
+    ".arc", ".avro", ".bin", ".csv", ".feather", ".h5", ".hdf5", ".ipc", ".jsonl.lz4", ".lz4",
+    ".mds", ".msgpack", ".npy", ".npz", ".orc", ".pickle", ".pkl", ".rar", ".tar", ".tgz",
+    ".tfrecord", ".tsv", ".warc", ".wet", ".xml", ".zip", ".7z",
 )  # fmt: skip
 _UNREAD_COMPRESSIONS = frozenset(
     {".br", ".bzip2", ".gzip", ".lz4", ".lzma", ".lzo", ".snappy", ".sz", ".z", ".zlib"}
 )
+_UNFINISHED = re.compile(
+    r"(\.(part|partial|incomplete|tmp|temp|crdownload|download|aria2|bak|old|orig|save|[0-9]+)|~)+$"
+)
+"""What programs put behind the name of a file that is not whole yet, or that is an older one."""
 _SPARK_PART = re.compile(r"part-(r-|m-)?[0-9]{5,}\b.*")
 """What Spark and Hadoop call their output, often without an ending that says its format."""
 MIB = 1 << 20
@@ -85,7 +91,7 @@ def stem_of(path: str) -> str:
 
 def looks_like_data(name: str) -> bool:
     """Whether a file that is not read may hold documents all the same."""
-    name = name.lower()
+    name = _UNFINISHED.sub("", name.lower())
     whole = name
     while (split := _split(name))[1] in COMPRESSIONS or split[1] in _UNREAD_COMPRESSIONS:
         name = split[0]

@@ -132,13 +132,12 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
         spread = (
             f"{path} {SEVERAL_LINES}; " for path in sorted(left) if is_over_lines(root / path)
         )
-        raise LayoutError(f"{root} holds no shard; {there}{next(spread, '')}{_EXPECTED}")
+        told = _BEGUN if any(f"{SUFFIX}.partial" in path for path in found) else next(spread, "")
+        raise LayoutError(f"{root} holds no shard; {there}{told}{_EXPECTED}")
     shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
     _check_libraries(root, shards)
-    others = any(
-        not path.endswith("/") and format_of(path) and not _is_set_aside(path) for path in left
-    )
-    others = others and pile and not every_file
+    readable = {path for path in paths if format_of(path)}
+    others = pile and not every_file and not readable.isdisjoint(left)
     return Layout(shards, tuple(sorted(left, key=_path_key)), others)
 
 
@@ -146,6 +145,8 @@ _EXPECTED = (
     f"a corpus has train/NN{SUFFIX}, val{SUFFIX} or test{SUFFIX}, or files named *.jsonl or *.json "
     "(also .gz, .zst, .bz2, .xz), *.parquet, *.arrow or *.txt in any folders"
 )
+
+_BEGUN = "an index was begun there and is not done: run `assay corpus index` once more; "
 
 
 def in_order(paths: Iterable[str]) -> list[tuple[str, str]]:
@@ -256,14 +257,19 @@ def _is_utf8(path: str) -> bool:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Name what `_files` passes over: pipes called as shards, folders with what looks like one."""
+    """Name the pipes, hidden folders and files that `_files` passes over and that look like data.
+
+    What begins with "._" is macOS's note on another file.
+    """
     passed = []
     for folder, folders, names in os.walk(root):
         below = [Path(folder, name) for name in names if looks_like_data(name)]
-        passed += [  # a pipe, or a device
+        passed += [  # a hidden file, a pipe, or a device
             one.relative_to(root).as_posix()
             for one in below
-            if not one.name.startswith((".", "_")) and one.exists() and not one.is_file()
+            if not one.name.startswith(("._", "_"))
+            and one.exists()
+            and one.is_file() == one.name.startswith(".")
         ]
         skipped = [name for name in folders if name.startswith((".", "_"))]
         folders[:] = [name for name in folders if name not in skipped]
@@ -315,7 +321,7 @@ def is_left_out(path: str, read: Collection[str]) -> bool:
     if (f"{folder}/{TEXT_FOLDER}" if folder else TEXT_FOLDER) in read:
         is_read = name.lower().endswith(TEXT_SUFFIX) and not _is_set_aside(path)
         return not is_read and looks_like_data(name)
-    if name.endswith(".text.zst") or name.split(".")[0].lower() in _DESCRIBING:
+    if ".text.zst" in name or name.split(".")[0].lower() in _DESCRIBING:
         return False
     return looks_like_data(name)
 

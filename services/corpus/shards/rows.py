@@ -68,9 +68,12 @@ def _texts(folder: Path, name: str, max_bytes: int) -> Iterator[tuple[int, objec
                 yield read, Broken(f"is a text of more than {max_bytes} bytes ({file.name})")
                 continue
             try:
-                text = file.read_bytes().removeprefix(BOM).decode()
+                data = file.read_bytes()
+                text = data.removeprefix(BOM).decode()
             except UnicodeDecodeError as error:
-                yield read, Broken(f"is not UTF-8 at byte {error.start} of {file.name}")
+                wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+                problem = "is text in UTF-16:" if wide else f"is not UTF-8 at byte {error.start} of"
+                yield read, Broken(f"{problem} {file.name}")
             else:
                 yield read, {"text": text, "file": file.name}
     except OSError as error:
@@ -85,6 +88,10 @@ def _table(
     for offset, batch in batches:
         if not checked:
             columns = dict.fromkeys(batch.schema.names)
+            twice = batch.schema.names.count(key.split(".")[0]) > 1
+            if twice:
+                problem = f'has several columns "{key}": rename those that are not the text\'s,'
+                raise Unreadable(name, 0, problem)
             if key.split(".")[0] not in columns and lookup(columns, key) is None:
                 named = ", ".join(str(column)[:40] for column in list(columns)[:20])
                 raise Unreadable(

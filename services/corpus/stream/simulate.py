@@ -36,6 +36,8 @@ class Simulation:
     repeated: int
     shares: Mapping[str, npt.NDArray[np.float64]]
     drift: npt.NDArray[np.float64]
+    overall: Mapping[str, float]
+    """Each subset's share of all of the text's bytes."""
 
 
 def simulate(
@@ -65,8 +67,8 @@ def simulate(
             ],
             np.int64,
         )
-    shares, drift = _mixture(plan)
-    return Simulation(documents, text_bytes, documents // batch, dropped, repeated, shares, drift)
+    mixture = _mixture(plan)
+    return Simulation(documents, text_bytes, documents // batch, dropped, repeated, *mixture)
 
 
 def _by_rank(rank: Numbers, values: Numbers, world_size: int) -> Numbers:
@@ -92,25 +94,26 @@ class _BytesBefore:
 
 def _mixture(
     plan: StreamPlan,
-) -> tuple[Mapping[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+) -> tuple[Mapping[str, npt.NDArray[np.float64]], npt.NDArray[np.float64], Mapping[str, float]]:
     ends = np.cumsum(plan.text_bytes)
     total = int(ends[-1]) if len(ends) else 0
     if not total:
-        return {}, np.zeros(0)
+        return {}, np.zeros(0), {}
     windows = min(WINDOWS, plan.units)
     window = np.minimum((ends - 1).clip(0) * windows // total, windows - 1)
     sums: dict[str, npt.NDArray[np.float64]] = {}
     for unit, number in enumerate(window.tolist()):
         for name, size in plan.subset_bytes(unit):
             sums.setdefault(name, np.zeros(windows))[number] += size
-    table = np.stack([sums[name] for name in sorted(sums)])
-    of_window = np.maximum(table.sum(axis=0), 1)
-    shares = table / of_window
+    names = sorted(sums)
+    table = np.stack([sums[name] for name in names])
     whole = table.sum(axis=1) / table.sum()
+    # No unit ends in a part that a large one reaches over: there is nothing to say of it.
+    table = table[:, table.sum(axis=0) > 0]
+    shares = table / table.sum(axis=0)
     drift = 0.5 * np.abs(shares - whole[:, None]).sum(axis=0)
-    # A window that no unit ends in has nothing.
-    drift[table.sum(axis=0) == 0] = 0
-    return dict(zip(sorted(sums), shares, strict=True)), drift
+    overall = dict(zip(names, whole.tolist(), strict=True))
+    return dict(zip(names, shares, strict=True)), drift, overall
 
 
 def spread(values: Sequence[int] | Numbers) -> float:

@@ -145,6 +145,11 @@ def test_tables(tmp_path: Path) -> None:
     assert found[1200].id == "validation.arrow:0"
     with pytest.raises(DataLoss, match=r'no column "body".*text, url, score.*--text-key'):
         documents(tmp_path, Reading(Keys("body")))
+    twice = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["text", "text"])
+    parquet.write_table(twice, tmp_path / "test-twice.parquet")
+    with pytest.raises(DataLoss, match=r'has several columns "text": rename'):
+        documents(tmp_path)
+    (tmp_path / "test-twice.parquet").unlink()
     (tmp_path / "test.arrow").write_bytes(b"ARROW1 and nothing more")
     with pytest.raises(DataLoss, match=r"test\.arrow: is damaged, or no Arrow file"):
         documents(tmp_path)
@@ -211,6 +216,9 @@ def test_text_files(tmp_path: Path) -> None:
     assert [shard.path for shard in find_shards(tmp_path)] == ["*.txt", "val/*.txt"]
     (tmp_path / "3.txt").write_bytes(b"\xff")
     with pytest.raises(DataLoss, match=r"line 1 is not UTF-8 at byte 0 of 3\.txt"):
+        documents(tmp_path)
+    (tmp_path / "3.txt").write_bytes("three".encode("utf-16"))
+    with pytest.raises(DataLoss, match=r"line 1 is text in UTF-16: 3\.txt"):
         documents(tmp_path)
     assert texts(tmp_path / "10.txt") == ["ten"]
 
@@ -382,7 +390,8 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     [
         *("x.jsonl.gzip", "x.jsonl.br", "x.jsonl.Z", "x.json.lzma", "x.csv.gz", "x.parquet.snappy"),
         *("_meta.jsonl", "deep/_x.jsonl.zst", "_notes.txt", "part-00000", "part-r-00000.gz"),
-        *("part-00000-9f.lz4", "dump"),
+        *("part-00000-9f.lz4", "dump", "x.jsonl.zst.part", "x.jsonl.1", "x.parquet.tmp", "x.json~"),
+        *("x.jsonl.zst.incomplete.tmp", "deep/.x.jsonl", ".x.jsonl.zst.part", "x.ipc", "x.msgpack"),
     ],
 )
 @pytest.mark.parametrize("beside", ["a.jsonl", "train/00.jsonl.zst"])
@@ -400,6 +409,7 @@ def test_files_that_hold_documents_and_are_not_read_are_named(
 
 def test_files_that_hold_no_documents_are_not_named(tmp_path: Path) -> None:
     names = ("_SUCCESS", "_metadata", "LICENSE", "notes.md", "tool.br", "run.sh.gz", "state")
+    names += ("._a.jsonl", ".gitignore", "notes.md.1", "lock.tmp", "x.text.zst.partial")
     others = {name: b'{"a": 1}' if name == "state" else b"no record" for name in names}
     blob = {"blobs/" + "0a" * 32: line("x")}
     root = write_corpus(tmp_path, {"a.jsonl": line("x"), **others, **blob})
@@ -411,6 +421,14 @@ def test_a_text_that_is_set_aside_is_named(tmp_path: Path) -> None:
     root = write_corpus(tmp_path, {"a.txt": b"a", "_b.txt": b"b"})
     assert texts(root) == ["a"]
     assert find_layout(root).left_out == ("_b.txt",)
+
+
+def test_an_index_that_is_not_done_is_called_that(tmp_path: Path) -> None:
+    root = write_corpus(
+        tmp_path, {"train/00.jsonl.zst.partial": b"", "train/x.text.zst.partial": b""}
+    )
+    with pytest.raises(LayoutError, match="an index was begun there and is not done: run `assay"):
+        find_layout(root)
 
 
 def test_a_folder_of_nothing_but_unnamed_shards_says_what_it_found(tmp_path: Path) -> None:
@@ -556,6 +574,7 @@ def test_a_shard_that_grows_is_read_to_its_registered_size(tmp_path: Path) -> No
 def test_formats_by_name() -> None:
     assert format_of("x/.jsonl") is None
     assert format_of("a.parquet.gz") is None
+    assert format_of("a.jsonlines.gz") == format_of("a.jsonl.gz")
     assert stem_of("d/a.b.JSONL.GZ") == "d/a.b"
     assert stem_of("d/*.txt") == "d/texts"
 
@@ -612,8 +631,14 @@ def test_blank_lines_are_no_documents(tmp_path: Path, blank: bytes, parse: bool)
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
-    write_corpus(tmp_path, {"test.jsonl.zst": compress(b"\xef\xbb\xbf" + LINES)})
+    marked = b"\xef\xbb\xbf" + LINES
+    write_corpus(tmp_path, {"test.jsonl.zst": compress(marked)})
     assert texts(tmp_path) == TEXTS
+    write_corpus(tmp_path, {"test.jsonl.zst": compress(marked + marked)})
+    with pytest.raises(
+        DataLoss, match=r"\(a byte order mark stands before it, as where files were"
+    ):
+        texts(tmp_path)
 
 
 @pytest.mark.slow

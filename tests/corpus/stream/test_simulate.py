@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
 from services.cli.__main__ import main
+from services.cli.output.plan_picture import drawn
+from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.stream import resume, spans
 from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection
@@ -58,6 +61,25 @@ def test_units_in_turn(plan: StreamPlan) -> None:
     assert np.allclose(sum(found.shares.values()), 1)
     with pytest.raises(InvalidArgument, match="world_size"):
         simulate(plan, 0, 1, None)
+
+
+def test_a_document_larger_than_many_parts_leaves_the_shares_true(tmp_path: Path) -> None:
+    """Parts that one large unit reaches over hold no unit: they are not parts of a mixture."""
+    rows = [("a" * 90_000, "Github"), *(("b" * 100, "Pile-CC") for _ in range(100))]
+    lines = "".join(
+        json.dumps({"text": text, "meta": {"pile_set_name": name}}) + "\n" for text, name in rows
+    )
+    source = tmp_path / "source" / "test.jsonl.zst"
+    source.parent.mkdir()
+    source.write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))
+    options = IndexOptions(frame_bytes=100)
+    write_index(source, "test.jsonl.zst", tmp_path / "indexed", options)
+    corpus = open_corpus(tmp_path / "indexed", tmp_path / "cache")
+    found = simulate(corpus.plan(corpus.resolve(Selection(seed=4))), 2, 1, None)
+    assert found.overall == {"Github": 0.9, "Pile-CC": 0.1}
+    assert np.allclose(sum(found.shares.values()), 1)
+    assert len(found.drift) == len(found.shares["Github"])
+    assert "Github 90.0 %" in drawn(found)
 
 
 def test_the_command(

@@ -193,10 +193,10 @@ def _lines(result: Simulation) -> list[str]:
             f"{float(result.drift.mean()):.3f}"
             f"  {_bars(result.drift.tolist())}"
         )
-    largest = sorted(result.shares.items(), key=lambda one: -float(one[1].mean()))
+    largest = sorted(result.shares.items(), key=lambda one: -result.overall[one[0]])
     for name, shares in largest[:_SHOWN_SUBSETS]:
         lines.append(
-            f"  {name or '(none named)':24} {percent(float(shares.mean()), 1):>7}  "
+            f"  {name or '(none named)':24} {percent(result.overall[name], 1):>7}  "
             f"{_bars(shares.tolist())}"
         )
     return lines

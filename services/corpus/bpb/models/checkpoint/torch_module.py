@@ -26,6 +26,9 @@ from services.corpus.bpb.models.checkpoint.tensors import (
 from services.corpus.bpb.models.checkpoint.weight_files import weight_files
 from services.errors import ModelUnusable
 
+# What Python raises for a value that a library did not expect: its text alone says nothing.
+_NO_SENTENCE = (ArithmeticError, AttributeError, LookupError, TypeError)
+
 
 def load_module(
     name: str, model: HuggingFaceModel, dtype: torch.dtype
@@ -55,10 +58,18 @@ def load_module(
         # What is wrong with an entry of config.json stands below a line that says so.
         reason = f"{first} {rest.strip().partition(chr(10))[0]}" if first.endswith(":") else first
         problem = f"transformers cannot load it: {reason}"
+        if isinstance(error, _NO_SENTENCE):
+            problem = (
+                "transformers cannot make a model of what its config.json says "
+                f"({type(error).__name__}: {reason})"
+            )
         if method:
             problem = cannot_read(method, error)
-        elif config.get("auto_map") and "code" in problem:
-            problem = "it needs code of its own (auto_map in config.json), which is never run"
+        elif config.get("auto_map"):
+            problem = (
+                "it needs code of its own (auto_map in config.json), which is never run, and "
+                f"without it transformers cannot load the folder: {reason}"
+            )
         raise ModelUnusable(f"{name}: {problem}") from error
     loaded, info = read
     doubts = require_all(name, loaded, info)

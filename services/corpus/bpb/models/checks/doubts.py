@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from services.corpus.bpb.models.checkpoint.json_files import json_object, optional_json
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel
@@ -25,7 +26,18 @@ def tokenizer_doubts(
         ids = named if isinstance(named, list) else [named]
         if named is not None and number is not None and number not in ids:
             yield f"config.json has the {key} {named}, and the tokenizer {number}"
-    added = optional_json(found.directory / "tokenizer_config.json").get("added_tokens_decoder")
+    settings = optional_json(found.directory / "tokenizer_config.json")
+    if code := _own_code(config, "AutoModelForCausalLM"):
+        yield (
+            f"config.json names code of the folder's own ({code}), which is never run: the figures "
+            f"are of transformers' own {found.architecture} with these weights"
+        )
+    if code := _own_code(settings, "AutoTokenizer"):
+        yield (
+            f"tokenizer_config.json names code of the folder's own ({code}), which is never run: "
+            "the tokens are those of tokenizer.json"
+        )
+    added = settings.get("added_tokens_decoder")
     stored = optional_json(found.directory / "tokenizer.json").get("added_tokens") or ()
     there = {int(token["id"]): token["content"] for token in stored}
     for number, token in (added or {}).items():
@@ -37,6 +49,14 @@ def tokenizer_doubts(
     if model.decode(model.encode(text)) != text:
         yield "the tokenizer does not give back plain English and Python"
     yield from chance_doubts(model, nats_per_token)
+
+
+def _own_code(config: Mapping[str, Any], wanted: str) -> str:
+    """Name what a folder would have run in the place of a library's class; empty for nothing."""
+    named = config.get("auto_map")
+    code = named.get(wanted) if isinstance(named, dict) else None
+    codes = code if isinstance(code, list) else [code]
+    return next((one for one in codes if isinstance(one, str)), "")
 
 
 def chance_doubts(model: LanguageModel, nats_per_token: float) -> Iterator[str]:

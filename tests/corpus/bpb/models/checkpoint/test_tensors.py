@@ -229,6 +229,24 @@ def test_a_config_of_another_shape_is_not_an_internal_error(directory: Path) -> 
     assert "transformers cannot load it" in refusal(directory)
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"hidden_act": "nonsense"}, r"what its config.json says (KeyError: 'nonsense')"),
+        ({"num_attention_heads": 0}, "what its config.json says (ZeroDivisionError: "),
+        (
+            {"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "modeling_mine.Mine"}},
+            "code of its own (auto_map in config.json), which is never run",
+        ),
+    ],
+)
+def test_an_error_without_a_sentence_is_put_into_one(
+    directory: Path, entry: dict[str, Any], told: str
+) -> None:
+    configure(directory, **entry)
+    assert told in refusal(directory)
+
+
 def test_what_is_wrong_with_an_entry_of_the_config_is_said(directory: Path) -> None:
     configure(directory, num_attention_heads=7, head_dim=None)
     assert "The hidden size (64) is not a multiple of the number of attention heads (7)" in refusal(

@@ -122,6 +122,20 @@ def test_signs_of_another_models_tokenizer(tmp_path: Path) -> None:
     )
 
 
+def test_code_that_is_not_run_is_a_sign(tmp_path: Path) -> None:
+    directory = tiny_models.make("gpt2", tmp_path / "m")
+    own = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+    ids = {"bos_token_id": 256, "eos_token_id": 256}
+    edit(directory, "config.json", lambda config: config.update(auto_map=own, **ids))
+    cutter = {"AutoTokenizer": [None, "mine.Tokenizer"]}
+    edit(directory, "tokenizer_config.json", lambda config: config.update(auto_map=cutter))
+    model, tokenizer = signs(directory)
+    assert "(mine.Model), which is never run: the figures are of transformers' own gpt2" in model
+    assert "(mine.Tokenizer), which is never run: the tokens are those of tokenizer.json" in (
+        tokenizer
+    )
+
+
 def test_a_tokenizer_that_loses_english_is_a_sign(tmp_path: Path) -> None:
     directory = tiny_models.make("gpt2", tmp_path / "m")
     edit(

@@ -122,6 +122,9 @@ class Definition:
     the same in other words. `dataset` says that it is measured on a corpus, which a claim has to
     name, `compares` that it is of two artifacts, of which a claim names the other as its
     comparator. `against` is what it is relative to where that is the same for every claim.
+    `other` are the beginnings of words by which a statement means another figure of the same unit:
+    the encoder's parameters are not the model's. `ceiling` says that the figure is the most that
+    may be, and what is claimed to be less is not observed.
     """
 
     aspect: Aspect | None
@@ -137,6 +140,8 @@ class Definition:
     compares: bool = False
     against: Against | None = None
     row: Row | None = None
+    other: tuple[str, ...] = ()
+    ceiling: bool = False
 
 
 USUAL_DATASET = "the-pile"
@@ -145,6 +150,13 @@ USUAL_DATASET = "the-pile"
 
 _PRINTED = {"StackExchange": "Stack Exchange", "Wikipedia (en)": "Wikipedia"}
 """Subsets whose facts are called as The Pile's paper prints them, not as its documents do."""
+
+
+PARTS = (
+    *("encoder", "decoder", "decode", "backbone", "head", "neck", "embedding", "trainable"),
+    *("active", "activated", "without", "excluding", "except", "adapter", "lora"),
+)
+"""Beginnings of words of a statement about some of a model's parameters."""
 
 
 def fact_of(claim: Claim, definition: Definition) -> str:

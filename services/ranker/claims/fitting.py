@@ -73,6 +73,8 @@ def _configuration(
         # What was measured by an earlier rule, of whatever had its name, is not of the claim.
         found["known_by"] = next((key for key in ("digest", "files") if found[key]), "nothing")
     found["dataset_digest"] = claim.dataset_digest
+    if definition.ceiling and claim.bound is not None:  # what is observed depends on it
+        found["bound"] = repr(claim.bound)
     if definition.dataset or definition.compares:  # it is of these, too
         found["fact"] = fact_of(claim, definition)
         # Several names give one fact, and one name other things when it is registered anew.
@@ -116,6 +118,7 @@ def problems(
         yield "comparator.artifact", problem
         return
     yield from _scope_problems(claim, definition)
+    yield from _statement_problems(claim, definition)
     yield from _size_problems(claim, definition, size)
     if claim.stated_aspect and definition.aspect and claim.stated_aspect is not definition.aspect:
         yield "aspect", f"{claim.method} is of {definition.aspect.value!r}; write that, or nothing"
@@ -154,6 +157,18 @@ def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]
             yield "comparator", f"{claim.method} compares with {against.what} alone; write that"
     if claim.subset and not claim.dataset:
         yield "subset", "is of a corpus: name it as `dataset`"
+
+
+def _statement_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
+    """A statement about another figure than the one that is measured, true or not of that."""
+    if claim.undecidable or not definition.other:
+        return
+    told = rf"\b({'|'.join(definition.other)})[^\W_]*"
+    # What follows a comma may tell the whole apart: "85 million parameters, 81 in the encoder".
+    first = re.split(r"[,;:(]\s", claim.statement)[0]
+    if found := re.search(told, first, re.IGNORECASE):
+        told = f"says {found[0]!r}, which is not what {claim.method} measures: claim what it does, "
+        yield "statement", told + "or take `method` out and say `undecidable`: nothing measures it"
 
 
 def _size_problems(

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 _CPU = frozenset({"cpu", "cpus", "processor", "processors"})
 _ACCELERATOR = frozenset({"gpu", "gpus", "accelerator", "accelerators"})
 _SAYS_NOTHING = frozenset(
-    {"a", "an", "one", "single", "the", "on", "with", "r", "tm", "core", "cores", "any", "nvidia"}
+    {"a", "an", "one", "single", "the", "on", "of", "with", "r", "tm", "core", "cores", "any"}
+    | {"nvidia"}
 )
 _ON_ACCELERATOR = ("cuda", "tensorrt", "rocm", "gpu")
 _ON_NVIDIA = ("cuda", "tensorrt")
@@ -49,6 +50,12 @@ def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:
     if "nvidia" in said and not any(word in engine.casefold() for word in _ON_NVIDIA):
         return False
     return bool(said) and all(wanted <= _words(_plain(one)) for one in names or [""])
+
+
+def names_device(named: str) -> bool:
+    """Whether it names a device, and not only a kind or how many cores: "CPU", "8 cores"."""
+    said = _words(_CORES.sub(" cpu ", _plain(named)))
+    return bool(said - _CPU - _ACCELERATOR - _SAYS_NOTHING)
 
 
 def _plain(text: str) -> str:

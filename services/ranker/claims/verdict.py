@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 from services.common.counts import with_unit
+from services.common.percent import percent
 from services.ranker.claims.bounds import (
     Boolean,
     Bound,
@@ -32,6 +34,7 @@ from services.ranker.claims.choosing import (
 )
 from services.ranker.claims.evidence import UNIDENTIFIED, why_not
 from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured
+from services.ranker.claims.hardware import names_device
 from services.ranker.claims.identity import hardware_class
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation, Verdict
 from services.ranker.claims.sourcing import CITES, alternatives, confirms, sourcing
@@ -110,8 +113,8 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
         known = "nothing is known of it yet" if evidence is None else evidence.note
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or known, claim)
     old = outdated(claim, evidence)
-    if not old and _leaves_open_what_decides(claim):
-        return Verdict.UNDERSPECIFIED, _underspecified(evidence, unobserved)
+    if not old and fits(claim, evidence) and _leaves_open_what_decides(claim):
+        return Verdict.UNDERSPECIFIED, _underspecified(claim, evidence, unobserved)
     if old or not (decides(evidence.relation, claim) and fits(claim, evidence)):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
     if claim.bound is None:  # of an older manifest; a bound is due or `undecidable`
@@ -156,13 +159,16 @@ def _or(numbers: Sequence[float], value: Value) -> str:
 
 
 def _leaves_open_what_decides(claim: Claim) -> bool:
-    """Whether it is about a speed, and says neither on what nor by what."""
-    return claim.machine and claim.aspect is Aspect.SPEED and not (claim.hardware or claim.engine)
+    """Whether it is about a speed, and says neither on what nor by what. "A CPU" is any."""
+    named = names_device(claim.hardware) or claim.engine
+    return claim.machine and claim.aspect is Aspect.SPEED and not named
 
 
-def _underspecified(evidence: Evidence, unobserved: str) -> str:
+def _underspecified(claim: Claim, evidence: Evidence, unobserved: str) -> str:
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     reason = "it depends on the hardware and on the engine, and the claim names neither"
+    if claim.hardware:
+        reason += f", for {claim.hardware!r} may be any"
     if evidence.basis is not Basis.MEASURED:
         known = f"{show(evidence.value, evidence.interval)} is published for other hardware"
         return f"{reason}; {known}{f' (not measured: {unobserved})' if unobserved else ''}"
@@ -224,7 +230,7 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
         return _said(bound, value)
     number = value.number
     assert number is not None  # noqa: S101  (it is of one kind with the bound)
-    if interval is not None and 0 < interval.level < MIN_LEVEL:
+    if _unsure(interval):
         return Verdict.INCONCLUSIVE
     low, high = ends(bound)
     least, most = (number, number) if interval is None else (interval.low, interval.high)
@@ -233,6 +239,10 @@ def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     if most < low or least > high:
         return Verdict.REFUTED
     return Verdict.INCONCLUSIVE
+
+
+def _unsure(interval: Interval | None) -> TypeGuard[Interval]:
+    return interval is not None and 0 < interval.level < MIN_LEVEL
 
 
 def _said(bound: Text | Boolean, value: Value) -> Verdict:
@@ -259,6 +269,9 @@ def _explain(verdict: Verdict, bound: Bound, evidence: Evidence) -> str:
             said = f"{how[evidence.basis]}: it {'holds' if held else 'does not hold'}"
         return _and_note(said, evidence.note)
     found = f"{how[evidence.basis]} {show(evidence.value, evidence.interval)}"
+    if _unsure(evidence.interval):
+        sure = f"{percent(evidence.interval.level, 1)} sure, {percent(MIN_LEVEL)} is needed"
+        return f"{found}, {sure}; claimed {allowed(bound)}{_conditions(evidence)}"
     relation = {
         Verdict.CONFIRMED: "matches the claimed",
         Verdict.REFUTED: "claimed",

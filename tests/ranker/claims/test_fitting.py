@@ -19,7 +19,7 @@ from services.ranker.claims.definition import (
     guess,
 )
 from services.ranker.claims.fitting import fitted, problems
-from services.ranker.claims.model import ArtifactType, Aspect, Claim
+from services.ranker.claims.model import ArtifactType, Aspect, Claim, Undecidable, Verdict
 from services.ranker.measuring import methods
 
 METHODS = methods.known()
@@ -75,6 +75,29 @@ def test_a_claim_that_does_not_fit_its_method_is_told_what_the_method_says(
 @pytest.mark.parametrize("bound", [Equals(-3, 3, "share"), Range(1, 2, "share")])
 def test_a_bound_that_one_value_meets_is_no_mistake(bound: Bound) -> None:
     assert told(claim("storage.plain_parse_share@2", bound), DATA) == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "about", "statement", "refused"),
+    [
+        ("model_facts.parameter_count@1", MODEL, "Its encoder has 3.3M parameters.", True),
+        ("model_facts.parameter_count@1", MODEL, "It has 85 M, 81.4 in the encoder.", False),
+        ("model_facts.parameter_count@1", MODEL, "Of 13,000,000 active parameters.", True),
+        ("language_models.parameter_count@1", LANGUAGE, "85,056,000 non-embedding ones.", True),
+        ("language_models.parameter_count@1", LANGUAGE, "85 M without the embeddings.", True),
+        ("language_models.parameter_count@1", LANGUAGE, "It is ahead with 85 M of them.", False),
+        ("language_models.tokens_per_second@1", LANGUAGE, "It generates 50 tokens/s.", True),
+        ("composition.duplicate_rate@1", DATA, "4 % are near duplicates.", True),
+        ("composition.near_duplicate_rate@1", DATA, "4 % are near duplicates.", False),
+    ],
+)
+def test_a_statement_about_another_figure_than_the_methods_is_refused(
+    method: str, about: ArtifactType, statement: str, refused: bool
+) -> None:
+    stated = replace(claim(method), statement=statement)
+    assert ("statement: says" in told(stated, about)) is refused
+    apart = replace(stated, undecidable=Undecidable(Verdict.NOT_TESTABLE_HERE, "not counted"))
+    assert "statement:" not in told(apart, about)
 
 
 def test_a_model_is_not_compared_with_itself() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.ranker.claims.hardware import is_on
+from services.ranker.claims.hardware import is_on, names_device
 
 XEON = {"cpu": "Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", "cpu_count": 48}
 EPYC = {"cpu": "AMD EPYC", "cpu_count": 2, "accelerators": ["NVIDIA H200"]}
@@ -63,3 +63,22 @@ def test_what_is_named_is_what_ran_it(
     named: str, environment: dict[str, object], engine: str, *, expected: bool
 ) -> None:
     assert is_on(named, environment, engine) is expected
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("", False),
+        ("CPU", False),
+        ("a single CPU core", False),
+        ("8 cores of a CPU", False),
+        ("NVIDIA GPU", False),
+        ("accelerators", False),
+        ("Intel Xeon", True),
+        ("NVIDIA V100", True),
+        ("AMD EPYC x2", True),
+        ("a laptop", True),
+    ],
+)
+def test_a_kind_names_no_device(named: str, *, expected: bool) -> None:
+    assert names_device(named) is expected

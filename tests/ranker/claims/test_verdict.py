@@ -100,7 +100,10 @@ def test_a_wider_interval_never_turns_a_verdict_round(
 def test_an_interval_of_too_low_a_level_decides_nothing(
     bound: Bound, span: list[float], level: float
 ) -> None:
-    assert judge(claim(bound), around(span[0], span[1], level)).verdict is Verdict.INCONCLUSIVE
+    found = judge(claim(bound), around(span[0], span[1], level))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "99% is needed" in found.reason.replace(" %", "%")
+    assert "overlaps" not in found.reason  # it may lie wholly outside
 
 
 @given(bounds, numbers)

@@ -283,6 +283,19 @@ def as_read(name: str, observation: Observation, known: Registry) -> tuple[Verdi
     return found.verdict, found.reason
 
 
+async def test_a_tokenizer_may_know_fewer_tokens_than_there_are_embeddings_for() -> None:
+    stated = "{equals: {value: 2048, tolerance: 0}"
+    fewer = registry(claims=CLAIMS.replace(stated, "{equals: {value: 2000, tolerance: 0}"))
+    with pytest.raises(UnobservableError, match="embeddings for 2,048 tokens, and its tokenizer"):
+        await observe("VOCABULARY", serving(), fewer)
+    more = registry(claims=CLAIMS.replace(stated, "{equals: {value: 2049, tolerance: 0}"))
+    observation = await observe("VOCABULARY", serving(), more)
+    assert verdict("VOCABULARY", observation, more) is Verdict.REFUTED
+    # What was observed for another bound is not of this one.
+    configurations = {one.claim("tiny/VOCABULARY").configuration["bound"] for one in (fewer, more)}
+    assert len(configurations) == 2
+
+
 @pytest.mark.parametrize("name", ["PARAMETERS", "WINDOW", "VOCABULARY", "PILE_CC", "DIFFERENCE"])
 async def test_a_name_alone_identifies_no_model(name: str) -> None:
     """What is served under the name is measured and shown, and decides nothing."""

@@ -201,6 +201,7 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
         fact="duplicate-rate",
         types=DATA,
         chance=Plausible(0, 0.5, least=0, most=1),
+        other=("near", "fuzzy", "similar", "approximate", "minhash"),
     ),
 )
 async def duplicate_rate(claim: Claim, measurements: Measurements) -> Observation:

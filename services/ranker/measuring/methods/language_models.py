@@ -12,9 +12,9 @@ from dataclasses import replace
 from statistics import median
 
 from services.common.percent import percent
-from services.ranker.claims.bounds import Interval, Value
+from services.ranker.claims.bounds import Interval, Value, ends
 from services.ranker.claims.choosing import MIN_LEVEL
-from services.ranker.claims.definition import LANGUAGE, Definition, Kind, Plausible
+from services.ranker.claims.definition import LANGUAGE, PARTS, Definition, Kind, Plausible
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Aspect, Basis, Claim, SubjectRelation
@@ -72,12 +72,14 @@ def _observed(
         fact="parameters",
         types=LANGUAGE,
         chance=Plausible(1e5, 1e12, logarithmic=True, least=0),
+        other=PARTS,
     ),
 )
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the whole model; what two layers share counts once."""
     model, relation = await measurements.language_model(claim.artifact)
-    return _observed(Value(float(model.parameters), "parameters"), model, relation)
+    found = _observed(Value(float(model.parameters), "parameters"), model, relation)
+    return replace(found, conditions="of the whole model")
 
 
 @method(
@@ -108,14 +110,19 @@ async def window(claim: Claim, measurements: Measurements) -> Observation:
         fact="vocabulary",
         types=LANGUAGE,
         chance=Plausible(256, 1e6, logarithmic=True, least=0),
+        ceiling=True,
     ),
 )
 async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
-    """Tokens that it knows."""
+    """Tokens that it has embeddings for; its tokenizer may know fewer."""
     model, relation = await measurements.language_model(claim.artifact)
-    if not model.vocabulary:
-        raise UnobservableError(f"corpus does not say how many tokens {model.ref.name} knows")
-    return _observed(Value(float(model.vocabulary), "tokens"), model, relation)
+    count, name = model.vocabulary, model.ref.name
+    if not count:
+        raise UnobservableError(f"corpus does not say how many tokens {name} knows")
+    if claim.bound is not None and ends(claim.bound)[1] < count:
+        fewer = "its tokenizer may know fewer: embeddings are padded to round numbers"
+        raise UnobservableError(f"{name} has embeddings for {count:,} tokens, and {fewer}")
+    return _observed(Value(float(count), "tokens"), model, relation)
 
 
 @method(
@@ -192,9 +199,8 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
     if not found.HasField("bits_per_byte"):
         raise _nothing(claim, corpus, plan)
     doubted = _doubted(result.model, result.against)
-    seen = ""
-    if found.HasField("smallest_detectable"):
-        seen = f"; a difference of {found.smallest_detectable:.3g} would have been seen"
+    least = f"; a difference of {found.smallest_detectable:.3g} would have been seen"
+    seen = least if found.HasField("smallest_detectable") else ""
     base = replace(
         _observed(
             Value(found.bits_per_byte, _UNIT),
@@ -227,6 +233,7 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
         dataset=True,
         machine=True,
         chance=Plausible(1, 1e7, logarithmic=True, least=0),
+        other=("generat", "decod", "sampl", "writes", "produc", "output"),
     ),
 )
 async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observation:

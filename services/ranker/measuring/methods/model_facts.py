@@ -12,6 +12,7 @@ from services.ranker.claims.bounds import Value
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     EVERY_PART,
+    PARTS,
     SEGMENTATION,
     Against,
     Definition,
@@ -210,12 +211,14 @@ async def head_layer_count(claim: Claim, measurements: Measurements) -> Observat
         types=SEGMENTATION,
         depends_on=frozenset({Part.ARCHITECTURE, Part.CLASSES}),
         chance=Plausible(1e5, 1e10, logarithmic=True, least=0),
+        other=PARTS,
     ),
 )
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the whole model."""
     facts, model, relation = await _facts(claim, measurements)
-    return _observed(Value(float(facts.parameters), "parameters"), model, relation)
+    found = _observed(Value(float(facts.parameters), "parameters"), model, relation)
+    return replace(found, conditions="of the whole model")
 
 
 @method(

@@ -29,6 +29,7 @@ from services.ranker.claims.definition import (
 )
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.findings import UnmeasuredReason
+from services.ranker.claims.hardware import names_device
 from services.ranker.claims.model import Aspect, Claim, SubjectRelation
 from services.ranker.measuring.measurements import Budget, Measurements
 from services.ranker.measuring.methods.registration import Measurement, depends_on, method
@@ -120,7 +121,7 @@ async def _latency(
     result = await measurements.speed(model, _single(measurements.budget, _engine(claim)))
     found = await timed(claim, measurements, model, relation, result)
     observation = _with_seconds(found)
-    if claim.engine or claim.hardware or _on_accelerator(model):
+    if claim.engine or names_device(claim.hardware) or _on_accelerator(model):
         return observation
     # A claim that names neither holds for no engine more than for another: all are shown.
     figures = {result.engine.id: found.timing.seconds}

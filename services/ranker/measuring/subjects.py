@@ -59,7 +59,7 @@ def _differences(
         return (f"architecture ({model.architecture} is of many, and no digest of it is stated)",)
     if relation is _RANDOM:
         kind = () if model.weights == WEIGHTS_KIND_RANDOM else ("weights (of another model)",)
-        return tuple(kind) + tuple(_different(model, wanted, depends_on))
+        return tuple(dict.fromkeys((*kind, *_different(model, wanted, depends_on))))
     # What only a name says to be the thing has to be like it in every part that is stated. It shows
     # what does not depend on its weights, where that is all stated; the rest it shows of itself.
     of_it = (Part.WEIGHTS, *(one for one in ALL_BUT_WEIGHTS if _wanted(wanted, one)))
@@ -166,6 +166,9 @@ def _or_to_state(wanted: Artifact, served: Model) -> str:
     """The digest by which a manifest without one would mean the trained model that is served."""
     digests = weights_digests(served)
     if wanted.configuration.digest or not digests or served.weights != WEIGHTS_KIND_TRAINED:
+        return ""
+    stated = [one for one in ALL_BUT_WEIGHTS if _wanted(wanted, one)]
+    if any(_different(served, wanted, stated)):  # it is not, whatever its digest
         return ""
     return f"; if {served.ref.name} is it, state digest: {digests[-1]} in the manifest"
 

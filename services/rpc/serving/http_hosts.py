@@ -24,8 +24,8 @@ class Hosts:
     Where it lists none, a port that other machines reach too has any.
     """
 
-    def __init__(self, address: str, listed: Sequence[str], setting: str) -> None:
-        """`address` is listened on; `setting` is the variable that lists names."""
+    def __init__(self, address: str, listed: Sequence[str] = (), setting: str = "") -> None:
+        """`address` is listened on; `setting` is the variable that lists names, if one does."""
         self._setting = setting
         self._open = not listed and not is_loopback(address)
         own = f"[{address}]" if ":" in address else address
@@ -34,8 +34,9 @@ class Hosts:
     def require(self, host: str) -> None:
         """Raises InvalidArgument for a `Host` that is none of them; its port may be any."""
         if not self._open and _PORT.sub("", host).lower() not in self._names:
+            more = f", or list the name in {self._setting}" if self._setting else ""
             raise InvalidArgument(
                 "Host",
-                f'"{shown(host)[:_SHOWN_CHARACTERS]}" is no name of this server; use localhost, or '
-                f"list the name in {self._setting}",
+                f'"{shown(host)[:_SHOWN_CHARACTERS]}" is no name of this server; use localhost'
+                f"{more}",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from socketserver import ThreadingMixIn
 from threading import BoundedSemaphore, Thread
@@ -25,7 +25,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from services.errors import InvalidArgument
 from services.rpc.reloading import Reloaded
+from services.rpc.serving.http_hosts import Hosts
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
 _POLL_SECONDS: Final = 0.1
@@ -113,7 +115,7 @@ class MetricsPage:
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         """Starts to serve. Port 0 takes any free one. Raises OSError when it cannot listen."""
         kind = _ThreadingServer6 if ":" in host else _ThreadingServer
-        self._server = make_server(host, port, make_wsgi_app(registry), kind, _QuietHandler)
+        self._server = make_server(host, port, _named(registry, Hosts(host)), kind, _QuietHandler)
         # prometheus_client's own start_http_server takes half a second to stop.
         self._thread = Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True
@@ -130,6 +132,21 @@ class MetricsPage:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def _named(registry: CollectorRegistry, hosts: Hosts) -> Callable[..., Iterable[bytes]]:
+    """Return the page, for requests whose `Host` is one of this server's names."""
+    page = make_wsgi_app(registry)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            hosts.require(environ.get("HTTP_HOST", "localhost"))
+        except InvalidArgument as error:
+            start_response("400 Bad Request", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"{error}\n".encode()]
+        return page(environ, start_response)
+
+    return app
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import http.client
 import socket
 import time
 import urllib.request
@@ -270,6 +271,25 @@ async def test_metrics_are_scraped_over_http_with_the_services_own() -> None:
     assert f"grpc_server_handled_total{{{labels}}} 1.0" in text
     assert "process_resident_memory_bytes" in text
     assert "assay_build_info{" in text
+    await server.stop(0)
+
+
+async def test_metrics_are_not_for_pages_that_rebind_their_name() -> None:
+    server = build_server(ServerSettings(), echo_service(Echo()))
+    await server.start()
+
+    def scrape(host: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.metrics_port, timeout=30)
+        connection.request("GET", "/metrics", headers={"Host": host})
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            return answer.status, answer.read().decode()
+
+    status, page = await asyncio.to_thread(scrape, "evil.example:80")
+    assert status == 400
+    assert '"evil.example:80" is no name of this server; use localhost' in page
+    status, page = await asyncio.to_thread(scrape, f"localhost:{server.metrics_port}")
+    assert status == 200
+    assert "assay_build_info{" in page
     await server.stop(0)
 
 

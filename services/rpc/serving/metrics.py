@@ -136,7 +136,7 @@ class MetricsPage:
 
 def _named(registry: CollectorRegistry, hosts: Hosts) -> Callable[..., Iterable[bytes]]:
     """Return the page, for requests whose `Host` is one of this server's names."""
-    page = make_wsgi_app(registry)
+    page: Callable[..., Iterable[bytes]] = make_wsgi_app(registry)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:

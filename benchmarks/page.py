@@ -64,6 +64,7 @@ QUESTIONS = {
         "corpus/tokens",
         "corpus/index",
         "corpus/memory",
+        "corpus/crowd",
         "corpus/contamination",
     ],
     "Do intervals hold what they state?": ["bpb/coverage", "interval_coverage"],

@@ -264,13 +264,13 @@ def plain_parse(shards: Sequence[tuple[str, Path]], wanted: int) -> dict[str, in
             file.open("rb") as source,
             zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True) as decoder,
         ):
-            for line in io.TextIOWrapper(decoder, encoding="utf-8", newline="\n"):
+            for line in io.BufferedReader(decoder):
                 if lines == wanted:
                     return {"lines": lines, "parsed": parsed}
                 lines += 1
                 try:
-                    document = json.loads(line)
-                except ValueError:
+                    document = json.loads(line.decode())
+                except (ValueError, RecursionError):
                     continue
                 parsed += isinstance(document, dict) and isinstance(document.get("text"), str)
     return {"lines": lines, "parsed": parsed}

@@ -408,8 +408,10 @@ def test_files_that_hold_documents_and_are_not_read_are_named(
 
 
 def test_files_that_hold_no_documents_are_not_named(tmp_path: Path) -> None:
-    names = ("_SUCCESS", "_metadata", "LICENSE", "notes.md", "tool.br", "run.sh.gz", "state")
-    names += ("._a.jsonl", ".gitignore", "notes.md.1", "lock.tmp", "x.text.zst.partial")
+    names = (
+        *("_SUCCESS", "_metadata", "LICENSE", "notes.md", "tool.br", "run.sh.gz", "state"),
+        *("._a.jsonl", ".gitignore", "notes.md.1", "lock.tmp", "x.text.zst.partial"),
+    )
     others = {name: b'{"a": 1}' if name == "state" else b"no record" for name in names}
     blob = {"blobs/" + "0a" * 32: line("x")}
     root = write_corpus(tmp_path, {"a.jsonl": line("x"), **others, **blob})

@@ -55,7 +55,7 @@ def test_models_come_from_the_environment(start_service: Any, tmp_path: Path) ->
         ({"ASSAY_SEGMENT_MODELS": "{wrong}"}, r"model\.onnx.*digest"),
         (
             {"ASSAY_SEGMENT_MODELS": "{good}", "ASSAY_SEGMENT_DEVICE": "cuda"},
-            "cuda was asked for",
+            "cuda is required",
         ),
         (
             {

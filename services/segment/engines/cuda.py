@@ -1,13 +1,15 @@
 """ONNX Runtime on one GPU: batches of few sizes, whose logits stay there.
 
-Written by the documented interface; no GPU was at hand to measure it on.
+Written by the documented interface; no GPU was available to measure it on.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +85,11 @@ class CudaEngine:
         self._sizes = bucket_sizes(max_batch_size if manifest.graph.dynamic_batch else 1)
         preload(tensorrt=tensorrt)
         self._sessions = Sessions(self._check, manifest, gpu)
-        self._plain = self._sessions.plain()
+        # Nothing else holds a session: they are closed while no other model's graph is captured.
+        self._plain = [self._sessions.plain()]
+        self._buckets: dict[int, _Bucket] = {}
+        closing = partial(CALLS.release, partial(_let_go, self._plain, self._buckets))
+        weakref.finalize(self, closing).atexit = False
         self._runtime = cuda_runtime()
         self._runtime.use(self._gpu)
         self._device = Device(self._runtime, self._gpu)
@@ -152,7 +158,7 @@ class CudaEngine:
 
     def _run_plainly(self, batch: Sequence[Floats | DeviceArray]) -> Sequence[Output]:
         arrays = [one if isinstance(one, np.ndarray) else self._device.get(one) for one in batch]
-        return run_plainly(self._plain, self._manifest.graph, arrays, self._shrinking)
+        return run_plainly(self._plain[0], self._manifest.graph, arrays, self._shrinking)
 
     def _compute(self, found: _Bucket) -> tuple[DeviceArray, DeviceArray]:
         """Run a batch that is on the GPU; return its logits and labels, which no other run writes.
@@ -193,11 +199,12 @@ class CudaEngine:
 
     def _open_buckets(self, *, graphs: bool = False) -> None:
         """Open what computes each size of batch, and run each once. Raises as `__init__` does."""
-        session = self._plain
+        (session,) = self._plain
         if self._tensorrt and not graphs:
             session = self._sessions.tensorrt(self._sizes)
-        dimensions = self._plain.get_inputs()[0].shape
-        self._buckets: dict[int, _Bucket] = {}
+        dimensions = session.get_inputs()[0].shape
+        with CALLS.shared():
+            self._buckets.clear()
         for size in self._sizes:
             if graphs:
                 session = self._sessions.captured(size, dimensions, tensorrt=self._tensorrt)
@@ -255,6 +262,11 @@ class CudaEngine:
             where = (_DEVICE, self._gpu, array.dtype.type, list(array.shape), array.address)
             binding.bind_output(name, *where)
         return logits, labels
+
+
+def _let_go(*held: list[ort.InferenceSession] | dict[int, _Bucket]) -> None:
+    for one in held:
+        one.clear()
 
 
 def bucket_sizes(max_batch_size: int) -> tuple[int, ...]:

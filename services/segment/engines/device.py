@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from services.segment.engines.engine import Floats, Labels, Output
 from services.segment.engines.gpu_calls import CALLS
-from services.segment.engines.pinned import Blocks, PageLocked, Runtime, Scratch
+from services.segment.engines.pinned import Blocks, PageLocked, Release, Runtime, Scratch
 from services.segment.images.upsample import upsample_argmax
 from services.segment.kernels import upsample
 
@@ -73,9 +74,10 @@ class Device:
         """Its number."""
         self.kernel_array = runtime.kernel_array
         """Makes what a kernel takes of an array here."""
-        self._scratch = Scratch(runtime.on_device, runtime.release_on_device)
-        self._blocks = Blocks(runtime.on_device, runtime.release_on_device)
-        self._locked = PageLocked(runtime.allocate, runtime.release)
+        free, unlock = _put_off(runtime.release_on_device), _put_off(runtime.release)
+        self._scratch = Scratch(runtime.on_device, free)
+        self._blocks = Blocks(runtime.on_device, free)
+        self._locked = PageLocked(runtime.allocate, unlock)
         self.makes_maps = False
         """Whether label maps are made here."""
 
@@ -199,6 +201,11 @@ class DeviceOutput(Output):
         if not self._device.makes_maps:
             return None
         return self._device.label_map(*self._on_device, height, width)
+
+
+def _put_off(release: Release) -> Release:
+    """Free memory while no CUDA graph is captured, which that would spoil."""
+    return lambda address: CALLS.release(partial(release, address))
 
 
 def block_bytes(size: int) -> int:

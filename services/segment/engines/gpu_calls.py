@@ -2,13 +2,14 @@
 
 ONNX Runtime captures in CUDA's global mode: memory that any other thread allocates or copies
 meanwhile fails, there and in the capture. So what calls CUDA does it within `shared`, and a capture
-within `alone`.
+within `alone`. What frees memory goes through `release`: it comes when Python lets go of something,
+in any thread, also in the one that captures, and may not wait there.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -21,6 +22,7 @@ class Calls:
         self._alone = False
         self._waiting = 0
         self._mine = threading.local()
+        self._put_off: list[Callable[[], object]] = []
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -53,6 +55,23 @@ class Calls:
         finally:
             with self._changed:
                 self._alone = self._mine.inside = False
+                put_off, self._put_off = self._put_off, []
+                self._changed.notify_all()
+            for action in put_off:
+                self.release(action)
+
+    def release(self, action: Callable[[], object]) -> None:
+        """Call what frees memory: now, or after the capture that is under way. Never waits."""
+        with self._changed:  # of a lock that its own thread may take again
+            if self._alone:
+                self._put_off.append(action)
+                return
+            self._running += 1
+        try:
+            action()
+        finally:
+            with self._changed:
+                self._running -= 1
                 self._changed.notify_all()
 
 

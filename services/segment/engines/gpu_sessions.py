@@ -99,13 +99,13 @@ class Sessions:
         if provider == TENSORRT_PROVIDER:
             return InvalidArgument(
                 "engine",
-                f"tensorrt was asked for, but ONNX Runtime could not use {provider} on GPU "
+                f"tensorrt is required, but ONNX Runtime could not use {provider} on GPU "
                 f"{self.gpu.number}: install tensorrt-cu13>=10,<11, whose libraries it loads, or "
                 "ask for the engine onnxruntime",
             )
         return InvalidArgument(
             "device",
-            f"cuda was asked for, but ONNX Runtime could not use {provider} on GPU "
+            f"cuda is required, but ONNX Runtime could not use {provider} on GPU "
             f"{self.gpu.number}: check the driver, the CUDA and cuDNN libraries and "
             "ASSAY_SEGMENT_GPUS, or ask for cpu",
         )
@@ -119,7 +119,7 @@ def cuda_options(manifest: Manifest, gpu: GpuOptions, *, graph: bool = False) ->
         # milliseconds, and takes the memory of the largest.
         "cudnn_conv_algo_search": "HEURISTIC",
         "cudnn_conv_use_max_workspace": 0,
-        # Memory grows by what is asked for: by powers of two it would take twice that.
+        # Memory grows by what is needed: by powers of two it would take twice that.
         "arena_extend_strategy": "kSameAsRequested",
         # TF32 has the ten bits of fp16: labels would not be those of fp32.
         "use_tf32": int(manifest.graph.precision != "fp32"),
@@ -185,12 +185,12 @@ def require_provider(*, tensorrt: bool = False) -> None:
             )
         raise InvalidArgument(
             "device",
-            f"cuda was asked for, but this build of ONNX Runtime has no {CUDA_PROVIDER}: {remedy}",
+            f"cuda is required, but this build of ONNX Runtime has no {CUDA_PROVIDER}: {remedy}",
         )
     if tensorrt and TENSORRT_PROVIDER not in found:
         raise InvalidArgument(
             "engine",
-            f"tensorrt was asked for, but this build of ONNX Runtime has no {TENSORRT_PROVIDER}: "
+            f"tensorrt is required, but this build of ONNX Runtime has no {TENSORRT_PROVIDER}: "
             "install onnxruntime-gpu for Linux, or ask for the engine onnxruntime",
         )
 

@@ -158,7 +158,7 @@ def cuda_runtime() -> Runtime:
         runtime = ctypes.CDLL(library)
     except OSError as error:
         raise InvalidArgument(
-            "device", f"cuda was asked for, but the CUDA runtime can't be loaded: {error}"
+            "device", f"cuda is required, but the CUDA runtime can't be loaded: {error}"
         ) from error
     runtime.cudaHostAlloc.argtypes = [
         ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint,

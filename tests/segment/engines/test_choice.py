@@ -45,7 +45,7 @@ def test_auto_takes_openvino_where_it_is() -> None:
         ("auto", False, True, "onnxruntime-cpu"),
         ("auto", True, True, "openvino-cpu"),
         ("auto", False, None, "openvino-cpu"),  # refused, and the reason says why
-        ("openvino", False, True, "openvino-cpu"),  # it was asked for
+        ("openvino", False, True, "openvino-cpu"),  # it is named
     ],
 )
 def test_auto_takes_what_was_exact(
@@ -70,7 +70,7 @@ def test_cuda_that_is_not_there(tmp_path: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
     choice = choose("auto", "cuda", "fp32")
-    with pytest.raises(InvalidArgument, match=r"cuda was asked for.*segment-gpu"):
+    with pytest.raises(InvalidArgument, match=r"cuda is required.*segment-gpu"):
         choice.require_available()
     with pytest.raises(InvalidArgument, match=r"no CUDAExecutionProvider"):
         choice.open(write(tmp_path), Tiny().manifest(), threads=1)

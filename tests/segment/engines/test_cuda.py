@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.engines import gpu_sessions
 from services.segment.engines.choice import Choice
 from services.segment.engines.cuda import CudaEngine
+from services.segment.engines.gpu_calls import CALLS
 from services.segment.engines.onnxruntime import OnnxEngine
 from services.segment.manifest import read_manifest
 from services.segment.reference import MODEL_DIRECTORY
@@ -70,6 +72,22 @@ def test_its_memory_goes_with_it_and_with_its_last_result(
     assert np.array_equal(outputs[0].logits, kept)
     del outputs
     gc.collect()
+    assert not on_the_processor.blocks
+
+
+def test_one_that_is_unloaded_while_another_captures_frees_nothing_before(
+    tmp_path: Path, on_the_processor: OrdinaryMemory
+) -> None:
+    tiny = Tiny()
+    engine = CudaEngine(write(tmp_path, tiny), tiny.manifest(), max_batch_size=2)
+    session, held = weakref.ref(engine._plain[0]), set(on_the_processor.blocks)
+    with CALLS.alone():
+        del engine
+        gc.collect()
+        assert session() is not None
+        assert set(on_the_processor.blocks) == held
+    gc.collect()
+    assert session() is None
     assert not on_the_processor.blocks
 
 

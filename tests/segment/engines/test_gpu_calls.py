@@ -65,3 +65,47 @@ def test_what_fails_gives_its_place_back() -> None:
     for way in (calls.shared, calls.alone, calls.shared, calls.alone):
         with pytest.raises(KeyError), way():
             raise KeyError
+
+
+def test_what_frees_memory_waits_for_a_capture_and_for_nothing_else(
+    pool: ThreadPoolExecutor,
+) -> None:
+    calls, freed = Calls(), list[str]()
+    calls.release(lambda: freed.append("beside nothing"))
+    with calls.shared():
+        calls.release(lambda: freed.append("within a call"))
+        pool.submit(calls.release, lambda: freed.append("beside a call")).result(SECONDS)
+    assert freed == ["beside nothing", "within a call", "beside a call"]
+    freed.clear()
+    with calls.alone():
+        calls.release(lambda: freed.append("by the capturing thread"))
+        pool.submit(calls.release, lambda: freed.append("by another")).result(SECONDS)
+        assert not freed
+    assert freed == ["by the capturing thread", "by another"]
+    with calls.alone():  # nothing was left behind
+        pass
+    assert len(freed) == 2
+
+
+def test_a_capture_waits_for_what_frees_memory(pool: ThreadPoolExecutor) -> None:
+    calls, inside, leave = Calls(), threading.Event(), threading.Event()
+    order = list[str]()
+
+    def free() -> None:
+        inside.set()
+        assert leave.wait(SECONDS)
+        order.append("freed")
+
+    def capture() -> None:
+        with calls.alone():
+            order.append("captured")
+
+    freeing = pool.submit(calls.release, free)
+    assert inside.wait(SECONDS)
+    capturing = pool.submit(capture)
+    while not calls._waiting:
+        pass  # until it has come
+    leave.set()
+    for each in (freeing, capturing):
+        each.result(SECONDS)
+    assert order == ["freed", "captured"]

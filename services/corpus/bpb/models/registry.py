@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from services.corpus.bpb.compressors import COMPRESSORS
@@ -19,11 +20,13 @@ from services.corpus.bpb.models.checkpoint.model_directory import (
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
 from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
-from services.errors import InvalidArgument, NotFound
+from services.errors import InvalidArgument, NotFound, SourceChanged
 
 REFERENCE = "byte-reference"
 REFERENCE_DIRECTORY = Path(__file__).parents[1] / "reference"
 _SHORT_DIGEST = 12
+_NAMED = 3
+_State = dict[str, tuple[int, int]]
 
 
 class Registry:
@@ -31,12 +34,15 @@ class Registry:
 
     A directory is read when it is first needed, and `check` reads all of them; digests are taken
     when first asked for, and a model is loaded when it is first scored. The last one stays loaded.
+    A digest and what is loaded under it are of the same files: of files that changed in between,
+    as those that a training writes do, there is neither.
     """
 
     def __init__(self, directories: Mapping[str, Path]) -> None:
         """Register directories by name."""
         self._directories = {REFERENCE: REFERENCE_DIRECTORY, **directories}
         self._found: dict[str, ByteManifest | HuggingFaceModel] = {}
+        self._states: dict[str, _State] = {}
         self._infos: dict[str, ModelInfo] = {}
         self._loaded: tuple[tuple[str, Compute], Loaded] | None = None
         self._lock = threading.Lock()
@@ -62,12 +68,14 @@ class Registry:
     def describe(self, name: str) -> ModelInfo:
         """Describe a model. The first call on it reads all of its files.
 
-        Raises NotFound, listing those that are registered.
+        Raises NotFound, listing those that are registered, and SourceChanged.
         """
         with self._lock:
             found = self._find(name)
             if name not in self._infos:
-                self._infos[name] = _info(name, found)
+                info = _info(name, found)
+                self._require_unchanged(name, found)
+                self._infos[name] = info
             return self._infos[name]
 
     def directory(self, name: str) -> Path:
@@ -88,22 +96,54 @@ class Registry:
 
         Raises NotFound; EngineUnavailable when what runs the model is not installed or does not
         agree with the reference; SourceChanged when its file is not the one that its manifest
-        describes; ModelUnusable when it can't be loaded or could not be trusted; InvalidArgument
-        for an engine that can't run it.
+        describes, or files have changed since they were read; ModelUnusable when it can't be loaded
+        or could not be trusted; InvalidArgument for an engine that can't run it.
         """
         with self._lock:
             found = self._find(name)
             if self._loaded is None or self._loaded[0] != (name, compute):
                 self._loaded = None  # two models need not fit into memory
-                self._loaded = ((name, compute), choice.start(name, found, compute))
+                self._require_unchanged(name, found)
+                loaded = choice.start(name, found, compute)
+                self._require_unchanged(name, found)
+                self._loaded = ((name, compute), loaded)
             return self._loaded[1]
 
     def _find(self, name: str) -> ByteManifest | HuggingFaceModel:
         if name not in self._directories:
             raise NotFound("language model", name, self._directories, _hub_hint(name))
-        if name not in self._found:
-            self._found[name] = read_directory(name, self._directories[name])
-        return self._found[name]
+        found = self._found.get(name)
+        if found is not None and not self._is_used(name) and _state(found) != self._states[name]:
+            found = None  # nothing was said of what it was before
+        if found is None:
+            found = self._found[name] = read_directory(name, self._directories[name])
+            self._states[name] = _state(found)
+        return found
+
+    def _is_used(self, name: str) -> bool:
+        return name in self._infos or (self._loaded is not None and self._loaded[0][0] == name)
+
+    def _require_unchanged(self, name: str, found: ByteManifest | HuggingFaceModel) -> None:
+        now, then = _state(found), self._states[name]
+        changed = sorted(
+            file for file in now.keys() | then.keys() if now.get(file) != then.get(file)
+        )
+        if changed:
+            raise SourceChanged(
+                f"the files of the model {name} have changed since the server read them "
+                f"({', '.join(changed[:_NAMED])}): a figure would be of other weights than its "
+                "digest says; start the server again when they are whole"
+            )
+
+
+def _state(found: ByteManifest | HuggingFaceModel) -> _State:
+    """Return the size and the time of each of a model's files that is there."""
+    states: _State = {}
+    for path in found.files:
+        with suppress(OSError):
+            status = path.stat()
+            states[path.name] = (status.st_size, status.st_mtime_ns)
+    return states
 
 
 def _hub_hint(name: str) -> str:

@@ -5,9 +5,12 @@ Code in the directory is never run and pickles are never loaded.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,7 +81,31 @@ def load_module(
         require_real_numbers(name, loaded, weights)
     require_finite(name, loaded)
     require_tied(name, loaded, weights)
+    _leave_files(loaded, weights)
     return loaded.eval(), doubts
+
+
+def _leave_files(module: Any, weights: Sequence[Path]) -> None:
+    """Copy the tensors that are parts of the files, mapped into memory.
+
+    They would change with a file that is written again in its place, and end the process where it
+    is shorter.
+    """
+    own = {os.path.realpath(file) for file in weights}
+    mapped = []
+    for line in Path("/proc/self/maps").read_text("utf-8", "surrogateescape").splitlines():
+        span, *_, path = line.split(maxsplit=5)
+        if path in own:
+            first, _, end = span.partition("-")
+            mapped.append((int(first, 16), int(end, 16)))
+    copies: dict[tuple[object, ...], torch.Tensor] = {}
+    for tensor in itertools.chain(module.parameters(), module.buffers()):
+        place = tensor.data_ptr()
+        if any(first <= place < end for first, end in mapped):
+            key = (place, tensor.dtype, tensor.shape, tensor.stride())
+            if key not in copies:
+                copies[key] = tensor.data.clone()
+            tensor.data = copies[key]
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from services.ranker.claims.definition import (
     guess,
 )
 from services.ranker.claims.model import Artifact, ArtifactType, Claim, Configuration
+from services.ranker.claims.units import factor
 
 _SHOWN = 3
 _ALIKE = 0.7  # names of methods of two types that measure the same
@@ -197,8 +198,8 @@ def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Itera
     elif isinstance(bound, Text):
         yield from _row_problems(claim, bound, definition)
     elif not isinstance(bound, Text | Boolean) and bound.unit != definition.unit:
-        shares = {bound.unit, definition.unit} == {"%", "share"}
-        hint = ": 1 share is 100 %" if shares else ""
+        by = factor(definition.unit, bound.unit)
+        hint = f": 1 {definition.unit} is {by:,.6g} {bound.unit}" if by else ""
         yield "bound.unit", f"{claim.method} gives {definition.unit!r}, not {bound.unit!r}{hint}"
     elif cannot_fail(bound, definition):
         yield "bound", f"nothing can fail it: {_expected(definition)}; say what would not hold"

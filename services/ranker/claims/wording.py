@@ -54,4 +54,5 @@ def figure(value: float) -> str:
         return "any"
     if abs(value) < _NOTHING:
         return "0"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+    whole = float(value).is_integer() or 1e4 <= abs(value) < 1e15
+    return f"{value:,.0f}" if whole else f"{value:,.4g}"

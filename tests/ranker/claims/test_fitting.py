@@ -52,6 +52,13 @@ def told(of: Claim, about: ArtifactType | None) -> str:
         ("model_facts.parameter_count@1", None, DATA, "no method measures this of a data set"),
         ("storage.plain_parse_share@2", Boolean(True), DATA, "write `equals` or `range` with unit"),
         ("storage.plain_parse_share@2", Range(99, 100, "%"), DATA, "1 share is 100 %"),
+        ("model_speed.cpu_latency@2", Range(20, 30, "ms"), MODEL, "1 s is 1,000 ms"),
+        (
+            "language_models.bits_per_byte@2",
+            Range(None, 2.3, "nats per byte"),
+            LANGUAGE,
+            "1 bits per byte is 0.693147 nats per byte",
+        ),
         ("storage.plain_parse_share@2", Range(0, 1, "share"), DATA, "nothing can fail it"),
         ("storage.plain_parse_share@2", Range(None, 1, "share"), DATA, "nothing can fail it"),
         ("model_facts.parameter_count@1", Range(1, 1e12, "parameters"), MODEL, "nothing can fail"),

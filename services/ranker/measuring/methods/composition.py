@@ -214,6 +214,7 @@ async def duplicate_rate(claim: Claim, measurements: Measurements) -> Observatio
         repeated / description.documents,
         f"{repeated:,} repeat an earlier text byte for byte; texts that are nearly alike are not "
         "counted.",
+        what="repeated byte for byte",
     )
 
 
@@ -282,6 +283,7 @@ async def near_duplicate_rate(claim: Claim, measurements: Measurements) -> Obser
         f"{audit.near.documents:,} of the first {compared:,} repeat one, or nearly do: 0.8 of 112 "
         "hashes of their runs of five words agree.",
         compared,
+        what="by MinHash of runs of five words",
     )
 
 
@@ -312,6 +314,7 @@ async def personal_data_share(claim: Claim, measurements: Measurements) -> Obser
         f"{found.emails:,} e-mail addresses, {found.ip_addresses:,} IP addresses and "
         f"{found.phone_numbers:,} telephone numbers are spelled in {found.documents:,} of them.",
         audit.whole.documents,
+        what="addresses and numbers that are spelled, whoever they belong to",
     )
 
 
@@ -321,8 +324,12 @@ def _of_the_whole(
     share: float,
     note: str,
     documents: int | None = None,
+    what: str = "",
 ) -> Observation:
-    """A share of `documents` (default: all); of a part that was not drawn it bounds nothing."""
+    """A share of `documents` (default: all); of a part that was not drawn it bounds nothing.
+
+    `what` says in the verdict's reason what was counted.
+    """
     n = description.documents if documents is None else documents
     exact = n == description.documents and relation is SubjectRelation.EXACT
     return Observation(
@@ -334,4 +341,5 @@ def _of_the_whole(
         interval=Interval(share, share) if exact else Interval(0.0, 1.0),
         n=n,
         note=about(description, note),
+        conditions=what,
     )

@@ -22,7 +22,7 @@ from services.errors import AssayError, InternalError
 from services.ranker.claims.registry import packaged
 from services.ranker.measuring import methods
 from services.ranker.measuring.labelled_images import LabelledImage
-from services.ranker.peers.protocol import Accuracy, ScorePlan, SpeedPlan
+from services.ranker.peers.protocol import Accuracy, CorpusPeer, ScorePlan, SegmentPeer, SpeedPlan
 
 B4 = "segformer-b4-finetuned-ade-512-512"
 PILE = "the-pile"
@@ -148,7 +148,7 @@ PICTURES = tuple(LabelledImage(Path(f"{n}.jpg"), Path(f"{n}.png")) for n in rang
 
 
 @dataclass
-class FakeSegment:
+class FakeSegment(SegmentPeer):
     """A segment that serves `served` and times batches as `by_batch` says, others by `figures`."""
 
     served: tuple[models_pb2.Model, ...] = (B4_RANDOM,)
@@ -307,7 +307,7 @@ TINY = scoring_pb2.LanguageModel(
 
 
 @dataclass
-class FakeCorpus:
+class FakeCorpus(CorpusPeer):
     """A corpus service that serves `served`, all of it like `description` and `figures`."""
 
     served: tuple[describe_pb2.CorpusSummary, ...] = (SAMPLE,)

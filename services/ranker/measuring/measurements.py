@@ -52,6 +52,22 @@ _MAX_QUICK_PICTURES = 10
 _MAX_QUICK_TEXT_BYTES = 256 * _MEBIBYTE
 
 
+class Measurement(StrEnum):
+    """What a method has measured; methods of one measurement share its result within a run."""
+
+    NONE = "none"
+    MODEL_FACTS = "the model's recorded facts"
+    SINGLE_STREAM = "latency, one picture at a time"
+    OFFLINE = "throughput by batch"
+    ACCURACY = "labels against masks"
+    CORPUS_FACTS = "what the corpus holds"
+    CORPUS_AUDIT = "what the texts of the corpus are made of"
+    STORAGE = "compression and reading of the corpus"
+    LANGUAGE_MODEL_FACTS = "what the language model is"
+    BITS_PER_BYTE = "bits per byte of held-out documents"
+    TOKENS_PER_SECOND = "tokens a second"
+
+
 class Budget(StrEnum):
     """How much a verification may cost: about a minute an artifact, or what intervals need."""
 

@@ -166,18 +166,18 @@ class SegmentPeer(Protocol):
 
     async def models(self) -> tuple[Model, ...]:
         """Every served model, described."""
-        ...
+        raise NotImplementedError
 
     async def time(self, model: Model, plan: SpeedPlan) -> BenchmarkResult:
         """Time a model in processes of its own. Cancelling ends the measurement."""
-        ...
+        raise NotImplementedError
 
     async def evaluate(self, model: Model, pictures: Sequence[LabelledImage]) -> Accuracy:
         """Compare a model's labels with masks. Cancelling ends it.
 
         Raises `UnreadableError` when a picture's file cannot be read.
         """
-        ...
+        raise NotImplementedError
 
 
 class CorpusPeer(Protocol):
@@ -185,35 +185,35 @@ class CorpusPeer(Protocol):
 
     async def corpora(self) -> tuple[CorpusSummary, ...]:
         """Every registered corpus."""
-        ...
+        raise NotImplementedError
 
     async def describe(self, corpus: CorpusRef) -> CorpusDescription:
         """What a corpus holds."""
-        ...
+        raise NotImplementedError
 
     async def audit(self, corpus: CorpusRef) -> CorpusAudit:
         """What the texts of a corpus repeat and spell. Cancelling ends the work."""
-        ...
+        raise NotImplementedError
 
     async def storage(
         self, corpus: CorpusRef, split: str, sample_bytes: int, repetitions: int
     ) -> StorageResult:
         """Measure codecs and readers on bytes of a split. Cancelling ends the measurement."""
-        ...
+        raise NotImplementedError
 
     async def language_models(self) -> tuple[LanguageModel, ...]:
         """The language models that can be scored, by name."""
-        ...
+        raise NotImplementedError
 
     async def score(self, corpus: CorpusRef, model: LanguageModel, plan: ScorePlan) -> FinalScore:
         """Score a language model on documents. Cancelling ends it."""
-        ...
+        raise NotImplementedError
 
     async def compare(
         self, corpus: CorpusRef, model: LanguageModel, against: LanguageModel, plan: ScorePlan
     ) -> BPBComparison:
         """Score two language models on the same documents, paired. Cancelling ends it."""
-        ...
+        raise NotImplementedError
 
 
 def corpus_label(corpus: CorpusSummary | Corpus) -> str:

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from services.ranker.claims.definition import Definition, Part
 from services.ranker.claims.evidence import Observation
 from services.ranker.claims.model import Claim
-from services.ranker.measuring.measurements import Measurements
+from services.ranker.measuring.measurements import Measurement, Measurements
+
+__all__ = ["Measurement", "Method", "depends_on", "known", "method", "method_named"]
 
 Observe = Callable[[Claim, Measurements], Awaitable[Observation]]
-
-
-class Measurement(StrEnum):
-    """What a method has measured; methods of one measurement share its result within a run."""
-
-    NONE = "none"
-    MODEL_FACTS = "the model's recorded facts"
-    SINGLE_STREAM = "latency, one picture at a time"
-    OFFLINE = "throughput by batch"
-    ACCURACY = "labels against masks"
-    CORPUS_FACTS = "what the corpus holds"
-    CORPUS_AUDIT = "what the texts of the corpus are made of"
-    STORAGE = "compression and reading of the corpus"
-    LANGUAGE_MODEL_FACTS = "what the language model is"
-    BITS_PER_BYTE = "bits per byte of held-out documents"
-    TOKENS_PER_SECOND = "tokens a second"
 
 
 @dataclass(frozen=True)

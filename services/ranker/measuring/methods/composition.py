@@ -324,6 +324,7 @@ def _of_the_whole(
     share: float,
     note: str,
     documents: int | None = None,
+    *,
     what: str = "",
 ) -> Observation:
     """A share of `documents` (default: all); of a part that was not drawn it bounds nothing.

@@ -92,8 +92,12 @@ class Registration:
         refused += self._enter_all([one for one in records if one.artifact not in gone])
         for one in refused:
             errors = self.check(one.content).errors
-            problem = str(errors or "its content does not give its digest")
-            _log.error("manifest refused", artifact=one.artifact, problem=problem)
+            found = [f"{where}: {problem}" for where, problem in errors]
+            problem = found[0] if found else "its content does not give its digest"
+            self._registry.leave_out(one.artifact, problem)
+            _log.error(
+                "manifest refused", artifact=one.artifact, problem="; ".join(found) or problem
+            )
 
     def _enter_all(self, waiting: list[KeptManifest]) -> list[KeptManifest]:
         """Enter what fits, in whichever order it does; return what does not."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import Any
 
 import grpc
@@ -89,3 +91,26 @@ async def test_what_a_page_is_about_is_withdrawn_before_it_and_after_a_restart_t
     assert "thing was withdrawn on" in (await verify(channel, "about-two"))["T1"].reason
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
     assert (await stub.RegisterManifest(withdrawal("about-two"))).page.HasField("withdrawal")
+
+
+async def test_who_looks_for_what_no_longer_fits_is_told_why(ranker: Ranker) -> None:
+    """A later release may refuse what an earlier one accepted."""
+    channel = await ranker.connect()
+    await admin_pb2_grpc.RankerAdminServiceStub(channel).RegisterManifest(model("one"))
+    await ranker.stop()
+    of_before = model("one").manifest.replace(b"LANGUAGE_MODEL", b"ORACLE")
+    with contextlib.closing(sqlite3.connect(ranker.folder / "evidence.sqlite")) as database:
+        database.execute(
+            "INSERT INTO manifest SELECT artifact, 2, digest, time, ?, registered_by FROM "
+            "(SELECT artifact, digest, time, registered_by FROM manifest)",
+            (of_before,),
+        )
+        database.commit()
+    channel = await ranker.connect()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await shown(channel, "one")
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "left out, since its manifest no longer fits" in str(raised.value.details())
+    assert "'ORACLE' is not one of" in str(raised.value.details())
+    await admin_pb2_grpc.RankerAdminServiceStub(channel).RegisterManifest(model("one", 3))
+    assert (await shown(channel, "one")).version == 3

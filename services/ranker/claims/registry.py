@@ -56,6 +56,7 @@ class Registry:
         """Changes with every change of the registry."""
         self._withdrawn: dict[str, Withdrawn] = dict(withdrawn or {})
         self._registered_by: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
         given = tuple(entries)
         self._packaged = frozenset(entry.id for entry in given)
         self._load(given)
@@ -67,6 +68,7 @@ class Registry:
         """
         self.accepts(entry)
         self._withdrawn.pop(entry.id, None)
+        self._left_out.pop(entry.id, None)
         self._load((*self._without(entry.id), entry))
         self._registered_by[entry.id] = by
 
@@ -81,6 +83,8 @@ class Registry:
         left = {name: one for name, one in self._withdrawn.items() if name not in given}
         Registry(together, self._methods, left)
         self._withdrawn = left
+        for name in given:
+            self._left_out.pop(name, None)
         self._load(together)
         self._registered_by |= {name: by for name, (_, by) in given.items()}
 
@@ -210,9 +214,16 @@ class Registry:
         return self._artifacts.get(name)
 
     def aside(self, name: str) -> str:
-        """Return when and why something was withdrawn; empty for what was not."""
+        """Return when and why something was withdrawn or left out; empty for what was not."""
         found = self._withdrawn.get(name)
-        return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}" if found else ""
+        if found:
+            return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}"
+        problem = self._left_out.get(name, "")
+        return f"left out, since its manifest no longer fits: {problem}" if problem else ""
+
+    def leave_out(self, name: str, problem: str) -> None:
+        """Keep why a manifest that was registered before is not accepted now, for who looks."""
+        self._left_out[name] = problem
 
     def subject(self, name: str) -> Artifact | Page:
         """Return the artifact or page whose claims are filed under `name`, or raise `NotFound`."""

@@ -17,7 +17,7 @@ from assay_rpc.corpus.v1 import (
 )
 
 from services.ranker.peers.calls import LOOK_UP_SECONDS, last, translated
-from services.ranker.peers.protocol import ScorePlan
+from services.ranker.peers.protocol import CorpusPeer, ScorePlan
 from services.rpc.client import outgoing
 
 _DESCRIBE_SECONDS = 120.0
@@ -28,8 +28,8 @@ _STORAGE_SECONDS = 300.0
 _SCORE_SECONDS = 1800.0
 
 
-class CorpusClient:
-    """Calls corpus through its stubs. Implements `services.ranker.peers.protocol.CorpusPeer`."""
+class CorpusClient(CorpusPeer):
+    """Calls corpus through its stubs."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = corpus_pb2_grpc.CorpusServiceStub(channel)

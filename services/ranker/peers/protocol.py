@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from assay_rpc.audit.v1alpha1.corpus_audit_pb2 import CorpusAudit
 from assay_rpc.common.v1.common_pb2 import (
@@ -161,8 +160,8 @@ class Accuracy:
     pixel_accuracy: float
 
 
-class SegmentPeer(Protocol):
-    """The segmentation service."""
+class SegmentPeer:
+    """The segmentation service. What a fake leaves out, nothing may ask of it."""
 
     async def models(self) -> tuple[Model, ...]:
         """Every served model, described."""
@@ -180,8 +179,8 @@ class SegmentPeer(Protocol):
         raise NotImplementedError
 
 
-class CorpusPeer(Protocol):
-    """The corpus service."""
+class CorpusPeer:
+    """The corpus service. What a fake leaves out, nothing may ask of it."""
 
     async def corpora(self) -> tuple[CorpusSummary, ...]:
         """Every registered corpus."""

@@ -22,7 +22,7 @@ from google.protobuf.duration_pb2 import Duration
 from services.errors import InternalError
 from services.ranker.measuring.labelled_images import LabelledImage, UnreadableError
 from services.ranker.peers.calls import LOOK_UP_SECONDS, last, translated
-from services.ranker.peers.protocol import Accuracy, SpeedPlan
+from services.ranker.peers.protocol import Accuracy, SegmentPeer, SpeedPlan
 from services.rpc.client import outgoing
 
 _START_SECONDS = 60.0
@@ -32,8 +32,8 @@ _PICTURE_SECONDS = 30.0
 """What one picture of an evaluation may take."""
 
 
-class SegmentClient:
-    """Calls segment through its stubs. Implements `services.ranker.peers.protocol.SegmentPeer`."""
+class SegmentClient(SegmentPeer):
+    """Calls segment through its stubs."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = segment_pb2_grpc.SegmentServiceStub(channel)

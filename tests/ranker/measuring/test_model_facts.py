@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from assay_rpc.common.v1 import common_pb2
 
 from services.errors import LicenseNotAccepted, Unavailable
 from services.ranker.claims import facts
-from services.ranker.claims.bounds import Interval
+from services.ranker.claims.bounds import Equals, Interval
 from services.ranker.claims.findings import UnmeasuredReason
 from services.ranker.claims.model import Basis, SubjectRelation
+from services.ranker.measuring.methods import method_named
 from services.ranker.measuring.unobservable import UnobservableError
 from services.ranker.peers.protocol import Model
 from tests.ranker.measuring.observing import (
@@ -143,6 +146,29 @@ def test_the_rivals_accuracy_is_another_fact() -> None:
     claims = REGISTRY.artifact(CLAIMS["B1.4"].artifact).claims
     group = CLAIMS["B1.4"].group
     assert [one.id for one in claims if one.group == group] == ["B1.4"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "tolerance", "part"),
+    [
+        (60_842_688, 0, "encoder"),
+        (3.3e6, 5e4, "decode_head"),
+        (64_108_374, 0, ""),
+        (61_000_000, 5_000_000, ""),  # as rough as that it may be the whole's
+        (50_000_000, 0, ""),
+    ],
+)
+async def test_the_parameters_of_a_part_are_not_judged_by_those_of_the_whole(
+    stated: float, tolerance: float, part: str
+) -> None:
+    """Whichever words say that it is a part's."""
+    claim = replace(CLAIMS["B4.1"], bound=Equals(stated, tolerance, "parameters"))
+    found = method_named(claim.method).observe(claim, measurements())
+    if part:
+        with pytest.raises(UnobservableError, match=f"are its {part}'s"):
+            await found
+    else:
+        assert content(await found) == 64_108_374
 
 
 async def test_a_segment_that_lies_is_refused() -> None:

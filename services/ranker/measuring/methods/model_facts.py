@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.common.percent import percent
-from services.ranker.claims.bounds import Value
+from services.ranker.claims.bounds import Equals, Value, ends
 from services.ranker.claims.definition import (
     ALL_BUT_WEIGHTS,
     EVERY_PART,
@@ -215,10 +215,35 @@ async def head_layer_count(claim: Claim, measurements: Measurements) -> Observat
     ),
 )
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
-    """Parameters of the whole model."""
+    """Parameters of the whole model.
+
+    A number that is one of its parts' says nothing of the whole, in whichever language it is said.
+    """
     facts, model, relation = await _facts(claim, measurements)
+    if part := _part_meant(claim, facts):
+        raise UnobservableError(
+            f"{facts.parameters_by_part[part]:,} of the {facts.parameters:,} parameters of "
+            f"{model.ref.name} are its {part}'s, and whether the claim is about those is not said",
+            remedy="claim what the whole has, or say under `undecidable` that nothing measures it",
+        )
     found = _observed(Value(float(facts.parameters), "parameters"), model, relation)
     return replace(found, conditions="of the whole model")
+
+
+def _part_meant(claim: Claim, facts: SourceFacts) -> str:
+    """The part whose parameters a claim states, and not those of the whole; empty for none."""
+    bound, whole = claim.bound, facts.parameters
+    if not isinstance(bound, Equals) or bound.tolerance > _ROUNDED * bound.value:
+        return ""
+    low, high = ends(bound)
+    if low <= whole <= high:
+        return ""
+    parts = facts.parameters_by_part.items()
+    return next((name for name, count in parts if low <= count <= high), "")
+
+
+_ROUNDED = 0.05
+"""Of a number: how much its printed form may leave open."""
 
 
 @method(

@@ -20,6 +20,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, StrictDataclassError
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+from services.common.counts import plural
 from services.errors import InvalidArgument, NotFound, Unavailable
 from services.segment.export.given import Given
 from services.segment.export.inferred import inferred_config
@@ -96,6 +97,7 @@ def load_checkpoint(
     if config is None:
         config = inferred_config(weights.state, str(weights_file))
     classes = _classes(config, weights.classes)
+    _check_sizes(weights_file, weights.state, config, len(classes))
     model = _model(weights_file, weights, config)
     own = weights_file.stem if path.is_file() else directory.resolve().name
     known_name = str(hub_name or config.get("_name_or_path") or own)
@@ -144,7 +146,7 @@ def _fetch(name: str) -> Path:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InvalidArgument("checkpoint", f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -157,7 +159,11 @@ def _config(directory: Path) -> dict[str, Any]:
     config = _object(path)
     kind = config.get("model_type")
     if kind != "segformer":
-        raise InvalidArgument("checkpoint", f"{path} is of a {kind!r} model; only 'segformer' is")
+        raise InvalidArgument(
+            "checkpoint",
+            f"{path} is of a {kind!r} model; only 'segformer' is exported: export it to ONNX with "
+            "its own tools and give that file to `assay import-onnx`",
+        )
     architectures = config.get("architectures") or [_CLASS]
     if _CLASS not in architectures:
         raise InvalidArgument(
@@ -178,14 +184,44 @@ def _classes(config: Mapping[str, Any], known: tuple[str, ...] | None) -> tuple[
         if type(count) is not int or not 1 <= count <= MAX_CLASSES:
             raise InvalidArgument("checkpoint", f"num_labels {count!r} in {CONFIG_FILE}")
         return tuple(f"class {index}" for index in range(count))
-    if (
-        not isinstance(named, dict)
-        or set(named) != {str(i) for i in range(len(named))}
-        or not named
-    ):
-        raise InvalidArgument("checkpoint", f"id2label in {CONFIG_FILE} must name ids 0, 1, 2, ...")
+    wanted = {str(i) for i in range(len(named))} if isinstance(named, dict) else set()
+    if not wanted or set(named) != wanted:
+        problem = f"id2label in {CONFIG_FILE} must name ids 0, 1, 2, ..."
+        lacking = sorted(map(int, wanted - set(named)))[:1]
+        if lacking:
+            problem += f": {lacking[0]} is missing; give it a name, if only 'unused'"
+        raise InvalidArgument("checkpoint", problem)
+    count = config.get("num_labels", len(named))
+    if count != len(named):
+        raise InvalidArgument(
+            "checkpoint", f"{CONFIG_FILE}: num_labels is {count!r}, and id2label has {len(named):,}"
+        )
     names = (str(named[str(index)]).strip() for index in range(len(named)))
     return tuple(name or f"class {index}" for index, name in enumerate(names))
+
+
+def _check_sizes(
+    file: Path, state: Mapping[str, Any], config: Mapping[str, Any], classes: int
+) -> None:
+    """Refuse a configuration of another model than the weights', before that is made."""
+    head = state.get("decode_head.classifier.weight", state.get("decode_head.conv_seg.weight"))
+    if head is not None and len(head) != classes:
+        raise InvalidArgument(
+            "checkpoint",
+            f"{file} has {plural(len(head), 'class', 'classes')}, and {CONFIG_FILE} names "
+            f"{classes:,}: let id2label name those of the weights",
+        )
+    largest = max((side for one in state.values() for side in one.shape), default=0)
+    most = {"depths": len(state), "hidden_sizes": largest, "decoder_hidden_size": largest}
+    for key, limit in most.items():
+        stated = config.get(key, 0)
+        if any(
+            isinstance(one, int | float) and one > limit
+            for one in (stated if isinstance(stated, list) else [stated])
+        ):
+            raise InvalidArgument(
+                "checkpoint", f"{key} in {CONFIG_FILE} is {stated}: not that of {file}"
+            )
 
 
 def _model(

@@ -110,10 +110,16 @@ def test_a_missing_file_is_named(tiny_checkpoint: Saver, missing: str, message: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "bert"}, "is of a 'bert' model; only 'segformer' is"),
+        (
+            {"model_type": "bert"},
+            "is of a 'bert' model; only 'segformer' is exported: .*import-onnx",
+        ),
+        ({"depths": [10**9, 1, 1, 1]}, "depths in config.json is .*: not that of"),
+        ({"decoder_hidden_size": 10**12}, "decoder_hidden_size in config.json is 10+: not that"),
         ({"architectures": ["SegformerForImageClassification"]}, "it has a decode head"),
         ({"num_channels": 4}, "num_channels must be 3"),
-        ({"id2label": {"0": "sky", "2": "sea"}}, "id2label in config.json must name ids"),
+        ({"id2label": {"0": "sky", "2": "sea"}}, "must name ids 0, 1, 2, ...: 1 is missing"),
+        ({"id2label": {"0": "sky"}}, "classes, and config.json names 1: let id2label name those"),
         ({"id2label": ["sky"]}, "id2label in config.json must name ids"),
         ({"id2label": {}}, "id2label in config.json must name ids"),
         ({"hidden_sizes": [8, 16, 24, 64]}, "mismatched keys"),

@@ -6,26 +6,25 @@ it that it begins with, tokens).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 Piece: TypeAlias = tuple[int, int, int]
-Counts = npt.NDArray[np.int64]
 
 
-def concatenated(ends: Counts, first: int, last: int) -> list[Piece]:
+def concatenated(ends: Sequence[int], first: int, last: int) -> list[Piece]:
     """Cut the tokens `first` to `last` out of documents that end at `ends`, one after the other."""
     pieces: list[Piece] = []
-    document = int(np.searchsorted(ends, first, side="right"))
+    document = bisect_right(ends, first)
+    begin = ends[document - 1] if document else 0
     while first < last:
-        begin = int(ends[document - 1]) if document else 0
-        size = min(last, int(ends[document])) - first
+        end = ends[document]
+        size = min(last, end) - first
         if size:
             pieces.append((document, first - begin, size))
         first += size
+        begin = end
         document += 1
     return pieces
 

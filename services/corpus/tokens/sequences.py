@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from services.corpus.stream.plan import StreamPlan
-from services.corpus.tokens.packing import Piece, best_fit, concatenated
+from services.corpus.tokens.packing import best_fit, concatenated
 from services.corpus.tokens.store import ShardTokens
 
 # Sequences' worth of documents that are packed together. At most one of them is not full.
@@ -36,8 +36,7 @@ class Cut:
     packing: Packing
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A piece of a document in a sequence; one without a document fills the end."""
 
     shard: int
@@ -53,6 +52,17 @@ class _Documents:
     shard: npt.NDArray[np.int64]
     line: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
+
+
+class _Group(NamedTuple):
+    """The documents of a group, as lists: one number of an array takes thrice as long to get.
+
+    `cut` is where they end, or how they are packed.
+    """
+
+    shard: list[int]
+    line: list[int]
+    cut: list[Any]
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Sequences:
         self.numbering = Numbering((), np.zeros(0, np.int64))
         if numbering is not None:
             self._take(numbering)
-        self._kept: OrderedDict[int, tuple[_Documents, Any]] = OrderedDict()
+        self._kept: OrderedDict[int, _Group] = OrderedDict()
 
     total = left_out = 0
 
@@ -119,47 +129,58 @@ class Sequences:
         length, separator = self._cut.length, self._cut.separator
         parts = self._parts(number)
         dtype = self._tokens[0].ids.dtype
-        ids = np.full(length, separator, dtype)
+        ids = np.empty(length, dtype)
         place = 0
-        for part in parts:
-            tokens = self._tokens[part.shard]
-            begin = int(tokens.starts[part.line]) + part.offset
-            # The separator is behind a document's own tokens, and there already.
-            end = min(begin + part.tokens, int(tokens.starts[part.line + 1]))
-            if end > begin:
-                ids[place : place + end - begin] = tokens.ids[begin:end]
-            place += part.tokens
+        for shard, line, offset, size in parts:
+            tokens = self._tokens[shard]
+            begin, end = int(tokens.starts[line]) + offset, int(tokens.starts[line + 1])
+            if begin + size <= end:
+                ids[place : place + size] = tokens.ids[begin : begin + size]
+            else:  # the separator is behind a document's own tokens
+                own = place + max(0, end - begin)
+                ids[place:own] = tokens.ids[begin:end]
+                ids[own : place + size] = separator
+            place += size
         if place < length:
+            ids[place:] = separator
             parts.append(Part(-1, 0, 0, length - place))
         return ids, parts
 
     def _parts(self, number: int) -> list[Part]:
         if self._cut.packing is Packing.BEST_FIT:
             group = int(np.searchsorted(self.numbering.ends, number, side="right"))
-            documents, packed = self._group(group)
+            shards, lines, packed = self._group(group)
             before = int(self.numbering.ends[group - 1]) if group else 0
-            return [_part(documents, piece) for piece in packed[number - before]]
+            return [
+                Part(shards[document], lines[document], offset, tokens)
+                for document, offset, tokens in packed[number - before]
+            ]
         first, last = number * self._cut.length, (number + 1) * self._cut.length
-        group = int(np.searchsorted(self.numbering.ends, first, side="right"))
+        group = int(self.numbering.ends.searchsorted(first, side="right"))
         found: list[Part] = []
         while first < last:
-            documents, ends = self._group(group)
+            shards, lines, ends = self._group(group)
             before = int(self.numbering.ends[group - 1]) if group else 0
             until = min(last, int(self.numbering.ends[group]))
-            pieces = concatenated(ends, first - before, until - before)
-            found += [_part(documents, piece) for piece in pieces]
+            found += [
+                Part(shards[document], lines[document], offset, tokens)
+                for document, offset, tokens in concatenated(ends, first - before, until - before)
+            ]
             first, group = until, group + 1
         return found
 
-    def _group(self, number: int) -> tuple[_Documents, Any]:
-        """The documents of a group, with where they end, or how they are packed."""
+    def _group(self, number: int) -> _Group:
         kept = self._kept.pop(number, None)
         if kept is None:
             documents = self._documents(*self.numbering.groups[number])
-            if self._cut.packing is Packing.BEST_FIT:
-                kept = documents, best_fit(documents.counts.tolist(), self._cut.length)
-            else:
-                kept = documents, np.cumsum(documents.counts)
+            best = self._cut.packing is Packing.BEST_FIT
+            kept = _Group(
+                documents.shard.tolist(),
+                documents.line.tolist(),
+                best_fit(documents.counts.tolist(), self._cut.length)
+                if best
+                else np.cumsum(documents.counts).tolist(),
+            )
         self._kept[number] = kept
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
@@ -185,8 +206,3 @@ class Sequences:
                 sizes[mine] = self._tokens[shard].counts[line_of[mine]]
             counts.append(sizes + 1)
         return _Documents(np.concatenate(shards), np.concatenate(lines), np.concatenate(counts))
-
-
-def _part(documents: _Documents, piece: Piece) -> Part:
-    document, offset, tokens = piece
-    return Part(int(documents.shard[document]), int(documents.line[document]), offset, tokens)

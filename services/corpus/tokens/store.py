@@ -171,4 +171,4 @@ def _read(file: Path) -> ShardTokens | None:
     starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
     if len(data) != end + size * int(starts[-1]):
         return None
-    return ShardTokens(counts, starts, data[end:].view(f"<u{size}"))
+    return ShardTokens(counts, starts, np.asarray(data)[end:].view(f"<u{size}"))

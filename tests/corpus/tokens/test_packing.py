@@ -26,7 +26,7 @@ def test_concatenated_pieces_are_the_tokens_one_after_the_other(
     counts: list[int], length: int
 ) -> None:
     tokens = [(d, o) for d, count in enumerate(counts) for o in range(count)]
-    ends = np.cumsum(counts)
+    ends = np.cumsum(counts).tolist()
     got: list[tuple[int, int]] = []
     for number in range(len(tokens) // length):
         pieces = concatenated(ends, number * length, (number + 1) * length)

@@ -133,8 +133,10 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
     titles = ", ".join(dict.fromkeys(one.title for one in evidence.sources))
     printed = alternatives(evidence.sources, evidence.value.unit)
     shown = _or(printed, evidence.value) if printed else show(evidence.value)
+    differing = _where_they_differ(evidence)
     if claim.declared:
-        reason = f"the manifest quotes {shown} from {titles}, which nobody has read here"
+        quoted = differing or f"{shown} from {titles}"
+        reason = f"the manifest quotes {quoted}, which nobody has read here"
         return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
     if printed:
         held = [_compare(bound, Value(one, evidence.value.unit), None) for one in printed]
@@ -144,6 +146,11 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
             Verdict.REFUTED: f"none matches the claimed {allowed(bound)}",
         }.get(verdict, f"which is meant is not said; claimed {allowed(bound)}")
         reason = f"published {shown}; {which}"
+    elif differing:
+        said = {one.says for one in evidence.sources if isinstance(one.says, str | bool)}
+        found = {_compare(bound, Value(one), None) for one in said}
+        verdict = found.pop() if len(found) == 1 else Verdict.UNDERSPECIFIED
+        reason = f"published {differing}; claimed {allowed(bound)}"
     else:
         verdict = _compare(bound, evidence.value, evidence.interval)
         reason = _explain(verdict, bound, evidence)
@@ -151,6 +158,18 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
         reason = f"{shown} is what {titles} says of its own work, and no figure confirms itself"
         return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
     return verdict, reason
+
+
+def _where_they_differ(evidence: Evidence) -> str:
+    """What each source says, where they say different texts or truths; empty where they agree."""
+    titles: dict[str | bool, list[str]] = {}
+    for one in evidence.sources:
+        if isinstance(one.says, str | bool):
+            titles.setdefault(one.says, []).append(one.title)
+    if len(titles) < 2:
+        return ""
+    said = (f"{show(Value(one))} from {', '.join(named)}" for one, named in titles.items())
+    return " and ".join(said)
 
 
 def _or(numbers: Sequence[float], value: Value) -> str:

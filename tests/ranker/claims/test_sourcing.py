@@ -145,6 +145,15 @@ def test_what_a_manifest_quotes_decides_nothing_whatever_it_quotes(
     assert "nobody has read here" in found.reason
 
 
+def test_sources_that_say_different_texts_are_quoted_apart() -> None:
+    sources = Source("a card", says="Apache-2.0"), Source("a repository", says="MIT")
+    quoted = judged(claim(Text("MIT"), *sources, declared=True))
+    assert 'quotes "Apache-2.0" from a card and "MIT" from a repository' in quoted.reason
+    read = claim(Text("MIT"), *sources, aspect=Aspect.PUBLICATION)
+    assert judged(read).verdict is Verdict.UNDERSPECIFIED
+    assert judged(replace(read, bound=Text("BSD"))).verdict is Verdict.REFUTED
+
+
 @given(bounds, st.lists(says, min_size=1, max_size=3))
 def test_a_figure_never_confirms_itself(bound: Bound, sources: list[Source]) -> None:
     for aspect in Aspect:

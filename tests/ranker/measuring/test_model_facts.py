@@ -153,6 +153,7 @@ def test_the_rivals_accuracy_is_another_fact() -> None:
     [
         (60_842_688, 0, "encoder"),
         (3.3e6, 5e4, "decode_head"),
+        (3e6, 5e5, "decode_head"),
         (64_108_374, 0, ""),
         (61_000_000, 5_000_000, ""),  # as rough as that it may be the whole's
         (50_000_000, 0, ""),

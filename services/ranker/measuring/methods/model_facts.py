@@ -242,7 +242,7 @@ def _part_meant(claim: Claim, facts: SourceFacts) -> str:
     return next((name for name, count in parts if low <= count <= high), "")
 
 
-_ROUNDED = 0.05
+_ROUNDED = 0.25
 """Of a number: how much its printed form may leave open."""
 
 

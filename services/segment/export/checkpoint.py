@@ -35,7 +35,13 @@ from services.segment.export.weights import (
     find_weights,
     read_weights,
 )
-from services.segment.manifest import MAX_CLASSES, ModelLicense, ModelPreprocessing
+from services.segment.manifest import (
+    MANIFEST_FILE,
+    MAX_CLASSES,
+    MODEL_FILE,
+    ModelLicense,
+    ModelPreprocessing,
+)
 
 CONFIG_FILE = "config.json"
 _CLASS = "SegformerForSemanticSegmentation"
@@ -80,7 +86,7 @@ def load_checkpoint(
     config = _config(directory) if (directory / CONFIG_FILE).is_file() else None
     weights_file = path if path.is_file() else find_weights(directory)
     if config is None and (weights_file is None or weights_file.suffix not in PICKLES):
-        raise InvalidArgument("checkpoint", f"{directory} is not a model: it lacks {CONFIG_FILE}")
+        raise InvalidArgument("checkpoint", _no_checkpoint(path, directory))
     lacking = [" or ".join(WEIGHT_FILES)] if weights_file is None else []
     preprocessor = given.preprocessor or directory / PREPROCESSOR_FILE
     if not preprocessor.is_file() and given.size is None:
@@ -117,6 +123,15 @@ def load_checkpoint(
         text,
         tuple(file for file in files if file.is_file()),
     )
+
+
+def _no_checkpoint(path: Path, directory: Path) -> str:
+    """What is wrong with what was given: no checkpoint of torch's or TensorFlow's."""
+    if path.suffix == ".onnx":
+        return f"{path} is an ONNX file: `assay import-onnx` takes it"
+    if (path / MODEL_FILE).is_file() and (path / MANIFEST_FILE).is_file():
+        return f"{path} is a model folder already: `assay segment --model {path}` takes it"
+    return f"{directory} is not a model: it lacks {CONFIG_FILE}"
 
 
 def _hub_name(checkpoint: str | Path) -> str:
@@ -191,6 +206,10 @@ def _classes(config: Mapping[str, Any], known: tuple[str, ...] | None) -> tuple[
         if lacking:
             problem += f": {lacking[0]} is missing; give it a name, if only 'unused'"
         raise InvalidArgument("checkpoint", problem)
+    if len(named) > MAX_CLASSES:
+        raise InvalidArgument(
+            "checkpoint", f"{CONFIG_FILE} has {len(named):,} classes; at most {MAX_CLASSES:,}"
+        )
     count = config.get("num_labels", len(named))
     if count != len(named):
         raise InvalidArgument(
@@ -211,6 +230,18 @@ def _check_sizes(
             f"{file} has {plural(len(head), 'class', 'classes')}, and {CONFIG_FILE} names "
             f"{classes:,}: let id2label name those of the weights",
         )
+    for name, one in state.items():
+        if name.endswith((".weight", ".bias")) and not one.is_floating_point():
+            kind = str(one.dtype).removeprefix("torch.")
+            raise InvalidArgument(
+                "checkpoint",
+                f"{file} is quantised: {name} is in {kind}; give the weights that it was made of, "
+                "or its ONNX file to `assay import-onnx`",
+            )
+        if not one.isfinite().all():
+            raise InvalidArgument(
+                "checkpoint", f"{file}: {name} holds values that are not finite; training diverged"
+            )
     largest = max((side for one in state.values() for side in one.shape), default=0)
     most = {"depths": len(state), "hidden_sizes": largest, "decoder_hidden_size": largest}
     for key, limit in most.items():

@@ -35,6 +35,7 @@ _ANCHORS = (
     "decode_head.linear_pred.weight",
     "decode_head.conv_seg.weight",
 )
+_POINTER = b"version https://git-lfs"
 State = dict[str, torch.Tensor]
 
 
@@ -100,6 +101,7 @@ def _shards(index: Path) -> list[Path]:
 def _read(path: Path) -> dict[str, Any]:
     """Return what a file holds: tensors by name, or a dictionary with them somewhere in it."""
     try:
+        _require_fetched(path)
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         if path.suffix == ".h5":
@@ -121,6 +123,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidArgument("checkpoint", f"{path} cannot be loaded: it holds no state dict")
     return found
+
+
+def _require_fetched(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise ValueError("it is a Git LFS pointer: run `git lfs pull`")
 
 
 def _tensors(content: Mapping[str, Any], path: Path) -> State:

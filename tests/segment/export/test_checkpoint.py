@@ -15,6 +15,8 @@ from services.errors import InvalidArgument
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from services.segment.export.checkpoint import load_checkpoint  # noqa: E402
 from services.segment.export.given import Given  # noqa: E402
 
@@ -133,6 +135,41 @@ def test_a_wrong_config(tiny_checkpoint: Saver, changes: dict[str, object], mess
     _edit(directory, **changes)
     with pytest.raises(InvalidArgument, match=message):
         load_checkpoint(directory, print)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (torch.full((2,), float("nan")), "bias holds values that are not finite"),
+        (torch.zeros(2, dtype=torch.int8), "is quantised: decode_head.classifier.bias is in int8"),
+    ],
+)
+def test_weights_that_are_no_numbers_to_compute_with(
+    tiny_checkpoint: Saver, values: Any, message: str
+) -> None:
+    directory = tiny_checkpoint()
+    file = directory / "model.safetensors"
+    state = load_file(file)
+    bias = state["decode_head.classifier.bias"]
+    state["decode_head.classifier.bias"] = values[:1].expand(len(bias)).contiguous()
+    save_file(state, file)
+    with pytest.raises(InvalidArgument, match=message):
+        load_checkpoint(directory, print)
+
+
+def test_what_is_no_checkpoint_is_named(tiny_checkpoint: Saver, tmp_path: Path) -> None:
+    directory = tiny_checkpoint()
+    (directory / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(InvalidArgument, match="a Git LFS pointer: run `git lfs pull`"):
+        load_checkpoint(directory, print)
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    for name in ("model.onnx", "manifest.json"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(InvalidArgument, match="is a model folder already: `assay segment"):
+        load_checkpoint(folder, print)
+    with pytest.raises(InvalidArgument, match="is an ONNX file: `assay import-onnx`"):
+        load_checkpoint(folder / "model.onnx", print)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff" * 64, b"\x10" + b"\0" * 7 + b"{" * 16])

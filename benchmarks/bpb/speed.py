@@ -82,7 +82,7 @@ def padding(setting: Setting) -> Iterator[dict[str, Any]]:
         score_document(model, definition, document)
     yield report.row(
         "tokens computed",
-        "the most that was asked for",
+        "the limit",
         *(computed / wanted, 1.03, "for each token of a window"),
         target=1.0,
         less_is_better=True,

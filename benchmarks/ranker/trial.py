@@ -54,7 +54,7 @@ def main() -> None:
         told = dict(Counter(one["verdict"] for one in found))
         rows.append(
             {
-                "what": f"claims of ten cards that are told without a falsehood, {setting}",
+                "what": f"claims of ten cards shown without a false statement, {setting}",
                 "peer": "the cards",
                 "ours": sum(not is_wrong(one) for one in found),
                 "theirs": len(found),

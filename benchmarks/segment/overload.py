@@ -97,7 +97,7 @@ def overload(
         ),
         report.row(
             f"{what}: late of those admitted",
-            "the most that was asked for",
+            "the limit",
             *(late / admitted, _LATE, "of one"),
             target=1.0,
             less_is_better=True,

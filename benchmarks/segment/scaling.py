@@ -130,7 +130,7 @@ def served(setting: Setting, options: Namespace, facts: Facts) -> list[Row]:
         report.row(what, "1,000", full.rate, _WANTED, "pictures a second", target=1.0),
         report.row(
             f"{what}: p99 at half load",
-            "the most that was asked for",
+            "the limit",
             *(1e3 * load.percentile(half.latencies, 0.99), _P99_MS, "ms"),
             target=1.0,
             less_is_better=True,

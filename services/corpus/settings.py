@@ -44,7 +44,7 @@ class CorpusEntry(BaseModel):
     subset_key: str = Field(
         "",
         description="Member of a record with its subset, or `folder` for the shard's folder; "
-        "without it what is known of well-known data sets finds it.",
+        "default: the member that well-known data sets use.",
     )
     window_log: int = Field(
         WINDOW_LOG,

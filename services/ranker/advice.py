@@ -45,7 +45,7 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
         if not capability.intents:
             yield (
                 f"{artifact.id}.capabilities[{capability.id}].intents",
-                "none: write wishes that it serves, in the words of those who search",
+                "none: write what it is used for, in the words of those who search",
             )
     facts = {claim.group for claim in artifact.claims if not claim.comparator}
     rules = methodology.rules(artifact.type)
@@ -72,7 +72,7 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
             yield "bound", f"a tolerance of {wide} of the value confirms nearly anything"
     if claim.guess > TRIVIAL_ABOVE:
         odds = percent(claim.guess)
-        yield "bound", f"a guess holds with {odds}: the claim counts for nothing where it holds"
+        yield "bound", f"a guess holds with {odds}: the claim adds nothing when it is confirmed"
     definition = method_named(claim.method).definition if claim.method else None
     if bound and definition and implausible(bound, definition):
         told = f"nothing that is plausible in {definition.unit} is within"

@@ -109,7 +109,7 @@ class RankerSettings(ServerSettings):
     cache_secret_file: Path | None = Field(
         default=None,
         description="File with the secret that cached comparisons are signed with, the same for "
-        "all who share a Redis. Default: whoever can write to Redis can change an answer.",
+        "all who share a Redis. Default: anyone who can write to Redis can change an answer.",
     )
     lock_seconds: float = Field(
         default=3.0,

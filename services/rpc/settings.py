@@ -98,14 +98,14 @@ class ServerSettings(BaseSettings):
         default=300,
         gt=0,
         le=86_400,
-        description="Age at which a connection is asked to reconnect, so that clients find new "
+        description="Age at which a connection is closed gracefully, so that clients find new "
         "replicas. Calls in flight finish.",
     )
     drain_seconds: float = Field(
         default=20,
         ge=0,
         le=3600,
-        description="Time that calls in flight get once asked to stop.",
+        description="Time that calls in flight have to finish after SIGTERM.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged. Health checks are logged at debug."

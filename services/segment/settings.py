@@ -84,9 +84,9 @@ class SegmentSettings(ServerSettings):
         32_000_000,
         ge=1,
         le=PILLOW_LIMIT,
-        description="Most pixels of an image, and of a label map whose size is asked for. An image "
-        "with more is refused before it is decoded. A worker takes up to 25 bytes for each; the "
-        f"default lets two of them work in 2 GiB. At most {MAX_SIDE:,} pixels a side, whatever "
+        description="Most pixels of an image, and of a label map whose size a request gives. An "
+        "image with more is refused before it is decoded. A worker takes up to 25 bytes for each; "
+        f"the default lets two of them work in 2 GiB. At most {MAX_SIDE:,} pixels a side, whatever "
         "this says.",
     )
     max_batch: int = Field(
@@ -121,7 +121,7 @@ class SegmentSettings(ServerSettings):
     home: Path = Field(
         _HOME,
         validation_alias="ASSAY_HOME",
-        description="Folder for what is known of this machine: benchmarks are judged by it.",
+        description="Folder with this machine's timing reference, by which benchmarks are judged.",
     )
 
     max_request_bytes: int = Field(

@@ -359,7 +359,7 @@ async def test_a_page_claims_things_of_several_artifacts_and_proves_none_by_what
     for one in (false, quoted):
         assert one.verdict == evidence_pb2.VERDICT_NOT_TESTABLE_HERE
         assert one.sourcing == evidence_pb2.SOURCE_VERDICT_MISQUOTED
-    assert "nobody has read here" in quoted.reason
+    assert "has not been checked here" in quoted.reason
     known = ranker_pb2_grpc.RankerServiceStub(channel)
     pile = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="the-pile"))
     assert [one.id for one in pile.artifact.claims if one.page] == ["T2", "T3"]

@@ -114,7 +114,7 @@ async def test_a_card_repeats_its_source_and_proves_nothing_by_it(ranker: Ranker
         assert one.verdict == NOT_TESTABLE
         misquoted = claim == "MISQUOTED"
         assert (one.sourcing == FAITHFUL) is not misquoted
-        assert "nobody has read here" in one.reason
+        assert "has not been checked here" in one.reason
     assert cited["mask2former-swin-large-ade", "MISQUOTED"].sourcing == (
         evidence_pb2.SOURCE_VERDICT_MISQUOTED
     )

@@ -127,7 +127,7 @@ class Labels:
 
     @property
     def overlay(self) -> bytes | None:
-        """The file of the image with its classes in colour; None unless it was asked for."""
+        """The file of the image with its classes in colour; None unless it was requested."""
         return self.reply.overlay.data or None
 
 

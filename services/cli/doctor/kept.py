@@ -70,7 +70,8 @@ def _place(subject: str, path: str, variable: str) -> Finding:
         return Finding(subject, Level.FINE, f"{path} (not looked at: it is not on this machine)")
     if Path(path).expanduser().exists():
         return Finding(subject, Level.FINE, path)
-    return Finding(subject, Level.WRONG, f"there is no {path}", f"put it there, or mend {variable}")
+    remedy = f"put it there, or correct {variable}"
+    return Finding(subject, Level.WRONG, f"there is no {path}", remedy)
 
 
 def database() -> Iterator[Finding]:
@@ -140,7 +141,7 @@ def cache() -> Iterator[Finding]:
             "Redis",
             Level.WRONG,
             f"does not answer: {error}",
-            "start it, or mend REDIS_URL; without it each ranker caches in its own memory",
+            "start it, or correct REDIS_URL; without it each ranker caches in its own memory",
         )
     else:
         yield Finding("Redis", Level.FINE, "answers")

@@ -41,7 +41,7 @@ def service(name: str) -> Iterator[Finding]:
                 subject,
                 Level.WRONG,
                 f"does not answer at {address}: {error.details()}",
-                f"start it, or mend {variable}; for TLS see ASSAY_TLS and ASSAY_TLS_CA",
+                f"start it, or correct {variable}; for TLS see ASSAY_TLS and ASSAY_TLS_CA",
             )
             return
         answered = time.time()

@@ -647,7 +647,7 @@ class ModelInferResponse(_message.Message):
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferResponse.InferOutputTensor]:
-        """The outputs, in the order in which they were asked for."""
+        """The outputs, in the order of the request."""
 
     @_builtins.property
     def raw_output_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:

@@ -36,8 +36,8 @@ class Evidence:
     and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
     as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
     words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
-    which nobody has read here: it is shown, decides nothing and enters no score. `claimed` is the
-    claim's configuration when it was measured; empty in what was kept before that was kept too.
+    which has not been checked here: it is shown, decides nothing and enters no score. `claimed` is
+    the claim's configuration when it was measured; empty in what was kept before that was kept too.
     `content` are the bytes that the digest is of.
     """
 

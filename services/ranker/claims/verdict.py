@@ -136,7 +136,7 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
     differing = _where_they_differ(evidence)
     if claim.declared:
         quoted = differing or f"{shown} from {titles}"
-        reason = f"the manifest quotes {quoted}, which nobody has read here"
+        reason = f"the manifest quotes {quoted}, which has not been checked here"
         return Verdict.NOT_TESTABLE_HERE, _joined(reason, claim)
     if printed:
         held = [_compare(bound, Value(one, evidence.value.unit), None) for one in printed]

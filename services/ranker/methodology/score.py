@@ -183,7 +183,7 @@ def standing(
 
 def _unsure(name: str, weight: float, reading: Reading, level: float) -> Component:
     """A metric whose interval is less sure than is wanted; its digests are not of a score."""
-    wanted = f"{100 * level:.6g} % is wanted here"
+    wanted = f"{100 * level:.6g} % is required here"
     explanation = f"{reading.shown} is sure to {100 * reading.level:.6g} %, and {wanted}"
     missing = f"more observations: {wanted}"
     return Component(name, weight, LEAST, None, GREATEST, explanation, missing=missing)
@@ -241,7 +241,7 @@ def freshness(artifact: Artifact, as_of: date, methodology: Methodology) -> Comp
 
 def outcome_component(outcomes: Outcomes) -> Component:
     """What operators report, one opinion each, with an interval that allows for some who lie."""
-    anonymous = f"; {outcomes.anonymous:,} anonymous reports count for nothing"
+    anonymous = f"; {outcomes.anonymous:,} anonymous reports do not count"
     beside = anonymous if outcomes.anonymous else ""
     try:
         found = reported(outcomes.operators)

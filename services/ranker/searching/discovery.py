@@ -138,7 +138,7 @@ class Discovery:
 
 def _intent(text: str) -> str:
     if not text.strip():
-        raise InvalidArgument("intent", "is empty; say what is wanted, in a few words")
+        raise InvalidArgument("intent", "is empty; say what you need, in a few words")
     if len(text) > MAX_INTENT_CHARACTERS:
         raise InvalidArgument(
             "intent", f"has {len(text):,} characters; at most {MAX_INTENT_CHARACTERS:,}"

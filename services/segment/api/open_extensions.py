@@ -95,7 +95,7 @@ class TritonExtensions(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
                 "a desired state says which, for all replicas: `assay models serve`, or "
                 "SetDesiredModels of assay.segment.v1.SegmentAdminService, changes it"
             )
-        return Unsupported(f"{name!r:.100}: one replica is not told which models to serve; {how}")
+        return Unsupported(f"{name!r:.100}: models are not loaded on one replica alone; {how}")
 
     async def SystemSharedMemoryStatus(  # noqa: N802  # Triton's name
         self,

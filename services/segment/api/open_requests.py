@@ -242,7 +242,7 @@ def wanted_outputs(request: pb.ModelInferRequest) -> list[WantedOutput]:
                 f"outputs[{index}].name", f"{output.name!r}; the outputs are labels and logits"
             )
         if any(output.name == other.name for other in wanted):
-            raise InvalidArgument(f"outputs[{index}].name", f"{output.name} is asked for twice")
+            raise InvalidArgument(f"outputs[{index}].name", f"{output.name} is requested twice")
         field = f"outputs[{index}].parameters"
         known = {"binary_data", REGION, _REGION_SIZE, _REGION_OFFSET}
         _refuse_others(output.parameters, known, field)

@@ -51,8 +51,8 @@ class Regions:
         """Raise Unsupported where clients may not use shared memory."""
         if not self._allowed:
             raise Unsupported(
-                "shared memory is not allowed here: whoever reaches the port could have the server "
-                "read and write objects of this machine; start it with "
+                "shared memory is not allowed here: anyone who reaches the port could have the "
+                "server read and write objects of this machine; start it with "
                 "ASSAY_SEGMENT_SHARED_MEMORY=true where all callers are local"
             )
 

@@ -54,7 +54,7 @@ def require_agreement(engine: Engine, directory: Path, manifest: Manifest, *, th
             f"{manifest.name} is not served by {engine.name}: on the pictures that come with the "
             f"program {percent(found.label_agreement, 3)} of its labels agree with the "
             "processor's (at "
-            f"least {percent(needed.min_agreement, 1)} wanted), and logits differ by up to "
+            f"least {percent(needed.min_agreement, 1)} required), and logits differ by up to "
             f"{found.max_abs_difference:.3g}; check NVIDIA_TF32_OVERRIDE and the versions of CUDA "
-            "and cuDNN, or ask for the device cpu"
+            "and cuDNN, or use the device cpu"
         )

@@ -53,7 +53,7 @@ class Choice:
             raise InvalidArgument(
                 "precision",
                 "ONNX Runtime does not compute in bf16 on processors: install OpenVINO (the extra "
-                "openvino) and ask for the engine openvino, or ask for fp32",
+                "openvino) and use the engine openvino, or use fp32",
             )
         elif self.engine in {CUDA, TENSORRT}:
             from services.segment.engines import gpu_sessions  # noqa: PLC0415
@@ -145,7 +145,7 @@ class Choice:
         if self.precision.upper() not in capabilities():
             raise InvalidArgument(
                 "precision",
-                f"OpenVINO does not compute in {self.precision} on this processor; ask for fp32",
+                f"OpenVINO does not compute in {self.precision} on this processor; use fp32",
             )
 
 
@@ -158,12 +158,12 @@ def choose(engine: EngineSetting, device: Device, precision: Precision) -> Choic
     if device == "cuda":
         if engine == "openvino":
             raise InvalidArgument(
-                "engine", "OpenVINO runs on processors only: ask for onnxruntime, or for cpu"
+                "engine", "OpenVINO runs on processors only: use onnxruntime, or cpu"
             )
         return Choice(TENSORRT if engine == "tensorrt" else CUDA, precision)
     if engine == "tensorrt":
         raise InvalidArgument(
-            "engine", "TensorRT runs on GPUs only: ask for the device cuda, or for another engine"
+            "engine", "TensorRT runs on GPUs only: use the device cuda, or another engine"
         )
     if engine == "openvino":
         return Choice(OPENVINO, precision)

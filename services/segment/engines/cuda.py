@@ -234,7 +234,7 @@ class CudaEngine:
                         raise EngineUnavailable(
                             f"{self._manifest.name} is not served by {self.name}: of a batch of "
                             f"{size} logits differ by up to {difference:.3g} from those of the "
-                            "CUDA provider; check NVIDIA_TF32_OVERRIDE, or ask for the engine "
+                            "CUDA provider; check NVIDIA_TF32_OVERRIDE, or use the engine "
                             "onnxruntime"
                         )
 

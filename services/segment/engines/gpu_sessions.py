@@ -101,13 +101,13 @@ class Sessions:
                 "engine",
                 f"tensorrt is required, but ONNX Runtime could not use {provider} on GPU "
                 f"{self.gpu.number}: install tensorrt-cu13>=10,<11, whose libraries it loads, or "
-                "ask for the engine onnxruntime",
+                "use the engine onnxruntime",
             )
         return InvalidArgument(
             "device",
             f"cuda is required, but ONNX Runtime could not use {provider} on GPU "
             f"{self.gpu.number}: check the driver, the CUDA and cuDNN libraries and "
-            "ASSAY_SEGMENT_GPUS, or ask for cpu",
+            "ASSAY_SEGMENT_GPUS, or use cpu",
         )
 
 
@@ -176,7 +176,7 @@ def require_provider(*, tensorrt: bool = False) -> None:
     """Raise InvalidArgument if this build of ONNX Runtime has no CUDA, or no TensorRT."""
     found = ort.get_available_providers()
     if CUDA_PROVIDER not in found:
-        remedy = "install the extra segment-gpu instead of segment, or ask for cpu"
+        remedy = "install the extra segment-gpu instead of segment, or use cpu"
         if all(_version(package) for package in _PACKAGES):
             remedy = (
                 "onnxruntime and onnxruntime-gpu are both installed, into one folder, and one of "
@@ -191,7 +191,7 @@ def require_provider(*, tensorrt: bool = False) -> None:
         raise InvalidArgument(
             "engine",
             f"tensorrt is required, but this build of ONNX Runtime has no {TENSORRT_PROVIDER}: "
-            "install onnxruntime-gpu for Linux, or ask for the engine onnxruntime",
+            "install onnxruntime-gpu for Linux, or use the engine onnxruntime",
         )
 
 

@@ -73,14 +73,14 @@ def _refusal(
     choice: Choice, manifest: Manifest, found: ModelParity, record: ModelParity, needed: Gate
 ) -> EngineUnavailable:
     recorded = record.instruction_set or "instructions that it does not name"
-    remedy = "ask for fp32"
+    remedy = "use fp32"
     if manifest.graph.precision != "fp32":
         remedy = "export it with --precision fp32 and ask for that"
     return EngineUnavailable(
         f"{manifest.name} is not served by {choice.engine} in {choice.precision} on this "
         f"processor, whose instruction set is {found.instruction_set}: measured here, "
         f"{percent(found.label_agreement, 3)} of the labels agree with fp32's (at least "
-        f"{percent(needed.min_agreement, 1)} wanted) and logits differ by up to "
+        f"{percent(needed.min_agreement, 1)} required) and logits differ by up to "
         f"{found.max_abs_difference:.3g} ({percent(needed.max_difference)} of the largest "
         "allowed); "
         f"its record is of {recorded}; {remedy} (ASSAY_SEGMENT_PRECISION is {choice.precision})"

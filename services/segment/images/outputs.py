@@ -202,7 +202,7 @@ class Outputs:
         held += sum(_ITEM_BYTES + self._names[item.class_id] for item in shares)
         if top is not None:
             held += len(top.classes) + len(top.probabilities)
-        what = f"label map as {wanted.encoding.value}" + " and what else was asked for" * (
+        what = f"label map as {wanted.encoding.value}" + " and the other requested outputs" * (
             top is not None or wanted.overlay is not None
         )
         _require(what, size, held, max_bytes, _ASK_FOR_ANOTHER)

@@ -48,7 +48,7 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
     if logits.ndim != 3 or labels.shape != logits.shape[:2] or 0 in logits.shape:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
     if logits.dtype != np.float32 or labels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"logits {logits.dtype}, labels {labels.dtype}: not the types wanted")
+        raise ValueError(f"logits {logits.dtype}, labels {labels.dtype}: not the required types")
     if height < 1 or width < 1:
         raise ValueError(f"output size {height} x {width} is not positive")
     if labels.max() >= logits.shape[2]:

@@ -148,14 +148,14 @@ class DesiredFile:
                 if expected_revision and expected_revision != revision:
                     raise RevisionMismatch(
                         f"the revision is {revision or 'none: the file is damaged'}, not "
-                        f"{expected_revision}: read what is wanted now, and decide again"
+                        f"{expected_revision}: read the desired models again, and decide"
                     )
                 self._write(encode(state))
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageFull(
-                    "the disk of the model repository's file is full; what was wanted stays: free "
-                    "some space and ask again"
+                    "the disk of the model repository's file is full; the desired models are "
+                    "unchanged: free some space and try again"
                 ) from error
             raise Unavailable(
                 f"the model repository's file cannot be read or written: {error.strerror}; the "

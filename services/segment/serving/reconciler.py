@@ -118,7 +118,7 @@ class Reconciler:
             await asyncio.to_thread(self._file.replace, state, expected_revision)
         except (TooLarge, Unavailable) as error:  # callers are not told where the file is
             file, cause = str(self._file.path), str(error.__cause__)
-            _log.warning("cannot write which models are wanted", file=file, error=cause)
+            _log.warning("cannot write the desired models", file=file, error=cause)
             raise
         self._survey = found
         self._changed.set()
@@ -238,7 +238,7 @@ class Reconciler:
         return state or Desired()
 
     def _as_before(self, error: str) -> Desired:
-        self._warn_once("desired", error, "cannot read which models are wanted", error=error)
+        self._warn_once("desired", error, "cannot read the desired models", error=error)
         return self._desired
 
     def _read_models(self) -> Survey:

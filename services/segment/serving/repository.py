@@ -82,8 +82,8 @@ def _not_accepted(manifest: Manifest) -> str:
             f"({LICENSE_FILE} of the model) allows the use, {accept}"
         )
     return (
-        f"the weights of {name!r} are for research and evaluation only ({terms.name}); whoever "
-        f"runs this server accepts that: {accept}"
+        f"the weights of {name!r} are for research and evaluation only ({terms.name}); if "
+        f"that is how this server uses them, {accept}"
     )
 
 

@@ -89,7 +89,7 @@ async def test_counts_are_true_under_retries_from_many_callers_and_a_restart(
     component = {one.name: one for one in reply.left.score.components}["outcomes"]
     assert not component.HasField("point")
     assert component.weight == 0
-    assert "8 anonymous reports count for nothing" in component.explanation
+    assert "8 anonymous reports do not count" in component.explanation
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ async def test_a_thousand_calls_of_one_client_move_nothing(ranker: Ranker) -> No
     assert after.left.matches == counts(500, 500, 500)
     assert list(after.left.scores) == list(before.left.scores)
     explanation = {one.name: one.explanation for one in after.left.score.components}["outcomes"]
-    assert "500 anonymous reports count for nothing" in explanation
+    assert "500 anonymous reports do not count" in explanation
     for reply in (before, after):
         reply.ClearField("cache")
         reply.left.ClearField("matches")

@@ -142,7 +142,7 @@ def test_what_a_manifest_quotes_decides_nothing_whatever_it_quotes(
     quoted = [replace(one, role=role) for one in sources]
     found = judged(claim(bound, *quoted, aspect=aspect, declared=True))
     assert found.verdict is Verdict.NOT_TESTABLE_HERE
-    assert "nobody has read here" in found.reason
+    assert "has not been checked here" in found.reason
 
 
 def test_sources_that_say_different_texts_are_quoted_apart() -> None:

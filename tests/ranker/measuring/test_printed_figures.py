@@ -43,5 +43,5 @@ async def test_a_score_that_a_manifest_prints_is_not_confirmed_by_it() -> None:
     known.register(artifact)
     claim = known.claim("boaster/D1")
     asked = Measurements(known, facts.packaged(), FakeSegment(), FakeCorpus(), Budget.QUICK)
-    with pytest.raises(UnobservableError, match="quoted there, and nobody has read it"):
+    with pytest.raises(UnobservableError, match="the quote has not been checked here"):
         await method_named(claim.method).observe(claim, asked)

@@ -73,9 +73,9 @@ def test_what_is_known_less_surely_is_told() -> None:
     part = side.score(side.profiles[0]).components[0]
     assert (part.point, part.evidence) == (None, ())
     assert part.explanation == (
-        "44.2 [40.8 .. 47.6] % (measured) is sure to 99 %, and 99.998 % is wanted here"
+        "44.2 [40.8 .. 47.6] % (measured) is sure to 99 %, and 99.998 % is required here"
     )
-    assert part.missing == "more observations: 99.998 % is wanted here"
+    assert part.missing == "more observations: 99.998 % is required here"
 
 
 def test_a_published_figure_may_be_off_by_half_its_last_digit() -> None:

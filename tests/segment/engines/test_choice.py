@@ -119,7 +119,7 @@ def test_a_narrow_type_needs_a_record_that_passed() -> None:
     with pytest.raises(PreconditionFailed, match=r"not measured; export it again where OpenVINO"):
         bf16.require_trusted(manifest)
     failed = parity("openvino-cpu", "bf16", passed=False)
-    with pytest.raises(PreconditionFailed, match=r"only 98.71 % of the labels .* ask for fp32"):
+    with pytest.raises(PreconditionFailed, match=r"only 98.71 % of the labels .* use fp32"):
         bf16.require_trusted(manifest.replaced(parities=(*manifest.parities, failed)))
     passed = parity("openvino-cpu", "bf16", passed=True)
     bf16.require_trusted(manifest.replaced(parities=(*manifest.parities, passed)))

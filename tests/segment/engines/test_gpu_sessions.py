@@ -75,7 +75,7 @@ def test_tensorrt_gets_a_profile_of_its_batches_and_a_folder_of_its_versions(
 
 
 def test_tensorrt_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidArgument, match="TensorRT runs on GPUs only: ask for the device"):
+    with pytest.raises(InvalidArgument, match="TensorRT runs on GPUs only: use the device"):
         choose("tensorrt", "cpu", "fp32")
     assert choose("tensorrt", "cuda", "fp16") == Choice("onnxruntime-tensorrt", "fp16")
     listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]

@@ -95,9 +95,9 @@ def test_what_is_not_exact_here_is_refused(
     said = str(caught.value)
     assert said.startswith("tiny is not served by openvino-cpu in bf16 on this processor")
     assert f"whose instruction set is {HERE}: measured here" in said
-    assert "(at least 99.5 % wanted)" in said
+    assert "(at least 99.5 % required)" in said
     assert f"its record is of {named}" in said
-    assert "ask for fp32 (ASSAY_SEGMENT_PRECISION is bf16)" in said
+    assert "use fp32 (ASSAY_SEGMENT_PRECISION is bf16)" in said
 
 
 @needs_bf16

@@ -185,7 +185,7 @@ async def test_an_overlay_that_no_reply_holds(start: Start) -> None:
     call = given(800, 800, image=images_pb2.Image(encoded=file.getvalue()), overlay=style)
     code, reason, says = await refused(client.segment.SegmentImage(call, timeout=SECONDS))
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_LARGE")
-    assert "what else was asked for" in says
+    assert "the other requested outputs" in says
 
 
 def test_what_outputs_cost() -> None:

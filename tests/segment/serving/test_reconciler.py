@@ -457,7 +457,7 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(served: Any, tmp_p
         await _passes(client)
         file.unlink()
         await _passes(client)
-    told = [entry for entry in logs if entry["event"] == "cannot read which models are wanted"]
+    told = [entry for entry in logs if entry["event"] == "cannot read the desired models"]
     assert ["not valid JSON" in entry["error"] for entry in told] == [True, False]
     assert "has been removed" in told[1]["error"]
     assert seen(await repository(client)) == states
@@ -478,7 +478,7 @@ async def test_only_the_log_says_where_a_file_is_that_cannot_be_read(
     assert code is Code.UNAVAILABLE
     assert "Is a directory" in problem
     assert str(tmp_path) not in problem
-    (told,) = [entry for entry in logs if entry["event"] == "cannot write which models are wanted"]
+    (told,) = [entry for entry in logs if entry["event"] == "cannot write the desired models"]
     assert told["file"] == str(file)
     file.rmdir()
     await want(client, ("tiny", "1"))

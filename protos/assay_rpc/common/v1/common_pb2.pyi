@@ -53,7 +53,7 @@ class _TermsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Terms.ValueType
     TERMS_UNSPECIFIED: _Terms.ValueType  # 0
     """Never sent."""
     TERMS_UNKNOWN: _Terms.ValueType  # 1
-    """Nobody has stated a licence."""
+    """No licence is stated."""
     TERMS_OPEN: _Terms.ValueType  # 2
     """Use for any purpose."""
     TERMS_RESEARCH_ONLY: _Terms.ValueType  # 3
@@ -65,7 +65,7 @@ class Terms(_Terms, metaclass=_TermsEnumTypeWrapper):
 TERMS_UNSPECIFIED: Terms.ValueType  # 0
 """Never sent."""
 TERMS_UNKNOWN: Terms.ValueType  # 1
-"""Nobody has stated a licence."""
+"""No licence is stated."""
 TERMS_OPEN: Terms.ValueType  # 2
 """Use for any purpose."""
 TERMS_RESEARCH_ONLY: Terms.ValueType  # 3

@@ -149,7 +149,7 @@ class Capability(_message.Message):
     """"capability://ARTIFACT/ID"."""
     @_builtins.property
     def intents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Wishes that it serves, in words."""
+        """What it is used for, in words."""
 
     @_builtins.property
     def best_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...

@@ -139,8 +139,8 @@ class _SourceVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourceV
     """Its source was read and does not say it."""
 
 class SourceVerdict(_SourceVerdict, metaclass=_SourceVerdictEnumTypeWrapper):
-    """Whether the page repeats its source, as its manifest quotes it. What a registered manifest quotes
-    nobody has read here: it decides no verdict.
+    """Whether the page repeats its source, as its manifest quotes it. A quote in a
+    registered manifest has not been checked here and decides no verdict.
     """
 
 SOURCE_VERDICT_UNSPECIFIED: SourceVerdict.ValueType  # 0

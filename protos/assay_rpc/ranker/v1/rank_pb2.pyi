@@ -123,7 +123,7 @@ class Rank(_message.Message):
 
     @_builtins.property
     def not_separable_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Artifacts that it cannot be told from."""
+        """Artifacts that it is too close to call with."""
 
     @_builtins.property
     def beats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

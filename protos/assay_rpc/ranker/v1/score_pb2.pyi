@@ -262,7 +262,7 @@ Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
 
 @_typing.final
 class MatchCounts(_message.Message):
-    """Matches of an artifact or a capability with wishes, and reports of them. The methodology weighs
+    """Matches of an artifact or a capability with intents, and reports of them. The methodology weighs
     reports.
     """
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
         "sums of each document; scoring it again changes nothing. Merging a job's files gives "
-        "its figures, the same bits whoever scored what."
+        "its figures, bit for bit the same however the units were shared out."
     )
     parser.epilog = "example: assay units score --shards pile-indexed --share 0/8 --out results"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")

@@ -146,7 +146,7 @@ def show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bo
         _show_profile(one, ranks, together=together)
     lacking = {rank.artifact for rank in reply.ranks if not rank.HasField("best_place")}
     if lacking:
-        OUT.print("\nto gather what is lacking:", style="dim")
+        OUT.print("\nto measure what is missing:", style="dim")
     for artifact in sorted(lacking):
         OUT.print(f"  assay claims {artifact}", markup=False, soft_wrap=True)
 

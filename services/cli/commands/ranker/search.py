@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "without one it is counted as anonymous, and weighs nothing."
     )
     parser.epilog = 'example: assay search "label every pixel of a photo"'
-    parser.add_argument("intent", metavar="INTENT", nargs="?", help="what is wanted, in words")
+    parser.add_argument("intent", metavar="INTENT", nargs="?", help="what you need, in words")
     parser.add_argument("--limit", type=count, default=0, metavar="N", help="default: 10")
     telling = parser.add_mutually_exclusive_group()
     telling.add_argument(
@@ -53,7 +53,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     if of_match and not arguments.match:
         arguments.parser.error("--outcome and --withdraw need --match ID")
     if not of_match and not arguments.intent:
-        arguments.parser.error("say what is wanted: INTENT")
+        arguments.parser.error("say what you need: INTENT")
     async with Connection(Inventory(), measures=False) as connection:
         channel = await connection.channel("ranker")
         stub = outcome_pb2_grpc.OutcomeServiceStub(channel)

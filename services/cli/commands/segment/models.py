@@ -22,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
-        "asks for is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
+        "names is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
         "follows it: successors are loaded before their predecessors go."
     )
     parser.epilog = "example: assay models serve segformer-b0:2 segformer-b4"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="every model that is there or wanted, and how far it is")
-    serve = actions.add_parser("serve", help="say what is to be served, by all replicas")
+    actions.add_parser("list", help="list present and desired models and their states")
+    serve = actions.add_parser("serve", help="choose the models that all replicas serve")
     serve.add_argument(
         "models",
         nargs="*",
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--revision",
         default="",
         metavar="DIGEST",
-        help="refuse if another revision than this, which `list` showed, is wanted by now",
+        help="refuse if the desired models have changed since this revision, as `list` prints it",
     )
     for action in actions.choices.values():
         add_format(action)
@@ -81,7 +81,7 @@ def _wishes(arguments: argparse.Namespace) -> admin_pb2.SetDesiredModelsRequest:
 
 
 def _print_table(reply: admin_pb2.GetRepositoryResponse) -> None:
-    serving = "all models (no desired state set)" if reply.everything else "the wanted models"
+    serving = "all models (no desired state set)" if reply.everything else "the desired models"
     OUT.print(f"revision {reply.revision}; serving {serving}", markup=False)
     table = Grid(
         "",
@@ -89,7 +89,7 @@ def _print_table(reply: admin_pb2.GetRepositoryResponse) -> None:
             Column("model", Kind.NAME),
             Column("version", Kind.NAME),
             Column("state", Kind.NAME),
-            Column("wanted", Kind.NAME),
+            Column("desired", Kind.NAME),
             Column("default", Kind.NAME, spare=1),
             Column("why", Kind.TEXT),
         ],

@@ -113,8 +113,8 @@ def _require_read(claim: Claim, measurements: Measurements) -> None:
     """Let figures that a registered manifest says were printed decide nothing about themselves."""
     if not measurements.registry.is_packaged(claim):
         raise UnobservableError(
-            f"what the manifest of {claim.owner} says is printed is quoted there, and nobody has "
-            "read it"
+            f"the manifest of {claim.owner} quotes what is printed, and the quote has not been "
+            "checked here"
         )
 
 

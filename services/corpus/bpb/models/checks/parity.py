@@ -67,6 +67,6 @@ def require_parity(
             f"{engine} in {precision} gives {-ours.mean(dtype=np.float64):.6f} nats a token where "
             f"the reference in fp32 gives {-theirs.mean(dtype=np.float64):.6f}, and up to "
             f"{shift.largest:.3g} more or less for one token ({mean:g} and {largest:g} are "
-            "allowed); ask for another engine"
+            "allowed); use another engine"
         )
     return shift

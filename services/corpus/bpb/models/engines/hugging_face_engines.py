@@ -109,7 +109,7 @@ def _require_memory(found: HuggingFaceModel, free: int | None) -> None:
     if free is not None and needed > free:
         raise EngineUnavailable(
             f"loading it on {OPENVINO} takes about {needed / 1e9:.1f} GB of memory, and "
-            f"{free / 1e9:.1f} GB are free; ask for {TORCH}, which takes less than half of that"
+            f"{free / 1e9:.1f} GB are free; use {TORCH}, which takes less than half of that"
         )
 
 
@@ -168,6 +168,6 @@ def _at_least_two(threads: int, precision: Precision) -> int:
     if len(os.sched_getaffinity(0)) < 2:
         raise EngineUnavailable(
             f"OpenVINO runs this kind of model in {precision} on two processors or more, and here "
-            f"is one; ask for fp32, or for {TORCH}"
+            f"is one; use fp32, or {TORCH}"
         )
     return max(2, threads)

@@ -40,7 +40,7 @@ def _compile(model: openvino.Model, precision: Precision, threads: int) -> Any:
     core = openvino.Core()
     if _CAPABILITIES[precision] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineUnavailable(
-            f"OpenVINO does not compute in {precision} on this processor; ask for fp32"
+            f"OpenVINO does not compute in {precision} on this processor; use fp32"
         )
     options = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],

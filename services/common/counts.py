@@ -15,9 +15,11 @@ def plural(count: int, one: str, several: str = "") -> str:
 
 
 def with_unit(text: str, unit: str) -> str:
-    """A number's text and its unit: "1 layer", "6 layers"; a pure number has none."""
-    if unit in {"", "1"}:
+    """A number's text and its unit: "1 layer", "6 layers"; of "1", a ratio, "1.09x"."""
+    if not unit:
         return text
+    if unit == "1":
+        return f"{text}x"
     return f"{text} {_of_one(unit) if text == '1' else unit}"
 
 

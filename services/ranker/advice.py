@@ -54,7 +54,7 @@ def _of_artifact(artifact: Artifact, methodology: Methodology) -> Iterator[tuple
         named = ", ".join(map(words, unread))
         yield (
             f"{artifact.id}.claims",
-            f"none is about {named}: it has no place in profiles that want them",
+            f"none is about {named}: it has no place in profiles that require them",
         )
 
 

@@ -22,7 +22,8 @@ from services.common.counts import with_unit
         ("1", "GB", "1 GB"),
         ("1", "loss", "1 loss"),
         ("1", "total variation distance", "1 total variation distance"),
-        ("1", "1", "1"),
+        ("1", "1", "1x"),
+        ("1.09", "1", "1.09x"),
     ],
 )
 def test_one_of_a_unit_is_singular(text: str, unit: str, read: str) -> None:

@@ -68,6 +68,15 @@ def test_segment_writes_class_ids_at_the_images_own_size(
     assert sum(c["share"] for c in found["classes"]) == pytest.approx(1)
 
 
+def test_segment_says_which_files_it_wrote(
+    environment: Mapping[str, str], picture: Path, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "overlay.png"
+    ran = run(environment, "segment", str(picture), "--overlay", str(overlay))
+    assert f"written to {overlay}" in ran.stderr
+    assert "written to" not in ran.stdout
+
+
 def test_segment_tells_what_is_wrong_with_a_file(environment: Mapping[str, str]) -> None:
     ran = run(environment, "segment", __file__)
     assert ran.returncode == Exit.BAD_INPUT

@@ -7,6 +7,7 @@ import enum
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -79,6 +80,11 @@ def print_json(value: Any) -> None:
 def warn(message: str) -> None:
     """Tells the user what makes the result another one than was meant."""
     ERR.print(message, style="yellow", markup=False, soft_wrap=True)
+
+
+def note_written(path: Path | str) -> None:
+    """Tells where a result was written, beside those that are printed."""
+    note(f"written to {path}")
 
 
 def note(message: str) -> None:

@@ -36,6 +36,8 @@ def show(value: Value, interval: Interval | None = None) -> str:
     if isinstance(content, str):
         return f'"{content}"'
     text = figure(content)
+    if value.unit == "1":  # the sign is behind the number, whatever its interval
+        text = with_unit(text, value.unit)
     if interval is not None and interval.low <= 0 and math.isinf(interval.high):
         text += " (from nothing to anything)"
     elif interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
@@ -45,7 +47,7 @@ def show(value: Value, interval: Interval | None = None) -> str:
         text += f" (at {end})"
     elif interval is not None and interval.low < interval.high:
         text += f" (from {figure(interval.low)} to {figure(interval.high)})"
-    return with_unit(text, value.unit)
+    return text if value.unit == "1" else with_unit(text, value.unit)
 
 
 def figure(value: float) -> str:

@@ -213,11 +213,12 @@ def _worst(found: list[Reading]) -> Reading:
 
 def _shown(item: Evidence, number: float, interval: Interval) -> str:
     """The value for a reader, with what it may be and its basis."""
-    unit = "" if item.value is None or item.value.unit == "1" else f" {item.value.unit}"
+    unit = item.value.unit if item.value else ""
     ends = ""
     if interval.low < interval.high:
         ends = f" [{in_words(interval.low)} .. {in_words(interval.high)}]"
-    return f"{in_words(number)}{ends}{unit} ({item.basis.value.lower()})"
+    shown = f"{in_words(number)}x{ends}" if unit == "1" else f"{in_words(number)}{ends} {unit}"
+    return f"{shown.rstrip()} ({item.basis.value.lower()})"
 
 
 def in_words(number: float) -> str:

@@ -89,7 +89,7 @@ class Choice:
                 "model's "
                 "when it was exported"
             )
-            remedy = f"ask for {own}"
+            remedy = f"use {own}"
         raise EngineUnavailable(
             f"{manifest.name} is not served by {self.engine} in {self.precision}: {problem}; "
             f"{remedy} (ASSAY_SEGMENT_PRECISION is {self.precision})"

@@ -30,7 +30,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.models import language_model, only_language_model
 from services.cli.output import document_rows, score_picture
-from services.cli.output.console import ERR, note, print_json, progress_console
+from services.cli.output.console import ERR, note, note_written, print_json, progress_console
 from services.cli.output.grid import table
 from services.cli.output.progress import LINE_SECONDS
 from services.cli.output.score_output import (
@@ -156,8 +156,10 @@ async def run(arguments: argparse.Namespace) -> Exit:
         show_score(final)
     if per_document:
         document_rows.write(per_document, corpus, documents, compared=bool(against))
+        note_written(per_document)
     if picture and rows:
         score_picture.draw(picture, rows, (model, against), said, published)
+        note_written(picture)
     elif picture:
         note(f"{picture} is not written: there is nothing to draw")
     await prove.write(arguments)

@@ -23,7 +23,7 @@ from services.cli.exits import Exit
 from services.cli.inventory import Inventory
 from services.cli.models import language_model
 from services.cli.output import corpus_audit, corpus_audit_page, grid
-from services.cli.output.console import OUT, note, print_json
+from services.cli.output.console import OUT, note_written, print_json
 from services.cli.output.messages import plain
 from services.cli.output.progress import working
 from services.cli.pages import templates
@@ -112,7 +112,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         found = await _audited(stub, asked, sets)
     if page:
         page.write_text(corpus_audit_page.page(found), "utf-8")
-        note(f"{page} has all of it")
+        note_written(page)
     if arguments.json:
         print_json(plain(found))
         return Exit.DONE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from services.cli.arguments import add_json, add_selection, count, output_file
 from services.cli.exits import Exit
 from services.cli.inventory import home
-from services.cli.output.console import OUT, print_json, warn
+from services.cli.output.console import OUT, note_written, print_json, warn
 from services.cli.shards import add_reading, local_layout, reading
 from services.common.counts import plural
 from services.common.percent import percent
@@ -97,6 +97,7 @@ async def plan(arguments: argparse.Namespace) -> Exit:
         from services.cli.output.plan_picture import drawn  # noqa: PLC0415
 
         picture.write_text(drawn(result), "utf-8")
+        note_written(picture)
     if arguments.json:
         print_json(found)
         return Exit.DONE

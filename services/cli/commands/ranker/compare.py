@@ -15,7 +15,7 @@ from services.cli.commands.ranker.claims import EFFORTS, add_budget, add_manifes
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import comparison, verdicts
-from services.cli.output.console import note, print_json
+from services.cli.output.console import note, note_written, print_json
 from services.cli.output.messages import page_claims, plain
 from services.cli.pages import templates
 from services.cli.picture import look
@@ -94,7 +94,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
                     f"{picture} is not shown: no model is compared, or none is served with weights"
                 )
             html.write_text(report(reply, seen), encoding="utf-8")
-            note(f"written to {html}")
+            note_written(html)
     if arguments.json:
         print_json(as_json(reply))
     else:

@@ -172,10 +172,10 @@ def busy(result: benchmark_pb2.BenchmarkResult) -> str:
     loads = [one.load for one in result.restart_records]
     clean = sum(one.clean for one in loads)
     text = (
-        f"only how long it takes at most: the machine was free in {clean} of {len(loads)} restarts"
+        f"only an upper bound of the time: the machine was idle in {clean} of {len(loads)} restarts"
     )
     if loads and not any(one.HasField("kernel_ratio") for one in loads):
-        return f"{text}, which needs timings of two days to judge"
+        return f"{text}; whether it is idle is known after timings on two days"
     others = max((one.others_cores for one in loads), default=0.0)
     return f"{text}; others used up to {others:.2g} of its processors"
 

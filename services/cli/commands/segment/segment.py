@@ -17,7 +17,7 @@ from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connection import Connection
 from services.cli.exits import Exit
 from services.cli.models import segment_model
-from services.cli.output.console import OUT, print_json, warn
+from services.cli.output.console import OUT, note_written, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.common.percent import percent
 from services.errors import InvalidArgument
@@ -154,6 +154,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
     for notice in reply.notices:
         warn(f"{arguments.images[0]}: {notice}")
     _write(reply, files)
+    for file in files.values():
+        note_written(file)
     if arguments.json:
         print_json(_as_json(reply))
     else:

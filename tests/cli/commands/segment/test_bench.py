@@ -109,7 +109,7 @@ def test_a_busy_machine_gives_one_end_and_says_why(capsys: pytest.CaptureFixture
     assert "at most 250 ms" in text
     assert "at least 4" in text
     told = " ".join(capsys.readouterr().err.split())
-    assert "free in 1 of 2 restarts; others used up to 0.75 of its processors" in told
+    assert "idle in 1 of 2 restarts; others used up to 0.75 of its processors" in told
     assert "two speeds: restarts take up to 200 ms, or 260 ms and more" in told
 
 

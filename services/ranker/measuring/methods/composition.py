@@ -314,7 +314,7 @@ async def personal_data_share(claim: Claim, measurements: Measurements) -> Obser
         f"{found.emails:,} e-mail addresses, {found.ip_addresses:,} IP addresses and "
         f"{found.phone_numbers:,} telephone numbers are spelled in {found.documents:,} of them.",
         audit.whole.documents,
-        what="addresses and numbers that are spelled, whoever they belong to",
+        what="addresses and numbers that are spelled, of persons or not",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from services.common.percent import percent
 
@@ -17,10 +17,16 @@ _COLOURS = (
 )
 
 
+_OTHERS = "#dddddd"
+
+
 def drawn(result: Simulation) -> str:
-    """Return an SVG: a bar a rank, and below it the share of each subset in each part."""
-    largest = sorted(result.shares, key=lambda name: -result.overall[name])
-    legend = 18 * len(largest)
+    """Return an SVG: a bar a rank, and below it the share of each subset in each part.
+
+    The largest subsets have a colour each, and where there are more than colours the others one.
+    """
+    subsets = _shown(result)
+    legend = 18 * len(subsets)
     height = 2 * (_HEIGHT + _MARGIN) + legend + _MARGIN
     size = f'width="{_WIDTH + 2 * _MARGIN}" height="{height}"'
     font = 'font-family="sans-serif" font-size="12"'
@@ -29,7 +35,7 @@ def drawn(result: Simulation) -> str:
         _text(_MARGIN, _MARGIN - 12, "documents a rank"),
         *_ranks(result),
         _text(_MARGIN, 2 * _MARGIN + _HEIGHT - 12, "mixture over the stream, by bytes of text"),
-        *_mixture(result, largest),
+        *_mixture(len(result.drift), subsets),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -49,26 +55,47 @@ def _ranks(result: Simulation) -> list[str]:
     return found
 
 
-def _mixture(result: Simulation, names: list[str]) -> list[str]:
+class _Subset(NamedTuple):
+    label: str
+    colour: str
+    overall: float
+    shares: list[float]
+
+
+def _shown(result: Simulation) -> list[_Subset]:
+    largest = sorted(result.shares, key=lambda name: -result.overall[name])
+    shown = len(largest) if len(largest) <= len(_COLOURS) else len(_COLOURS) - 1
+    subsets = [
+        _Subset(name or "(none named)", colour, result.overall[name], result.shares[name].tolist())
+        for name, colour in zip(largest[:shown], _COLOURS, strict=False)
+    ]
+    rest = largest[shown:]
+    if rest:
+        shares = zip(*(result.shares[name].tolist() for name in rest), strict=True)
+        overall = sum(result.overall[name] for name in rest)
+        label = f"{len(rest)} other subsets"
+        subsets.append(_Subset(label, _OTHERS, overall, [sum(part) for part in shares]))
+    return subsets
+
+
+def _mixture(parts: int, subsets: list[_Subset]) -> list[str]:
     found = []
     top = 2 * _MARGIN + _HEIGHT
-    width = _WIDTH / max(1, len(result.drift))
-    for part in range(len(result.drift)):
+    width = _WIDTH / max(1, parts)
+    for part in range(parts):
         reached = 0.0
-        for number, name in enumerate(names):
-            share = float(result.shares[name][part])
+        for subset in subsets:
+            share = subset.shares[part]
             found.append(
                 f'<rect x="{_MARGIN + part * width:.2f}" y="{top + reached * _HEIGHT:.2f}" '
-                f'width="{width:.2f}" height="{share * _HEIGHT:.2f}" '
-                f'fill="{_COLOURS[number % len(_COLOURS)]}"/>'
+                f'width="{width:.2f}" height="{share * _HEIGHT:.2f}" fill="{subset.colour}"/>'
             )
             reached += share
-    for number, name in enumerate(names):
+    for number, subset in enumerate(subsets):
         y = top + _HEIGHT + 20 + 18 * number
-        colour = _COLOURS[number % len(_COLOURS)]
-        found.append(f'<rect x="{_MARGIN}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
-        words = f"{name or '(none named)'} {percent(result.overall[name], 1)}"
-        found.append(_text(_MARGIN + 18, y, words))
+        box = f'<rect x="{_MARGIN}" y="{y - 10}" width="12" height="12" fill="{subset.colour}"/>'
+        words = f"{subset.label} {percent(subset.overall, 1)}"
+        found += [box, _text(_MARGIN + 18, y, words)]
     return found
 
 

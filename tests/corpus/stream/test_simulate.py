@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from services.corpus.shards.index.writer import IndexOptions, write_index
 from services.corpus.stream import resume, spans
 from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.selection import Selection
-from services.corpus.stream.simulate import simulate
+from services.corpus.stream.simulate import Simulation, simulate
 from services.corpus.stream.spans import Remainder
 from services.errors import InvalidArgument
 from tests.corpus.shard_files import open_corpus
@@ -80,6 +81,16 @@ def test_a_document_larger_than_many_parts_leaves_the_shares_true(tmp_path: Path
     assert np.allclose(sum(found.shares.values()), 1)
     assert len(found.drift) == len(found.shares["Github"])
     assert "Github 90.0 %" in drawn(found)
+
+
+def test_no_two_subsets_have_one_colour() -> None:
+    shares = {f"subset {number}": np.array([1 / 22]) for number in range(22)}
+    one = np.array([1])
+    overall = dict.fromkeys(shares, 1 / 22)
+    picture = drawn(Simulation(one, one, one, 0, 0, shares, np.zeros(1), overall))
+    legend = re.findall(r'width="12" height="12" fill="(#\w+)"', picture)
+    assert len(set(legend)) == len(legend) == 10
+    assert "13 other subsets 59.1 %" in picture
 
 
 def test_the_command(

@@ -25,6 +25,7 @@ from services.errors import Unavailable
 _log = structlog.get_logger(__name__)
 _START_TIMEOUT_SECONDS = 600  # a cluster may have to start machines
 _POLL_SECONDS = 0.5
+_PATIENCE_SECONDS = 5  # of idle workers with those that do not start
 _MAX_LOSSES_A_WORKER = 3  # between two results
 
 
@@ -82,13 +83,14 @@ class _Pool:
     def run(self, stage: Stage, progress: Callable[[Stage, int], None]) -> None:
         """Do what is left of a stage."""
         left = deque(stage.left())
-        running: dict[Any, tuple[Any, int]] = {}
-        waited = 0.0
+        running: dict[Any, tuple[Any, int, bool]] = {}  # the worker, its task, whether it is new
+        waited = idle_for = 0.0
         while left or running:
             while left and len(running) < self._workers:
-                actor = self._idle.pop() if self._idle else self._remote.remote(self._job)
+                new = not self._idle
+                actor = self._remote.remote(self._job) if new else self._idle.pop()
                 task = left.popleft()
-                running[actor.run.remote(stage.name, task)] = actor, task
+                running[actor.run.remote(stage.name, task)] = actor, task, new
             finished, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_SECONDS)
             if self._stopped():
                 raise Unavailable("the build was stopped; the same command goes on")
@@ -97,13 +99,29 @@ class _Pool:
                 raise Unavailable(
                     f"the cluster had no room for a worker in {_START_TIMEOUT_SECONDS} s"
                 )
+            idle_for = 0.0 if finished or not self._idle else idle_for + _POLL_SECONDS
+            if idle_for > _PATIENCE_SECONDS:
+                left.extend(self._not_begun(running))
             for result in finished:
-                actor, task = running.pop(result)
+                actor, task, _ = running.pop(result)
                 if self._ended(result, stage, task):
                     self._idle.append(actor)
                     progress(stage, stage.tasks - len(stage.left()))
                 else:
                     left.appendleft(task)
+
+    def _not_begun(self, running: dict[Any, tuple[Any, int, bool]]) -> list[int]:
+        """Take back the tasks of workers that may never start, since a lost machine had their room.
+
+        A worker that is idle keeps its own room, so that it may be what they wait for.
+        """
+        waiting = [result for result, (_, _, new) in running.items() if new][: len(self._idle)]
+        tasks = []
+        for result in waiting:
+            actor, task, _ = running.pop(result)
+            ray.kill(actor)
+            tasks.append(task)
+        return tasks
 
     def _ended(self, result: Any, stage: Stage, task: int) -> bool:
         """Return whether a task is done; False where its machine was lost."""

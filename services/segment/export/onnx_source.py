@@ -15,6 +15,7 @@ from services.errors import InvalidArgument
 from services.segment.engines.engine import Floats
 
 _LEAST_OPSET = 11
+_POINTER = b"version https://git-lfs"
 _ERRORS_ONLY = 3
 
 
@@ -42,17 +43,20 @@ class Source:
             reason = str(error).strip().split("\n")[0]
             raise InvalidArgument("file", f"ONNX Runtime can't open {file}: {reason}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        taken = _chosen(inputs, names.input, "input", lambda one: len(one.shape) == 4)
         if len(inputs) > 1:
             others = ", ".join(one.name for one in inputs)
-            raise InvalidArgument("input", f"the graph has the inputs {others}; one is served")
-        if taken.type != "tensor(float)":
-            raise InvalidArgument("input", f"{taken.name} is of {taken.type}; float32 is served")
-        channels, height, width = taken.shape[1:]
-        if channels not in (3, None) and not isinstance(channels, str):
             raise InvalidArgument(
-                "input", f"{taken.name} has the shape {taken.shape}; (N, 3, H, W) is served"
+                "input", f"the graph has the inputs {others}; one is served: {_NEEDED['input']}"
             )
+        taken = _chosen(inputs, names.input, "input", lambda one: len(one.shape) == 4)
+        channels = taken.shape[1] if len(taken.shape) == 4 else 0
+        if taken.type != "tensor(float)" or not (
+            channels in (3, None) or isinstance(channels, str)
+        ):
+            raise InvalidArgument(
+                "input", f"{taken.name} is {taken.shape} of {taken.type}; {_NEEDED['input']}"
+            )
+        height, width = taken.shape[2:]
         self.input: str = taken.name
         self.free_batch = not isinstance(taken.shape[0], int)
         self.size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -72,6 +76,14 @@ class Source:
         return values
 
 
+_NEEDED = {
+    "input": "pictures as float32 (N, 3, H, W) are needed: export the graph with that input",
+    "output": "logits as float32 with an axis of classes are needed: export the graph without its "
+    "arg max, whose labels hold no probabilities, and without other post-processing",
+}
+"""What a graph must take and give, and the remedy where it does not."""
+
+
 def _chosen(tensors: Any, name: str | None, what: str, fits: Callable[[Any], bool]) -> Any:
     """Return the named tensor, or the only one that fits. Raises InvalidArgument listing them."""
     listed = ", ".join(f"{one.name} {one.shape} of {one.type}" for one in tensors) or "none"
@@ -81,9 +93,13 @@ def _chosen(tensors: Any, name: str | None, what: str, fits: Callable[[Any], boo
                 return one
         raise InvalidArgument(what, f"the graph has no {what} {name!r}; it has {listed}")
     fitting = [one for one in tensors if fits(one)]
-    if len(fitting) != 1:
+    if not fitting:
+        raise InvalidArgument(what, f"none fits, of {listed}; {_NEEDED[what]}")
+    if len(fitting) > 1:
         raise InvalidArgument(
-            what, f"{len(fitting)} tensors of four axes could be it; say which: {listed}"
+            what,
+            f"{len(fitting)} tensors of four axes could be it; say which with --{what} NAME: "
+            f"{listed}",
         )
     return fitting[0]
 
@@ -92,6 +108,11 @@ def read(file: Path) -> Any:
     """Return the file's graph. Raises InvalidArgument."""
     if not file.is_file():
         raise InvalidArgument("file", f"{file} is no file")
+    with file.open("rb") as opened:
+        head = opened.read(len(_POINTER))
+    if not head or head == _POINTER:
+        problem = "a Git LFS pointer: run `git lfs pull`" if head else "empty"
+        raise InvalidArgument("file", f"{file} is {problem}")
     try:
         model = onnx.load(file, load_external_data=False)
     except Exception as error:

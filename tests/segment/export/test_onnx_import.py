@@ -178,13 +178,40 @@ def test_one_of_several_outputs(tmp_path: Path) -> None:
     import_graph(file, tmp_path / "out", given=SIZE, output_name="z")
 
 
+def test_an_input_of_other_axes_is_named_though_it_was_chosen(tmp_path: Path) -> None:
+    shape = [1, 64, 96]
+    taken, found = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "xy"
+    )
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [taken], [found])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    file = tmp_path / "m.onnx"
+    onnx.save(model, file)
+    for name in ("x", None):
+        with pytest.raises(InvalidArgument, match=r"\[1, 64, 96\].*\(N, 3, H, W\) are needed"):
+            import_graph(file, tmp_path / "out", given=SIZE, input_name=name)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "is empty"), (b"version https://git-lfs.github", "run `git lfs")]
+)
+def test_a_file_that_was_not_fetched_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(InvalidArgument, match=says):
+        import_graph(tmp_path / "m.onnx", tmp_path / "out", given=SIZE)
+
+
 @pytest.mark.parametrize(
     ("graph", "given", "says"),
     [
         ({}, Given(), "size: the graph takes any: give the model's input with --size WxH"),
         ({"shape": [1, 3, 64, 96]}, Given(size=(32, 32)), "size: the graph takes 96x64 alone"),
-        ({"shape": ["n", 1, "h", "w"]}, SIZE, "(N, 3, H, W) is served"),
-        ({"labels": True}, SIZE, "0 tensors of four axes could be it"),
+        (
+            {"shape": ["n", 1, "h", "w"]},
+            SIZE,
+            "pictures as float32 (N, 3, H, W) are needed: export",
+        ),
+        ({"labels": True}, SIZE, "without its arg max, whose labels hold no probabilities"),
         ({"opset": 9}, SIZE, "of opset 9; 11 is the least"),
         ({}, Given(size=(64, 96), threshold=0.5), "one class; this one has 3"),
         ({}, Given(size=(64, 96), license="my own"), "is no SPDX id"),

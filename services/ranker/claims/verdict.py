@@ -213,7 +213,8 @@ def _seen(claim: Claim, evidence: Evidence) -> str:
     if evidence.relation is SubjectRelation.NAMED:
         return _unidentified(evidence)
     if evidence.basis is Basis.MEASURED:
-        return f"only {_STAND_IN[evidence.relation]} was observed: {show(evidence.value)}"
+        found = f"{show(evidence.value, evidence.interval)}{_conditions(evidence)}"
+        return f"only {_STAND_IN[evidence.relation]} was observed: {found}"
     thing = "other hardware" if claim.aspect is Aspect.SPEED else "something else"
     return f"only a published figure for {thing} is known: {show(evidence.value)}"
 

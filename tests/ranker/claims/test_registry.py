@@ -9,11 +9,13 @@ import pytest
 
 from benchmarks.report import HERE
 from services.errors import InvalidArgument, NotFound
+from services.ranker.advice import warnings
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Equals, Range, Ratio
 from services.ranker.claims.model import Artifact, ArtifactType, Page
 from services.ranker.claims.registry import Registry, packaged, parse_text, read_manifest
 from services.ranker.measuring import methods
+from services.ranker.methodology.load import load
 
 METHODS = methods.known()
 REGISTRY = packaged(METHODS)
@@ -287,3 +289,13 @@ claims:
     assert isinstance(entry, Artifact)
     with pytest.raises(InvalidArgument, match=problem):
         packaged(methods.known()).accepts(entry)
+
+
+def test_the_example_of_the_documentation_is_accepted_without_advice() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "manifests.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(kind: artifact\n.*?)```", page, re.DOTALL)
+    read = parse_text(example.encode(), "example")
+    assert isinstance(read, Artifact)
+    told = warnings(packaged(METHODS).accepts(read), load())
+    # It says nothing of what ADE20K's profiles take, and that is all there is to say.
+    assert [place for place, _ in told] == [f"{read.id}.claims"]

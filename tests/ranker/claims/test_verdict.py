@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -378,3 +379,13 @@ def test_what_was_measured_before_a_digest_was_stated_is_no_longer_of_the_claim(
     assert applies(before, one)
     assert not applies(after, one)
     assert applies(after, replace(one, basis=Basis.SOURCED))
+
+
+def test_what_makes_a_sample_doubtful_is_told_with_its_figure() -> None:
+    found = replace(
+        evidence(3.3, Interval(0.0, math.inf), SubjectRelation.SAMPLE),
+        conditions="3 % of the text counts",
+    )
+    judged = judge(claim(Range(None, 4, "s")), found)
+    assert judged.verdict is Verdict.NOT_TESTABLE_HERE
+    assert "3.3 (from nothing to anything) s (3 % of the text counts)" in judged.reason

@@ -215,6 +215,7 @@ def test_with_auth_each_service_reads_the_policy_and_it_is_one(with_components: 
         mounts = {one["name"]: one["mountPath"] for one in container(deployment)["volumeMounts"]}
         volumes = {one["name"]: one for one in pod(deployment)["volumes"]}
         name = volumes["access"]["configMap"]["name"]
+        assert name == "access-policy"  # also once it is another: running pods read it again
         assert list(of_kind(rendered, "ConfigMap")[name]["data"]) == ["policy.toml"]
         prefix = f"ASSAY_{service.upper()}_"
         values = variables(rendered, service)
@@ -331,10 +332,12 @@ def test_what_is_fetched_comes_by_https_alone(service: str, with_components: Ren
     assert rule["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]  # metadata of a cloud's node
 
 
-def test_frames_of_object_storage_fit_the_volume(
-    with_components: Render, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("components", [[], ["object-storage"]])
+def test_what_corpus_keeps_fits_the_volume(
+    components: list[str], with_components: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rendered = with_components(["object-storage"])
+    """A pod whose volume exceeds its limit is evicted."""
+    rendered = with_components(components)
     loaded = settings(rendered, "corpus", monkeypatch)
     assert isinstance(loaded, CorpusSettings)
     (home,) = (
@@ -342,7 +345,8 @@ def test_frames_of_object_storage_fit_the_volume(
         for one in pod(of_kind(rendered, "Deployment")["corpus"])["volumes"]
         if one["name"] == "home"
     )
-    assert loaded.frame_cache_bytes < quantity(home["emptyDir"]["sizeLimit"])
+    kept = loaded.frame_cache_bytes + loaded.token_cache_bytes
+    assert kept < quantity(home["emptyDir"]["sizeLimit"])
 
 
 def test_replicas_follow_a_metric_that_there_is(with_components: Render) -> None:

@@ -17,7 +17,6 @@ from services.rpc.access.rates import Rates
 from services.rpc.access.roles import Role, required
 from services.rpc.access.tokens import TokenFile
 from services.rpc.access.web_tokens import WebTokens
-from services.rpc.call import host_of
 from services.rpc.reloading import Reloaded
 from services.rpc.settings import ServerSettings
 
@@ -66,12 +65,6 @@ class Access:
     def open(self) -> bool:
         """Whether everyone may call everything."""
         return self._policy is None
-
-    def admit(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
-        """Return who calls. Raises Unauthenticated, Forbidden or QuotaExceeded."""
-        caller = self.identify(context)
-        self.admit_as(method, caller, host_of(context.peer()))
-        return caller
 
     def admit_as(self, method: str, caller: Identity, host: str) -> None:
         """Admit a caller from an address, and note it for this task.

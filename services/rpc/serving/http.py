@@ -207,7 +207,9 @@ class _Gate:
             },
         )
         try:
-            caller = self._admit(request, method)
+            caller = self._identify(request, method)
+            if method is not None:
+                self._access.admit_as(method, caller, request.host)
             await request.answer(self._app, scope)
         except AssayError as error:
             problem = str(error)
@@ -239,13 +241,11 @@ class _Gate:
             failed = request.status >= HTTP_CODES["INTERNAL"]
             span.end({"http.response.status_code": request.status}, problem if failed else None)
 
-    def _admit(self, request: Request, method: str | None) -> Identity:
+    def _identify(self, request: Request, method: str | None) -> Identity:
         self._hosts.require(request.header(b"host") or "")
         if not self._health.serving:
             raise Unavailable("the service is starting or stopping; try again")
         request.check_length()
         if method is None:
             return ANONYMOUS
-        caller = self._access.identify_by(request.headers(b"authorization"), None)
-        self._access.admit_as(method, caller, request.host)
-        return caller
+        return self._access.identify_by(request.headers(b"authorization"), None)

@@ -235,7 +235,9 @@ class _Call:
     def begin(self, *, serving: bool) -> None:
         """Refuses a call that its caller may not make, or that comes too early or too late."""
         if self._access is not None:
-            self._caller = self._access.admit(self._method, self._context)
+            # Known before it is admitted: the log names whom it refuses.
+            self._caller = self._access.identify(self._context)
+            self._access.admit_as(self._method, self._caller, host_of(self._peer))
         if not serving and not self.quiet:
             raise Unavailable("the service is starting or stopping; try again")
         if self._claim is not None:

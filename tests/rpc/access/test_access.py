@@ -224,11 +224,13 @@ async def test_changes_are_kept_in_the_log_with_their_caller(
             async with to(server, tokens["alice"]) as channel:
                 await method(channel, "UnaryUnary")(b"x")
                 await listed(channel)
-            async with to(server) as channel:
-                await refusal(method(channel, "UnaryUnary")(b"x"))
+            for token in (tokens["bob"], None):
+                async with to(server, token) as channel:
+                    await refusal(method(channel, "UnaryUnary")(b"x"))
         changes = [entry for entry in logged if entry["event"] == "change"]
     assert [(entry["caller"], entry["code"]) for entry in changes] == [
         ("token:alice", "OK"),
+        ("token:bob", "PERMISSION_DENIED"),
         ("anonymous", "UNAUTHENTICATED"),
     ]
     assert not any(token in str(logged) for token in tokens.values())

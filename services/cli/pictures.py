@@ -81,6 +81,14 @@ def _listed(given: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iter
             yield Found(Path(text), Path(text), _problem(error))
 
 
+def is_folder(text: str) -> bool:
+    """Say whether a path is a folder; one that is out of reach, or no system takes, is none."""
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _problem(error: OSError | ValueError) -> str:
     """What is wrong with a name."""
     if isinstance(error, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.cli.pictures import Found
+from services.cli.pictures import Found, is_folder
 from services.errors import InvalidArgument
 
 LABELS, OVERLAY = ".png", ".overlay.jpg"
@@ -27,7 +27,7 @@ def without_results(found: Sequence[Found], given: Sequence[str], out: Path) -> 
     Raises InvalidArgument where a result would be written over a picture, or be found as one.
     """
     out = out.resolve()
-    folders = [Path(text).resolve() for text in given if Path(text).is_dir()]
+    folders = [Path(text).resolve() for text in given if is_folder(text)]
     if out in folders:
         raise InvalidArgument(
             "--out", "is the folder of the pictures, and results are pictures too: give another"
@@ -39,6 +39,8 @@ def without_results(found: Sequence[Found], given: Sequence[str], out: Path) -> 
         paths = {index: path for index, path in paths.items() if index not in inside}
     pictures = set(paths.values())
     for one in found:
+        if one.problem:
+            continue  # it has no results
         for file in (labels_file(out, one), overlay_file(out, one)):
             if file.resolve() in pictures:
                 raise InvalidArgument(

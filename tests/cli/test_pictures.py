@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.pictures import Found, find
+from services.cli.result_places import without_results
 
 LIMIT = 1000
 
@@ -81,6 +82,9 @@ def test_what_cannot_be_sent_is_said(folder: Path) -> None:
 
 def test_names_that_no_system_takes_stop_nothing(folder: Path) -> None:
     long = "a" * 300 + ".jpg"
+    given = [str(folder / long), f"{folder}/a\0.jpg", str(folder)]
+    kept = without_results(found(*given), given, folder.parent / "out")
+    assert sum(not one.problem for one in kept) == 4
     said = places(folder / long, f"{folder}/a\0.jpg", f"{folder}/[a-\0]*.jpg", folder)
     assert said[long] == "File name too long"
     assert said["a\0.jpg"] == "no file has such a name: it holds a NUL"

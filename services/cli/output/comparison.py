@@ -19,7 +19,7 @@ from services.ranker.web.sides import (
     reports,
     score_rows,
 )
-from services.ranker.web.values import enum_name, measured_text
+from services.ranker.web.values import enum_name, measured_text, spread
 from services.ranker.web.verdicts import counted, sentence
 from services.ranker.words import words
 
@@ -130,15 +130,15 @@ def _published(artifact: artifact_pb2.Artifact) -> str:
 def score_text(score: score_pb2.Score) -> str:
     """A score with its ends, or the bounds that are left and what is missing."""
     ends = f"[{score.low:.1f} .. {score.high:.1f}]"
+    point, least, most = spread(score.point, score.low, score.high, 1)
+    shown = f"{point}   [{least} .. {most}]" if least else point
     if not score.HasField("point"):
         few = len(score.lacks) <= MOST_NAMES
         lacks = ", ".join(map(words, score.lacks)) if few else len(score.lacks)
         if not score.coverage:
             return f"nothing is known: lacks {lacks}"
         return f"no score: lacks {lacks}\npossible: {ends} points"
-    return (
-        f"{score.point:.1f}   {ends}\n{bar(score.low / 100, score.point / 100, score.high / 100)}"
-    )
+    return f"{shown}\n{bar(score.low / 100, score.point / 100, score.high / 100)}"
 
 
 def _component(component: score_pb2.Component | None) -> str:
@@ -146,9 +146,10 @@ def _component(component: score_pb2.Component | None) -> str:
         return ""
     if not component.HasField("point"):
         return f"nothing is known\n{component.explanation}"
+    point, least, most = spread(component.point, component.low, component.high, 2)
+    shown = f"{point}   [{least} .. {most}]" if least else point
     return (
-        f"{component.point:.2f}   [{component.low:.2f} .. {component.high:.2f}]\n"
-        f"{bar(component.low, component.point, component.high)}\n{component.explanation}"
+        f"{shown}\n{bar(component.low, component.point, component.high)}\n{component.explanation}"
     )
 
 

@@ -143,7 +143,7 @@ def _reading(item: Evidence, metric: Metric, level: float) -> Reading | None:
         if not isinstance(item.value.content, bool):
             return None
         worth = float(item.value.content == metric.good)
-        shown = f"{'yes' if worth else 'no'} ({item.basis.value.lower()})"
+        shown = f"{'yes' if worth else 'no'} ({_BASES[item.basis]})"
         return Reading(worth, worth, worth, False, shown=shown, evidence=(item.digest,))
     number = item.value.number
     if number is None or item.value.unit != metric.unit or not math.isfinite(number):
@@ -211,6 +211,9 @@ def _worst(found: list[Reading]) -> Reading:
     )
 
 
+_BASES = {Basis.MEASURED: "measured", Basis.DERIVED: "computed", Basis.SOURCED: "published"}
+
+
 def _shown(item: Evidence, number: float, interval: Interval) -> str:
     """The value for a reader, with what it may be and its basis."""
     unit = item.value.unit if item.value else ""
@@ -218,7 +221,7 @@ def _shown(item: Evidence, number: float, interval: Interval) -> str:
     if interval.low < interval.high:
         ends = f" [{in_words(interval.low)} .. {in_words(interval.high)}]"
     shown = f"{in_words(number)}x{ends}" if unit == "1" else f"{in_words(number)}{ends} {unit}"
-    return f"{shown.rstrip()} ({item.basis.value.lower()})"
+    return f"{shown.rstrip()} ({_BASES[item.basis]})"
 
 
 def in_words(number: float) -> str:

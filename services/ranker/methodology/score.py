@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from services.common.counts import with_unit
 from services.common.statistics.interval import TooFewError
 from services.common.statistics.outcomes import Reports, reported
 from services.ranker.claims.findings import ClaimVerdict, Evidence
@@ -215,10 +216,14 @@ def _between(metric: Metric) -> str:
     if scale is None:
         return ""
     zero, one = scale.zero, scale.one
+    low, high = (
+        with_unit(in_words(end.value), "" if metric.unit == "share" else metric.unit or "")
+        for end in (zero, one)
+    )
     how = "logarithmic line" if scale.logarithmic else "line"
     return (
-        f", on the {how} from {in_words(zero.value)} ({zero.artifact}; {zero.source}) at 0 to "
-        f"{in_words(one.value)} ({one.artifact}; {one.source}) at 1"
+        f", on the {how} from {low} ({zero.artifact}; {zero.source}) at 0 to "
+        f"{high} ({one.artifact}; {one.source}) at 1"
     )
 
 
@@ -233,7 +238,7 @@ def freshness(artifact: Artifact, as_of: date, methodology: Methodology) -> Comp
     age = (as_of - released).days
     value = round(0.5 ** (age / methodology.half_life_days), 12)
     explanation = (
-        f"declared: released on {released}, {age} days before {as_of}; halves every "
+        f"declared: released on {released}, {age:,} days before {as_of}; halves every "
         f"{methodology.half_life_days:g} days"
     )
     return Component("freshness", 0.0, value, value, value, explanation, (artifact.digest,))

@@ -49,6 +49,12 @@ def number(value: float) -> str:
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def spread(point: float, low: float, high: float, digits: int) -> tuple[str, str, str]:
+    """A point and the ends of its interval in figures; without ends where none differs from it."""
+    said, least, most = (f"{one:.{digits}f}" for one in (point, low, high))
+    return (said, "", "") if least == said == most else (said, least, most)
+
+
 def value_text(evidence: evidence_pb2.Evidence) -> str:
     """The evidence's value with unit and interval, "" when it has none."""
     kind = evidence.value.WhichOneof("kind")

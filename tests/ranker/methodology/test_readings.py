@@ -84,7 +84,7 @@ def test_a_published_figure_may_be_off_by_half_its_last_digit() -> None:
     one = found(MIOU, item)
     assert (one.low, one.high) == pytest.approx((12.85 / 13.6, 12.95 / 13.6))
     assert (one.sampled, one.level) == (False, CERTAIN)
-    assert one.shown == "50.3 [50.25 .. 50.35] % (sourced)"
+    assert one.shown == "50.3 [50.25 .. 50.35] % (published)"
 
 
 def test_bounds_and_counts_are_certain() -> None:
@@ -134,7 +134,7 @@ def test_the_good_truth_counts() -> None:
     for content, place in ((False, 1.0), (True, 0.0)):
         one = found(COMPOSITION, evidence("documented-shares", content, basis=Basis.SOURCED))
         assert (one.low, one.point, one.high) == (place,) * 3
-        assert one.shown == ("yes (sourced)" if place else "no (sourced)")
+        assert one.shown == ("yes (published)" if place else "no (published)")
 
 
 def test_a_share_is_read_of_a_whole_corpus_and_of_no_part() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from assay_rpc.ranker.v1 import artifact_pb2, claim_pb2, compare_pb2, evidence_pb2
 
 from services.ranker.web.measured import Cell, rows
+from services.ranker.web.values import spread
 
 MODEL, DATASET = artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL, artifact_pb2.ARTIFACT_TYPE_DATASET
 
@@ -117,3 +118,8 @@ def test_numbers_of_different_hardware_or_units_are_kept_apart() -> None:
     assert told([claim("size", 1, "bytes")], [claim("size", 1, "parameters")]) == {
         "size": ["not comparable: measured in bytes", "not comparable: measured in parameters"]
     }
+
+
+def test_an_interval_that_is_its_point_in_figures_is_not_printed() -> None:
+    assert spread(0.151, 0.149, 0.152, 2) == ("0.15", "", "")
+    assert spread(0.95, 0.94, 0.95, 2) == ("0.95", "0.94", "0.95")

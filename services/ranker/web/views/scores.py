@@ -12,9 +12,9 @@ from services.ranker.methodology.points import POINTS, passes
 from services.ranker.web import drawing
 from services.ranker.web.links import Links
 from services.ranker.web.sides import LEAST, MOST, facts, reports
+from services.ranker.web.values import spread
 from services.ranker.words import joined, words
 
-_SAME = 1e-9
 _MOST_NAMES = 5
 
 NOTHING = Markup()
@@ -46,10 +46,15 @@ def score(value: score_pb2.Score, side: str) -> Figure:
             known=False,
         )
     return Figure(
-        f"{value.point:.1f} points, from {value.low:.1f} to {value.high:.1f}",
+        _with_ends(value.point, value.low, value.high, 1, " points"),
         drawing.interval(value.low, value.point, value.high, 100 * MOST, side, least=100 * LEAST),
         _scale(value),
     )
+
+
+def _with_ends(point: float, low: float, high: float, digits: int, unit: str = "") -> str:
+    said, least, most = spread(point, low, high, digits)
+    return f"{said}{unit}, from {least} to {most}" if least else f"{said}{unit}"
 
 
 def _scale(value: score_pb2.Score) -> tuple[str, ...]:
@@ -74,7 +79,7 @@ def component(value: score_pb2.Component | None, side: str) -> list[Figure]:
         return [Figure("no evidence yet", NOTHING, explanation, known=False)]
     return [
         Figure(
-            f"{value.point:.2f}, from {value.low:.2f} to {value.high:.2f}",
+            _with_ends(value.point, value.low, value.high, 2),
             drawing.interval(value.low, value.point, value.high, MOST, side, least=LEAST),
             explanation,
         )
@@ -139,14 +144,9 @@ def contribution(value: score_pb2.Contribution, links: Links, evidence: frozense
     if value.metric and value.metric != value.component:
         name += f": {words(value.metric)}"
     known = value.HasField("point")
-    spread = known and value.high - value.low > _SAME
     return Term(
         name=name,
-        points=(
-            f"{value.point:.2f}" + (f", from {value.low:.2f} to {value.high:.2f}" if spread else "")
-            if known
-            else "unknown"
-        ),
+        points=_with_ends(value.point, value.low, value.high, 2) if known else "unknown",
         most=f"{value.max_points:.2f}" if value.metric else "shown, counts nothing",
         explanation=value.explanation,
         evidence=tuple(

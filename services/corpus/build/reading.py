@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -61,8 +62,20 @@ def read_part(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
     except DataLoss as error:
         # Shards of several sources may have the same name.
         shard = f"source {source.name!r}: {error.shard}"
-        raise DataLoss(shard, error.offset, error.problem) from None
+        raise DataLoss(shard, error.offset, _of_a_recipe(error.problem)) from None
     require_unchanged(part, source)
+
+
+def _of_a_recipe(problem: str) -> str:
+    """Spell what a command's flags are in a recipe."""
+    for flag, entry in (
+        (r"--skip-bad-lines of index and stream", "`skip_bad_lines: true` of its source"),
+        (r"--long (\d+) \(in settings: window_log\)", r"`long: \1` of its source"),
+        (r"--text-key \(in settings: text_key\)", "`text_key` of its source"),
+        (r"--text-key", "`text_key` of its source"),
+    ):
+        problem = re.sub(flag, entry, problem)
+    return problem
 
 
 def _documents(part: Part, source: Source, missed: Missed) -> Iterator[Found]:

@@ -257,10 +257,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Name the pipes, hidden folders and files that `_files` passes over and that look like data.
-
-    What begins with "._" is macOS's note on another file.
-    """
+    """Name what `_files` passes over and looks like data: pipes, what is hidden, not macOS's ._."""
     passed = []
     for folder, folders, names in os.walk(root):
         below = [Path(folder, name) for name in names if looks_like_data(name)]

@@ -82,6 +82,27 @@ def test_a_file_that_is_no_text_is_refused_or_counted(tmp_path: Path) -> None:
     assert missed.bad == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            '{"text": 1}',
+            r"\(`skip_bad_lines: true` of its source passes over it; `text_key`",
+        ),
+        ("not JSON", r"\(`skip_bad_lines: true` of its source passes over it\)"),
+    ],
+)
+def test_a_bad_line_is_told_with_what_a_recipe_has_and_no_flags(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(f"{line}\n")
+    given = source(path="a.jsonl")
+    part = units(tmp_path, given)[0].parts[0]
+    with pytest.raises(DataLoss, match=told) as refused:
+        read(part, given)
+    assert "--" not in str(refused.value)
+
+
 def test_sources_without_a_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no file for source named 'one'"):
         units(tmp_path, source(path="nothing*"))

@@ -170,7 +170,10 @@ def _or_to_state(wanted: Artifact, served: Model) -> str:
     stated = [one for one in ALL_BUT_WEIGHTS if _wanted(wanted, one)]
     if any(_different(served, wanted, stated)):  # it is not, whatever its digest
         return ""
-    return f"; if {served.ref.name} is it, state digest: {digests[-1]} in the manifest"
+    return (
+        f"; if {served.ref.name} is this artifact, add to its manifest digest: {digests[-1]} and "
+        "a higher version"
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

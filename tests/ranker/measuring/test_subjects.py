@@ -192,11 +192,14 @@ def test_a_manifest_without_a_digest_is_told_that_of_the_model_that_is_served() 
     served = trained("another", digests={"source/model.safetensors": WEIGHTS})
     with pytest.raises(UnobservableError, match="differs in weights") as error:
         nearest_model([served], wanted(classes=150, input=(512, 512)), EVERY_PART)
-    assert f"if another is it, state digest: {WEIGHTS} in the manifest" in error.value.remedy
+    assert (
+        f"if another is this artifact, add to its manifest digest: {WEIGHTS} and a higher"
+        in error.value.remedy
+    )
     assert str(error.value).count("weights") == 1
     with pytest.raises(UnobservableError, match="classes") as error:
         nearest_model([served], wanted(classes=19, input=(512, 512)), EVERY_PART)
-    assert "state digest" not in error.value.remedy  # it cannot be it
+    assert "digest:" not in error.value.remedy  # it cannot be it
 
 
 def test_an_architecture_in_capitals_is_the_same() -> None:

@@ -27,6 +27,7 @@ PLACES = {
     "deploy/kserve/runtime.yaml": (r"assay/segment:{}$",),
     "deploy/label/kustomization.yaml": (r"newTag: {}$",),
     "deploy/ray/kustomization.yaml": (r"newTag: {}$",),
+    "deploy/restore/pod/kustomization.yaml": (r"newTag: {}$",),
     "deploy/score/kustomization.yaml": (r"newTag: {}$",),
     "deploy/score/merge/kustomization.yaml": (r"newTag: {}$",),
 }

@@ -93,6 +93,7 @@ def language_model(info: ModelInfo) -> scoring_pb2.LanguageModel:
         engine=engine_message(info.engine),
         vocabulary=info.vocabulary,
         digests=info.files,
+        max_length_assumed=info.max_length_assumed,
     )
 
 

@@ -252,6 +252,13 @@ async def test_what_a_model_is_comes_from_what_is_served(
     assert verdict(name, observation) is expected
 
 
+async def test_a_window_that_no_file_states_decides_nothing() -> None:
+    assumed = serving(models=(changed(TINY, max_length_assumed=True),))
+    with pytest.raises(UnobservableError, match="no file of tiny states a window"):
+        await observe("WINDOW", assumed)
+    assert (await observe("PARAMETERS", assumed)).value is not None
+
+
 @pytest.mark.parametrize(
     ("served", "why"),
     [

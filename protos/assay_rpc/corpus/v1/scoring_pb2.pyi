@@ -296,6 +296,7 @@ class LanguageModel(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     VOCABULARY_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
+    MAX_LENGTH_ASSUMED_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """"llama", "byte-transformer"."""
     max_length: _builtins.int
@@ -305,6 +306,10 @@ class LanguageModel(_message.Message):
     weights: _common_pb2.WeightsKind.ValueType
     vocabulary: _builtins.int
     """Its token ids are below this."""
+    max_length_assumed: _builtins.bool
+    """No file of the model states `max_length`, as of one without a table of positions: it is what
+    lm-evaluation-harness takes, the tokenizer's limit or 2,048, and says nothing of the model.
+    """
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -331,10 +336,11 @@ class LanguageModel(_message.Message):
         engine: _common_pb2.Engine | None = ...,
         vocabulary: _builtins.int = ...,
         digests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        max_length_assumed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "license", b"license", "ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "digests", b"digests", "engine", b"engine", "license", b"license", "max_length", b"max_length", "parameters", b"parameters", "ref", b"ref", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "digests", b"digests", "engine", b"engine", "license", b"license", "max_length", b"max_length", "max_length_assumed", b"max_length_assumed", "parameters", b"parameters", "ref", b"ref", "vocabulary", b"vocabulary", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,8 @@ class ModelInfo:
     bos_token: int | None
     eos_token: int | None
     files: Mapping[str, str] = field(default_factory=dict)
+    max_length_assumed: bool = False
+    """Whether no file states `max_length`, which is then what lm-evaluation-harness takes."""
 
 
 class LanguageModel(Protocol):

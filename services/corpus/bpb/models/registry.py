@@ -185,4 +185,5 @@ def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:
         bos_token=bos,
         eos_token=eos,
         files=files,
+        max_length_assumed=isinstance(found, HuggingFaceModel) and found.max_length_assumed,
     )

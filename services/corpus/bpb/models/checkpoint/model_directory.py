@@ -68,6 +68,7 @@ class ByteManifest:
 class HuggingFaceModel:
     """A Hugging Face causal language model.
 
+    `max_length_assumed` says that no file states `max_length`: see `TextConfig`.
     `vocabulary` is how many tokens its config.json gives an embedding, `bos_token` and `eos_token`
     are the ids of the special tokens where there are any, `files` all that its figures depend on.
     """
@@ -75,6 +76,7 @@ class HuggingFaceModel:
     directory: Path
     architecture: str
     max_length: int
+    max_length_assumed: bool
     parameters: int
     vocabulary: int
     license: License
@@ -174,6 +176,7 @@ def _read_hugging_face(directory: Path) -> HuggingFaceModel:
         directory=directory,
         architecture=found.architecture,
         max_length=found.max_length,
+        max_length_assumed=found.max_length_assumed,
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         vocabulary=found.vocabulary,
         license=_UNSTATED,

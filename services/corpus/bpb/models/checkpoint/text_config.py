@@ -44,10 +44,15 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The kind of model, its longest input in tokens, and how many tokens have an embedding."""
+    """The kind of model, its longest input in tokens, and how many tokens have an embedding.
+
+    `max_length_assumed` says that the config states no longest input, as of models without a table
+    of positions: it is lm-evaluation-harness's then, the tokenizer's limit or 2,048.
+    """
 
     architecture: str
     max_length: int
+    max_length_assumed: bool
     vocabulary: int
 
 
@@ -64,22 +69,25 @@ def read_text_config(
         known = _ask_transformers(directory, config)
         if known is not None:
             get = lambda key: getattr(known, key, None)  # noqa: E731  reads either
-    length = _max_length(get, tokenizer_config)
+    length, assumed = _max_length(get, tokenizer_config)
     vocabulary = get("vocab_size")
     for what, value in (("window", length), ("vocabulary", vocabulary)):
         if not isinstance(value, int) or value < 1:
             raise NotAModelError(f"has a {what} of {value!r} tokens, by its config.json")
-    return TextConfig(str(config["model_type"]), length, int(vocabulary))
+    return TextConfig(str(config["model_type"]), length, assumed, int(vocabulary))
 
 
-def _max_length(get: Callable[[str], Any], tokenizer_config: Mapping[str, Any]) -> Any:
+def _max_length(get: Callable[[str], Any], tokenizer_config: Mapping[str, Any]) -> tuple[Any, bool]:
+    """Return the longest input, and whether it is assumed."""
     for key in _LENGTHS:
         if (value := get(key)) is not None:
-            return value
+            return value, False
     length = tokenizer_config.get("model_max_length")
     if length is None or length >= _NO_LIMIT:
         length = _DEFAULT_LENGTH
-    return min([int(length), *(value for key in _LIMITS if isinstance(value := get(key), int))])
+    limits = [value for key in _LIMITS if isinstance(value := get(key), int)]
+    least = min([int(length), *limits])
+    return least, least not in limits
 
 
 def _ask_transformers(directory: Path, config: Mapping[str, Any]) -> Any:

@@ -56,6 +56,23 @@ def test_a_part_without_a_size_has_its_classs(tmp_path: Path) -> None:
     assert read_text_config(tmp_path, config, {}).vocabulary == 262_208
 
 
+@pytest.mark.parametrize(
+    ("config", "assumed"),
+    [
+        ({"model_type": "gpt2", "n_positions": 8, "vocab_size": 7}, False),
+        ({"model_type": "llama"}, False),  # by its class
+        ({"model_type": "mpt", "max_seq_len": 64}, False),
+        ({"model_type": "mpt", "max_seq_len": 65536}, True),
+        ({"model_type": "mamba"}, True),
+    ],
+)
+def test_a_window_that_no_file_states_is_assumed(
+    tmp_path: Path, config: dict[str, Any], assumed: bool
+) -> None:
+    length(tmp_path, config)
+    assert read_text_config(tmp_path, config, {}).max_length_assumed is assumed
+
+
 @pytest.mark.parametrize("size", [0, -1, "many", 2.5])
 def test_sizes_that_are_none(tmp_path: Path, size: object) -> None:
     for key in ("vocab_size", "max_position_embeddings"):

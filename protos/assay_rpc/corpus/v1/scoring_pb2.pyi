@@ -307,9 +307,7 @@ class LanguageModel(_message.Message):
     vocabulary: _builtins.int
     """Its token ids are below this."""
     max_length_assumed: _builtins.bool
-    """No file of the model states `max_length`, as of one without a table of positions: it is what
-    lm-evaluation-harness takes, the tokenizer's limit or 2,048, and says nothing of the model.
-    """
+    """No file states `max_length`: scoring needs one."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property

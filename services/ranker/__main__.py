@@ -60,6 +60,7 @@ from services.rpc.serving.http_request import WebApp
 from services.rpc.serving.listening import StartError
 from services.rpc.serving.process import run
 from services.rpc.serving.service import Service
+from services.rpc.serving.tls import expiry
 from services.rpc.settings import load_settings
 from services.rpc.tracing.configured import tracing_of
 
@@ -110,7 +111,10 @@ class _Ranker:
             self._known, ManifestStore(self._database), self._discovery, self._methodology, _now
         )
         self.closing = AsyncExitStack()
-        self.metrics = RankerMetrics(None if self._database.shared else settings.database_file)
+        self.metrics = RankerMetrics(
+            None if self._database.shared else settings.database_file,
+            peer_certificate=settings.peer_tls_cert is not None,
+        )
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicers to a server; call it on the event loop that they are to run on.
@@ -124,6 +128,8 @@ class _Ranker:
 
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
+        if settings.peer_tls_cert is not None:
+            self.metrics.peer_certificate.set(expiry(settings, "peer_tls_cert"))
         self.closing.push_async_callback(self._database.close)
         cache = Cache(
             store_at(settings.redis, self.tracing.watch_redis),

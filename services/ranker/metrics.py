@@ -18,8 +18,11 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 class RankerMetrics:
     """What the ranker counts; made before what it counts is there."""
 
-    def __init__(self, database: Path | None) -> None:
-        """`database` is the file that the evidence is in, if it is in one."""
+    def __init__(self, database: Path | None, *, peer_certificate: bool = False) -> None:
+        """`database` is the file that the evidence is in, if it is in one.
+
+        `peer_certificate` is whether segment and corpus are shown one.
+        """
         self.computed = Counter(
             "assay_ranker_comparisons_computed",
             "Comparisons that were computed, not read from the cache.",
@@ -38,12 +41,18 @@ class RankerMetrics:
         self._jobs = Gauge(
             "assay_ranker_jobs", "Verifications that wait or run.", ("state",), registry=None
         )
+        self.peer_certificate = Gauge(
+            "assay_ranker_peer_certificate_expiry_timestamp_seconds",
+            "When the certificate shown to segment and corpus expires, as read at the start.",
+            registry=None,
+        )
+        self._peers = (self.peer_certificate,) if peer_certificate else ()
         self._disk = () if database is None else _disk(database)
 
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """All of them, to be registered."""
-        return self.computed, self._cache, self._jobs, *self._disk
+        return self.computed, self._cache, self._jobs, *self._disk, *self._peers
 
     def observe_cache(self, status: CacheStatus, seconds: float) -> None:
         """Count one answer of the cache."""

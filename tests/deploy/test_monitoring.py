@@ -71,7 +71,10 @@ def test_the_memory_alert_knows_the_manifests_limits(rendered: list[dict[str, An
 
 @pytest.mark.slow
 def test_every_metric_is_on_a_page_of_a_service(start_service: Any, tmp_path: Path) -> None:
-    found = {"assay_tls_certificate_expiry_timestamp_seconds"}  # there with TLS alone
+    found = {  # there with TLS alone
+        "assay_tls_certificate_expiry_timestamp_seconds",
+        "assay_ranker_peer_certificate_expiry_timestamp_seconds",
+    }
     for service in SETTINGS:
         with start_service(service, {"ASSAY_HOME": str(tmp_path)}) as running:
             url = f"http://127.0.0.1:{running.metrics_port}/metrics"

@@ -85,16 +85,25 @@ class ServerTls:
         if settings.tls_client_ca is not None:
             authorities = _pem(settings, "tls_client_ca")
             _certificates(settings, "tls_client_ca", authorities)
-        expires = min(
-            certificate.not_valid_after_utc
-            for certificate in _certificates(settings, "tls_cert", chain)
+        return _Files(chain, key, authorities, _expiry(settings, "tls_cert", chain))
+
+
+def expiry(settings: ServerSettings, field: str) -> float:
+    """When the certificate that a setting names, or one of its chain, expires: Unix seconds.
+
+    Raises InvalidArgument where it has, or cannot be read.
+    """
+    return _expiry(settings, field, _pem(settings, field)).timestamp()
+
+
+def _expiry(settings: ServerSettings, field: str, chain: bytes) -> datetime:
+    expires = min(one.not_valid_after_utc for one in _certificates(settings, field, chain))
+    if expires <= datetime.now(UTC):
+        raise InvalidArgument(
+            settings.variable(field),
+            f"{getattr(settings, field)} expired on {expires:%Y-%m-%d %H:%M} UTC; renew it",
         )
-        if expires <= datetime.now(UTC):
-            raise InvalidArgument(
-                settings.variable("tls_cert"),
-                f"{settings.tls_cert} expired on {expires:%Y-%m-%d %H:%M} UTC; renew it",
-            )
-        return _Files(chain, key, authorities, expires)
+    return expires
 
 
 def _context(files: _Files) -> ssl.SSLContext:

@@ -15,7 +15,6 @@ import structlog
 from opentelemetry import context, propagate, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
-from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -77,6 +76,9 @@ class OtelTracing(Tracing):
 
         A call that is not recorded would otherwise pay most of what one that is does.
         """
+        # It imports redis, which the ranker alone has.
+        from opentelemetry.instrumentation.redis import RedisInstrumentor  # noqa: PLC0415
+
         plain = client.execute_command
         RedisInstrumentor.instrument_client(client, self._provider)
         traced = client.execute_command

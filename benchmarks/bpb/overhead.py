@@ -24,8 +24,8 @@ from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc, selection_pb2
 
 from benchmarks import report
 from benchmarks.bpb.setting import Setting, main
-from services.cli.connection import Connection
-from services.cli.inventory import Inventory
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.corpus.bpb.cluster.ray_job import run_on_ray
 from services.corpus.bpb.cluster.unit_scoring import UnitJob
 from services.corpus.bpb.definition import Definition

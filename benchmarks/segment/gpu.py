@@ -44,7 +44,7 @@ from assay_rpc.client import AssayError, SegmentClient
 from benchmarks import report
 from benchmarks.segment import gpu_kernels, gpu_variants
 from benchmarks.segment.gpu_engine import measure_engine, measure_pipeline, photographs
-from services.cli import processes
+from services.cli.connections import processes
 from services.errors import EngineUnavailable, InvalidArgument
 from services.segment.engines.choice import Device, choose
 from services.segment.engines.engine import Engine

@@ -10,8 +10,8 @@ import asyncio
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from services.cli.connections.inventory import existing_folder
 from services.cli.exits import Exit
-from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, print_json
 from services.corpus.audit.court import judge
 from services.corpus.audit.record import Record, parse, texts_by_digest

@@ -8,10 +8,15 @@ from pathlib import Path
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.corpus.v1 import scoring_pb2, scoring_pb2_grpc
 
-from services.cli.connection import Connection
-from services.cli.inventory import Inventory, existing_folder, licenses_of, names_a_folder
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import (
+    Inventory,
+    existing_folder,
+    licenses_of,
+    names_a_folder,
+)
+from services.cli.connections.remote import running_address
 from services.cli.output.console import note, warn
-from services.cli.remote import running_address
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.errors import InvalidArgument
 

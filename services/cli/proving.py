@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 
 from services.cli.arguments import output_file, selection
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import existing_folder, names_a_folder
 from services.cli.exits import Exit
-from services.cli.inventory import existing_folder, names_a_folder
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.progress import working
 from services.cli.shards import corpus_ref, shards_inventory

@@ -9,10 +9,10 @@ from pathlib import Path
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, selection_pb2
 
 from services.cli.arguments import count
-from services.cli.connection import Connection
-from services.cli.inventory import Inventory
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
+from services.cli.connections.remote import running_address
 from services.cli.output.console import warn
-from services.cli.remote import running_address
 from services.corpus.shards.formats import (
     MAX_WINDOW_LOG,
     WINDOW_LOG,

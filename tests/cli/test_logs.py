@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.cli.processes import _own_log
+from services.cli.connections.processes import _own_log
 
 
 def test_a_log_in_use_is_left_to_its_service(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import trustme
 from assay_rpc.channel import connect_async
 from assay_rpc.ranker.v1 import artifact_pb2, ranker_pb2_grpc
 
-from services.cli.remote import connection_to
+from services.cli.connections.remote import connection_to
 from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
 from tests.deploy.conftest import ROOT, kustomize

@@ -12,7 +12,7 @@ import pytest
 
 from services.cli.__main__ import parser
 from services.cli.commands import COMMANDS
-from services.cli.remote import Config
+from services.cli.connections.remote import Config
 from services.rpc.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]

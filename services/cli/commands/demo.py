@@ -24,9 +24,9 @@ from rich.text import Text
 
 from services.cli.commands.bpb import score
 from services.cli.commands.ranker.claims import verify
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory, home, licenses_of
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory, home, licenses_of
 from services.cli.output import comparison, score_output
 from services.cli.output.console import OUT, note
 from services.cli.testdata import data_dir

@@ -13,12 +13,12 @@ from functools import partial
 from itertools import chain
 
 from services.cli.arguments import add_json
+from services.cli.connections.inventory import Inventory
+from services.cli.connections.processes import SERVICES
 from services.cli.doctor import kept, machine, running, software
 from services.cli.doctor.finding import Examination, Finding, Level, findings
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, print_json
-from services.cli.processes import SERVICES
 from services.common.counts import plural
 from services.rpc.settings import ServerSettings, read_settings
 

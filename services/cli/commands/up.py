@@ -9,11 +9,11 @@ import signal
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
-from services.cli import processes
+from services.cli.connections import processes
+from services.cli.connections.inventory import Inventory, existing_folder, licenses_of, logs
+from services.cli.connections.running import announced
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory, existing_folder, licenses_of, logs
 from services.cli.output.console import OUT, note
-from services.cli.running import announced
 from services.cli.shards import LOCAL_CORPUS, add_reading, named, shards_inventory
 from services.errors import Unavailable
 

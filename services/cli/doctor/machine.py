@@ -10,9 +10,9 @@ import socket
 import tempfile
 from collections.abc import Iterator
 
+from services.cli.connections.inventory import home
+from services.cli.connections.running import announced_address
 from services.cli.doctor.finding import Finding, Level
-from services.cli.inventory import home
-from services.cli.running import announced_address
 from services.cli.versions import installed
 from services.rpc.environment import environment
 from services.rpc.settings import ServerSettings

@@ -11,9 +11,9 @@ import grpc
 from assay_rpc.channel import connect
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.cli.connections.remote import connection_to, running_address
+from services.cli.connections.running import announced_address
 from services.cli.doctor.finding import Finding, Level
-from services.cli.remote import connection_to, running_address
-from services.cli.running import announced_address
 
 _SECONDS = 3.0
 _SKEW_SECONDS = 5.0

@@ -25,9 +25,9 @@ from services.cli.arguments import (
     selection,
 )
 from services.cli.commands.bpb import prove
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.models import language_model, only_language_model
 from services.cli.output import document_rows, score_picture
 from services.cli.output.console import ERR, note, note_written, print_json, progress_console

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.cli.arguments import add_compute, add_format, add_interval_of, add_sample, count
+from services.cli.connections.inventory import existing_folder
 from services.cli.exits import Exit
-from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.common.counts import plural

@@ -18,9 +18,9 @@ from services.cli.arguments import (
     positive,
     selection,
 )
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.models import language_model
 from services.cli.output import corpus_audit, corpus_audit_page, grid
 from services.cli.output.console import OUT, note_written, print_json

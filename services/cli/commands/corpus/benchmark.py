@@ -7,7 +7,7 @@ import argparse
 from assay_rpc.corpus.v1 import benchmark_pb2, benchmark_pb2_grpc
 
 from services.cli.arguments import add_format, count
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.arguments import add_json, add_skip_bad_lines, count
+from services.cli.connections.inventory import existing_folder
 from services.cli.exits import Exit
-from services.cli.inventory import existing_folder
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.messages import warn_of_bad_line
 from services.cli.shards import add_reading, local_layout, reading

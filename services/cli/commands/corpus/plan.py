@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.cli.arguments import add_json, add_selection, count, output_file
+from services.cli.connections.inventory import home
 from services.cli.exits import Exit
-from services.cli.inventory import home
 from services.cli.output.console import OUT, note_written, print_json, warn
 from services.cli.shards import add_reading, local_layout, reading
 from services.common.counts import plural

@@ -9,7 +9,7 @@ import sys
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, stream_pb2
 
 from services.cli.arguments import add_selection, add_skip_bad_lines, count, output_file, selection
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output.console import warn
 from services.cli.output.messages import warn_of_bad_line

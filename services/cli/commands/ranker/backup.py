@@ -7,8 +7,8 @@ import asyncio
 from pathlib import Path
 
 from services.cli.arguments import add_json, output_file
+from services.cli.connections.inventory import home
 from services.cli.exits import Exit
-from services.cli.inventory import home
 from services.cli.output.console import OUT, print_json
 from services.errors import PreconditionFailed
 from services.ranker.database import backup

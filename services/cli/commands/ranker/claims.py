@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
-from services.cli import supplies
 from services.cli.arguments import add_format
 from services.cli.commands.ranker.register import register
-from services.cli.connection import Connection
+from services.cli.connections import supplies
+from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import verdicts
 from services.cli.output.console import note, print_json

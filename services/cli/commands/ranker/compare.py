@@ -9,10 +9,10 @@ from typing import Any
 
 from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
-from services.cli import supplies
 from services.cli.arguments import add_format, output_file
 from services.cli.commands.ranker.claims import EFFORTS, add_budget, add_manifest, prepare, verify
-from services.cli.connection import Connection
+from services.cli.connections import supplies
+from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
 from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, note_written, print_json

@@ -10,15 +10,15 @@ from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2
 
 from services.cli.arguments import add_format
 from services.cli.commands.ranker.claims import EFFORTS, about, add_budget, owned
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
+from services.cli.connections.remote import running_address
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output import verdicts
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.progress import working
-from services.cli.remote import running_address
 from services.common.counts import plural
 from services.errors import PreconditionFailed
 from services.ranker.web.values import enum_name

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from assay_rpc.ranker.v1 import artifact_pb2, rank_pb2, ranker_pb2_grpc, score_pb2
 
 from services.cli.arguments import add_format
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output.comparison import MOST_NAMES, score_text
 from services.cli.output.console import OUT, Format, chosen_format, print_json
 from services.cli.output.grid import Column, Grid, Kind, show

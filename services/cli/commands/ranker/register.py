@@ -10,9 +10,9 @@ import grpc
 from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 
 from services.cli.arguments import add_json
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, print_json
 from services.cli.output.messages import plain
 from services.errors import InvalidArgument

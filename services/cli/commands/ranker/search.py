@@ -9,9 +9,9 @@ from typing import Any
 from assay_rpc.ranker.v1 import outcome_pb2, outcome_pb2_grpc, ranker_pb2_grpc, search_pb2
 
 from services.cli.arguments import add_format, count
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, Format, chosen_format, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from assay_rpc.ranker.v1 import ranker_pb2_grpc
 
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output.console import note
 from services.cli.pages import templates
 from services.errors import InvalidArgument

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from rich.progress import Progress
 
 from services.cli.arguments import add_format, count
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
 from services.cli.models import segment_model
 from services.cli.output import grid

@@ -16,9 +16,9 @@ from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from services.cli.arguments import add_format, count
 from services.cli.commands.segment.inference import add_inference, inference
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import existing_folder
 from services.cli.exits import Exit
-from services.cli.inventory import existing_folder
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show

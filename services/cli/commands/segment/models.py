@@ -7,13 +7,13 @@ import argparse
 from assay_rpc.segment.v1 import admin_pb2, admin_pb2_grpc
 
 from services.cli.arguments import add_format
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory
+from services.cli.connections.remote import running_address
 from services.cli.exits import Exit
-from services.cli.inventory import Inventory
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
-from services.cli.remote import running_address
 from services.errors import PreconditionFailed
 from services.ranker.web.values import enum_name
 

@@ -14,7 +14,7 @@ from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from services.cli.arguments import add_format, output_file, pixel_size
 from services.cli.commands.segment.inference import add_inference, inference
-from services.cli.connection import Connection
+from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, note_written, print_json, warn

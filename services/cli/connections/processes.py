@@ -125,7 +125,7 @@ def _own_log(logs: Path, name: str) -> BinaryIO:
 
 def _first_time(name: str) -> str:
     """What makes a first start slow; empty where the compiled code is kept from an earlier one."""
-    compiled = (Path(__file__).parents[1] / name).rglob("*.nbi")
+    compiled = (Path(__file__).parents[2] / name).rglob("*.nbi")
     if name != "segment" or "NUMBA_CACHE_DIR" in os.environ or any(compiled):
         return ""
     return f"; its first start compiles code, for about {_FIRST_SECONDS} s"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from assay_rpc.common.v1 import common_pb2
 
-from services.cli.connection import Connection
-from services.cli.inventory import Inventory, home, licenses_of
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory, home, licenses_of
+from services.cli.connections.running import announced, announced_address
 from services.cli.models import language_model, segment_model
-from services.cli.running import announced, announced_address
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.corpus.settings import CorpusEntry
 from services.corpus.shards.formats import Keys, Reading

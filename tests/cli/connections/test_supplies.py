@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import supplies
+from services.cli.connections import supplies
 from services.cli.output.verdicts import grouped
 from services.errors import InvalidArgument
 from tests.corpus.shard_files import line, write_corpus

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from services.cli.inventory import home
+from services.cli.connections.inventory import home
 
 _FILE = "running.json"
 

@@ -22,9 +22,9 @@ from assay_rpc.corpus.v1 import (
 )
 from assay_rpc.segment.v1 import segment_pb2, segment_pb2_grpc
 
-from services.cli.connection import Connection
-from services.cli.inventory import Inventory, licenses_of
-from services.cli.remote import running_address
+from services.cli.connections.connection import Connection
+from services.cli.connections.inventory import Inventory, licenses_of
+from services.cli.connections.remote import running_address
 from services.corpus.shards.layout import find_shards
 from services.errors import DigestMismatch, InvalidArgument
 

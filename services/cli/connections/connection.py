@@ -15,11 +15,11 @@ import grpc
 from assay_rpc.channel import connect_async
 from assay_rpc.connection import Connection as RpcConnection
 
-from services.cli import processes
-from services.cli.inventory import Inventory, logs
+from services.cli.connections import processes
+from services.cli.connections.inventory import Inventory, logs
+from services.cli.connections.remote import connection_to, running_address
+from services.cli.connections.running import announced_address
 from services.cli.output.console import note
-from services.cli.remote import connection_to, running_address
-from services.cli.running import announced_address
 from services.errors import PreconditionFailed, Unavailable
 
 # A replica that restarts is back within it.

@@ -1,0 +1,1 @@
+"""The services that a command calls: running ones, or private ones that it starts."""

@@ -101,7 +101,9 @@ def test_the_ray_job_runs_the_command_on_the_claim_of_the_indexed_one() -> None:
         check_confined(box)
         assert pod["securityContext"]["runAsNonRoot"]
         assert box["image"].startswith("assay/corpus:")
-        threads = {each["name"]: each["value"] for each in box["env"]}["OMP_NUM_THREADS"]
+        values = {each["name"]: each["value"] for each in box["env"]}
+        threads = values["OMP_NUM_THREADS"]
+        assert values["RAY_USAGE_STATS_ENABLED"] == "0"
         assert quantity(box["resources"]["limits"]["cpu"]) == float(threads)
         volumes = {each["name"]: each for each in pod["volumes"]}
         assert {mount["name"] for mount in box["volumeMounts"]} == set(volumes)

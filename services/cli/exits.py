@@ -40,6 +40,8 @@ MEANINGS = {
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
+# gRPC's own words, for a method that a server does not have.
+_NO_METHOD = "Method not found!"
 _BY_CODE = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT: Exit.BAD_INPUT,
@@ -83,9 +85,9 @@ def explain(error: Exception, extra: str = "") -> tuple[Exit, str] | None:
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):
             status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not cure
-        return status, (error.details() or error.code().name) + _hint(error.code())
+        return status, _answered(error.details() or error.code().name, error.code())
     if isinstance(error, client.AssayError):
-        return _BY_CODE.get(error.code, Exit.FAULT), error.message + _hint(error.code)
+        return _BY_CODE.get(error.code, Exit.FAULT), _answered(error.message, error.code)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return Exit.FAULT, missing_library(error.name, extra)
     for kind, status in _BY_ERROR:
@@ -102,11 +104,16 @@ def _of_file(error: OSError) -> str:
     return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what}"
 
 
-def _hint(code: grpc.StatusCode) -> str:
-    """What to set where the connection itself was refused."""
+def _answered(message: str, code: grpc.StatusCode) -> str:
+    """What a service answered, and what to set where that alone does not say it."""
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return " (the command sends ASSAY_TOKEN, or what is in the file ASSAY_TOKEN_FILE)"
-    return ""
+        return f"{message} (the command sends ASSAY_TOKEN, or what is in the file ASSAY_TOKEN_FILE)"
+    if code is grpc.StatusCode.UNIMPLEMENTED and message == _NO_METHOD:
+        return (
+            "the service does not offer this: it is a ranker with ASSAY_RANKER_OPERATIONS=false, "
+            "which only reads, or of another version; `assay doctor` shows versions"
+        )
+    return message
 
 
 def _never_retry(error: RpcError) -> bool:

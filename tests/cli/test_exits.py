@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -46,6 +47,21 @@ def test_a_status_code_becomes_an_exit_status(code: grpc.StatusCode, status: Exi
     empty = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(code, empty, empty, details="why")
     assert explain(error) == (status, "why")
+
+
+def test_a_service_without_the_method_is_named_for_what_it_may_be() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary("/assay.ranker.v1.VerificationService/ListJobs")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"", timeout=30)
+    server.stop(None)
+    explained = explain(caught.value)
+    assert explained is not None
+    assert explained[0] is Exit.BAD_INPUT
+    assert "ASSAY_RANKER_OPERATIONS=false" in explained[1]
 
 
 def test_a_programming_error_is_not_explained_away() -> None:

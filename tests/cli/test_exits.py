@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -54,7 +55,7 @@ def test_a_service_without_the_method_is_named_for_what_it_may_be() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary("/assay.ranker.v1.VerificationService/ListJobs")
+        call: Any = channel.unary_unary("/assay.ranker.v1.VerificationService/ListJobs")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", timeout=30)
     server.stop(None)

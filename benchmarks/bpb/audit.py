@@ -40,7 +40,7 @@ from services.corpus.audit.verdict import Mistake, Verdict
 from services.corpus.bpb.models.compute import TORCH, Compute
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
+from services.corpus.bpb.scored_windows import Window, guide_windows, rolling_windows
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection

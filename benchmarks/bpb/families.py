@@ -41,7 +41,7 @@ from services.corpus.bpb.models.checkpoint.torch_module import load_module
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
-from services.corpus.bpb.windows import rolling_windows
+from services.corpus.bpb.scored_windows import rolling_windows
 from services.corpus.shards.documents import Document
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader

@@ -27,7 +27,7 @@ from benchmarks import report
 from benchmarks.bpb import random_models
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 
 VOCABULARY = 900
 

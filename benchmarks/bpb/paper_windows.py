@@ -29,7 +29,7 @@ from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.registry import Registry
 from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
-from services.corpus.bpb.windows import rolling_windows
+from services.corpus.bpb.scored_windows import rolling_windows
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection

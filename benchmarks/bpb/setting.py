@@ -23,7 +23,7 @@ from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import Compute, Shift
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window, rolling_windows
+from services.corpus.bpb.scored_windows import Window, rolling_windows
 from services.corpus.shards.documents import Document
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader

@@ -27,7 +27,7 @@ from benchmarks.bpb.lm_eval import Peer, make_venv
 from benchmarks.bpb.setting import Setting, cpu_seconds, in_turns, main  # sets the threads
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.compute import OPENVINO, Compute, Precision
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 
 _PRECISIONS = (Precision.FP32, Precision.BF16)
 _SQUARE = 2048

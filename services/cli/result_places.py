@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.cli.pictures import Found, is_folder
+from services.cli.find_pictures import Found, is_folder
 from services.errors import InvalidArgument
 
 LABELS, OVERLAY = ".png", ".overlay.jpg"

@@ -1,7 +1,8 @@
 """What a replica says of its load behind an answer, for clients that balance by it.
 
 The form is ORCA's `OrcaLoadReport` (xds.data.orca.v3), serialised, in a trailer of the call. gRPC's
-policy `weighted_round_robin` gives each replica a share of the calls by `rate / utilization`.
+policy `weighted_round_robin` gives each replica a share of the calls by `rate / utilization`. The
+two figures are segment's: see `segment.recent_work`.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from services.common import documents
-from services.common.documents import Document
+from services.common import strict_documents
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
+from services.common.strict_documents import Document
 from services.errors import InvalidArgument, Violation
 
 SCHEMA = 2
@@ -307,7 +307,7 @@ def decode_manifest(data: bytes, file: str = MANIFEST_FILE) -> Manifest:
 
     Raises InvalidArgument, whose field is `file`, with all that is wrong and where.
     """
-    return documents.read(Manifest, data, file)
+    return strict_documents.read(Manifest, data, file)
 
 
 def manifest_digest(manifest: Manifest) -> str:

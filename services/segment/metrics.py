@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
 
 from services.errors import DeadlineExceeded, Overloaded
-from services.segment.load import RecentWork
+from services.segment.recent_work import RecentWork
 from services.segment.statistics import PARTS, Counts, ModelStatistics
 
 _MODEL = ("model", "version")

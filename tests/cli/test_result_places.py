@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.pictures import find
+from services.cli.find_pictures import find
 from services.cli.result_places import without_results
 from services.errors import InvalidArgument
 

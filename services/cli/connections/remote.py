@@ -16,7 +16,7 @@ from pathlib import Path
 
 from assay_rpc.connection import Connection
 
-from services.common.documents import Document, validate
+from services.common.strict_documents import Document, validate
 from services.errors import InvalidArgument
 
 _DEFAULT = Path("~/.config/assay/config.toml")

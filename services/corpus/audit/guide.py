@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.corpus.audit.record import Number, Record
 from services.corpus.audit.scored_tokens import Pattern, likely_windows
 from services.corpus.audit.verdict import Mistake
-from services.corpus.bpb.windows import guide_windows
+from services.corpus.bpb.scored_windows import guide_windows
 
 Likelihoods = Sequence[float | None]
 # Windows that lie between the longest document whose sum is right and the shortest whose is not.

@@ -20,7 +20,7 @@ from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.windows import (
+from services.corpus.bpb.scored_windows import (
     Window,
     guide_windows,
     packed_windows,

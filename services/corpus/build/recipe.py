@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from services.common.documents import Document
+from services.common.strict_documents import Document
 from services.corpus import languages
 from services.corpus.shards.formats import MAX_WINDOW_LOG, WINDOW_LOG, Keys, Reading
 from services.corpus.shards.index.writer import LEVEL

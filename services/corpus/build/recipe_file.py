@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from services.common.documents import validate
+from services.common.strict_documents import validate
 from services.common.yaml_text import parse_yaml
 from services.corpus.build.recipe import STEPS, Recipe
 from services.errors import InvalidArgument, Violation

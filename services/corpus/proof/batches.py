@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from services.corpus.bpb.definition import Definition
-from services.corpus.bpb.windows import Window, rolling_windows
+from services.corpus.bpb.scored_windows import Window, rolling_windows
 from services.corpus.proof.frequencies import Distribution
 from services.corpus.proof.stepper import Stepper
 

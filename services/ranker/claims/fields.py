@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PlainValidator, StringConstraints, field_validator
 
-from services.common.documents import Document
+from services.common.strict_documents import Document
 from services.errors import nearest
 from services.ranker.claims import model
 

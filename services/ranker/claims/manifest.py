@@ -18,7 +18,7 @@ from pydantic import (
     Field,
 )
 
-from services.common.documents import validate
+from services.common.strict_documents import validate
 from services.errors import InvalidArgument, Violation
 from services.ranker.claims import model
 from services.ranker.claims.claim_entry import ClaimEntry, PageClaimEntry, SourceEntry

@@ -1,7 +1,7 @@
 """Which cached comparison answers for a pair: the pair in one order, and the key of its answer.
 
-The pair is put in one order (`canonical`) before it is compared; `compare` puts the answer back
-into the caller's order. All that the answer depends on is in the key.
+The pair is put in one order (`canonical`) before it is compared; `api.comparisons` puts the
+answer back into the caller's order. All that the answer depends on is in the key.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from services.common.documents import Document, validate
 from services.common.statistics import outcomes, reliability
 from services.common.statistics.ranking import family
+from services.common.strict_documents import Document, validate
 from services.errors import Violation
 from services.ranker.claims.model import ArtifactType, SubjectRelation
 

@@ -15,7 +15,7 @@ from services.ranker.web.rendering import fragment, render
 from services.ranker.web.values import enum_name
 from services.ranker.web.verdicts import KINDS
 from services.ranker.web.views import boards, claims, comparison, scores
-from services.ranker.web.views.parts import drawings
+from services.ranker.web.views.charts import drawings
 from services.ranker.words import words
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.common.documents import Document, validate
 from services.common.identity import Identity
+from services.common.strict_documents import Document, validate
 from services.errors import Forbidden, InvalidArgument, Unauthenticated, Violation
 from services.rpc.access.known_methods import matches, problem_of
 from services.rpc.access.roles import Role

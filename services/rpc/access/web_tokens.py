@@ -7,8 +7,8 @@ from typing import Any
 
 import jwt
 
-from services.common.documents import loads
 from services.common.identity import Identity
+from services.common.strict_documents import loads
 from services.errors import InvalidArgument, Unauthenticated
 
 # Signatures by private keys alone: with HS256 whoever can verify a token can also make one.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from services.common import documents
+from services.common import strict_documents
 from services.errors import InvalidArgument
 from services.segment.images.resize import check_resampler
 from services.segment.manifest import ModelPreprocessing, Resample, Resampler
@@ -89,7 +89,7 @@ def parse_preprocessing(
     }
     check_resampler(resampler, _RESAMPLE[code], "resampler")
     try:
-        return documents.validate(ModelPreprocessing, values)
+        return strict_documents.validate(ModelPreprocessing, values)
     except InvalidArgument as error:
         raise InvalidArgument(FILE, str(error)) from error
 

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from services.segment.engines.engine import Labels
-from services.segment.images.png import label_png
+from services.segment.images.label_png import label_png
 
 # Level 1 shrinks a label map thirtyfold in half a millisecond; higher ones cost more than that.
 _ZSTD_LEVEL = 1

@@ -24,8 +24,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from services.common import documents
-from services.common.documents import Document
+from services.common import strict_documents
+from services.common.strict_documents import Document
 from services.errors import InvalidArgument, RevisionMismatch, StorageFull, Unavailable, Violation
 from services.segment.manifest import NAME_RULE, is_name
 
@@ -89,7 +89,7 @@ def desired(models: Iterable[tuple[str, str]]) -> Desired:
     Raises InvalidArgument with all that is wrong with them.
     """
     listed = [{"name": name, "version": version} for name, version in models]
-    return _state(documents.validate(_Content, {"schema": SCHEMA, "models": listed}))
+    return _state(strict_documents.validate(_Content, {"schema": SCHEMA, "models": listed}))
 
 
 def _state(content: _Content) -> Desired:
@@ -106,7 +106,7 @@ def decode(data: bytes, file: str) -> Desired:
     """Parse the bytes of `file` strictly. Raises InvalidArgument with all that is wrong."""
     if len(data) > _MAX_BYTES:
         raise InvalidArgument(file, f"larger than {_MAX_BYTES} bytes")
-    return _state(documents.read(_Content, data, file))
+    return _state(strict_documents.read(_Content, data, file))
 
 
 class DesiredFile:

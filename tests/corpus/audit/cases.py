@@ -20,7 +20,7 @@ from services.corpus.audit.verdict import Mistake
 from services.corpus.bpb.models.checkpoint.model_directory import HuggingFaceModel, read_directory
 from services.corpus.bpb.models.engines.torch_model import TorchModel
 from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
-from services.corpus.bpb.windows import Window, guide_windows, rolling_windows
+from services.corpus.bpb.scored_windows import Window, guide_windows, rolling_windows
 
 WINDOW = 48
 STRIDE = 24

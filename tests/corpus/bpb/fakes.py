@@ -13,7 +13,7 @@ import numpy.typing as npt
 from services.common.license import License
 from services.corpus.bpb.definition import Definition, Preset
 from services.corpus.bpb.models.language_model import ModelInfo
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.corpus.shards.documents import Document
 
 PREFIX = 1000

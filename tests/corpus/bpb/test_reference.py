@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.corpus.bpb.document_scoring import score_document
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import PreconditionFailed
 from tests.corpus.bpb.fakes import document, resolved
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.common.documents import validate
+from services.common.strict_documents import validate
 from services.errors import InvalidArgument
 from services.ranker.claims.bounds import Equals
 from services.ranker.claims.claim_entry import ClaimEntry

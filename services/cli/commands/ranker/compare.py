@@ -11,6 +11,7 @@ from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
 from services.cli.arguments import add_format, output_file
 from services.cli.commands.ranker.claims import EFFORTS, add_budget, add_manifest, prepare, verify
+from services.cli.comparison_picture import look
 from services.cli.connections import supplies
 from services.cli.connections.connection import Connection
 from services.cli.exits import Exit
@@ -18,7 +19,6 @@ from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, note_written, print_json
 from services.cli.output.messages import page_claims, plain
 from services.cli.pages import templates
-from services.cli.picture import look
 from services.errors import InvalidArgument
 from services.ranker.web.values import enum_name
 

@@ -19,12 +19,12 @@ from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import existing_folder
 from services.cli.exits import Exit
+from services.cli.find_pictures import SUFFIXES
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.progress import working
-from services.cli.pictures import SUFFIXES
 from services.common.counts import plural
 from services.common.percent import percent
 from services.errors import InternalError, InvalidArgument

@@ -30,6 +30,7 @@ from services.cli.commands.segment.summary import (
     write_summary,
 )
 from services.cli.exits import Exit
+from services.cli.find_pictures import Found, find
 from services.cli.output.console import (
     ERR,
     OUT,
@@ -42,7 +43,6 @@ from services.cli.output.console import (
 from services.cli.output.grid import Column, Grid, Kind, show
 from services.cli.output.messages import plain
 from services.cli.output.safe_text import escaped
-from services.cli.pictures import Found, find
 from services.cli.remote_pictures import RemotePictures, read_ahead
 from services.cli.result_places import labels_file, overlay_file, without_results
 from services.common.counts import plural
@@ -319,7 +319,7 @@ class _Job:
 
     def _save(self, one: Found, labels: Labels) -> dict[str, Any]:
         """Write a picture's files; return its line."""
-        from services.segment.images.png import label_png  # noqa: PLC0415  # numpy's extra
+        from services.segment.images.label_png import label_png  # noqa: PLC0415  # numpy's extra
 
         picture, place = one.name, labels_file(self.out, one)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.license import License
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 
 
 @dataclass(frozen=True)

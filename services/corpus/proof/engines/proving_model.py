@@ -20,7 +20,7 @@ from services.corpus.bpb.models.checks.parity import trial_windows
 from services.corpus.bpb.models.engines.threads import threads_for
 from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
 from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.corpus.proof.engines.pins import pins
 from services.corpus.proof.frequencies import LARGEST_VOCABULARY, Distribution
 from services.corpus.proof.stepper import Pins, Stepper

@@ -14,8 +14,8 @@ from services.ranker.web.sides import Answer, component_rows, score_rows
 from services.ranker.web.values import changes, ends, enum_name, measured_text
 from services.ranker.web.verdicts import KINDS, Kind, reference_of
 from services.ranker.web.views import claims, scores
+from services.ranker.web.views.charts import Drawing, drawings
 from services.ranker.web.views.claims import ClaimView, Tally
-from services.ranker.web.views.parts import Drawing, drawings
 from services.ranker.web.views.scores import Figure
 from services.ranker.words import joined, words
 

@@ -14,7 +14,7 @@ import pytest
 
 from services.cli.commands.segment import segment_many, summary
 from services.errors import InvalidArgument, StorageFull
-from services.segment.images.png import label_png
+from services.segment.images.label_png import label_png
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "=cmd.jpg", "-1 b.jpg", "'a.jpg", "-3.jpg", "@x/y.png"])

@@ -34,7 +34,7 @@ from services.corpus.bpb.models.compute import (
 from services.corpus.bpb.models.engines import hugging_face_engines
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection

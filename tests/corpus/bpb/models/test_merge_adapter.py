@@ -20,7 +20,7 @@ from services.corpus.bpb.models.checkpoint.torch_module import load_module
 from services.corpus.bpb.models.compute import TORCH, Compute
 from services.corpus.bpb.models.merge_adapter import CannotMergeError, merge
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import InvalidArgument
 from tests.corpus.bpb import tiny_models
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from services.corpus.bpb.models.compute import Precision
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import ModelUnusable, PreconditionFailed
 
 # What arithmetic alone may move one token's log-likelihood by, in nats.

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.corpus.bpb.models.compute import Precision, Shift
 from services.corpus.bpb.models.language_model import LanguageModel
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import EngineUnavailable
 
 # English prose and Python. The text is frozen: another text would be another gate.

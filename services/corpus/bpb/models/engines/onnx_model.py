@@ -16,7 +16,7 @@ import onnxruntime
 
 from services.corpus.bpb.models.checkpoint.model_directory import ByteManifest
 from services.corpus.bpb.models.tokenizers.byte_tokens import ByteTokenizer
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import SourceChanged
 
 _BATCH_TOKENS = 1024

@@ -17,7 +17,7 @@ from services.corpus.bpb.models.checkpoint.model_directory import ByteManifest
 from services.corpus.bpb.models.compute import Precision
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.tokenizers.byte_tokens import ByteTokenizer
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import EngineUnavailable
 
 if TYPE_CHECKING:  # it needs torch, which byte models run without

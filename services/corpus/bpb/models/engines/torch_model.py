@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from services.corpus.bpb.models.tokenizers.hugging_face_tokenizer import HuggingFaceTokenizer
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import ModelUnusable
 
 # Larger batches leave a processor's caches, and smaller ones leave a GPU idle.

@@ -20,7 +20,7 @@ from benchmarks.bpb import family_configs
 from services.corpus.bpb.models.compute import TORCH, Compute
 from services.corpus.bpb.models.language_model import LanguageModel
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import ModelUnusable
 from tests.corpus.bpb import tiny_models
 

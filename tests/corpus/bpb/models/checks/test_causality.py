@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.corpus.bpb.models.checks.causality import causality_trial, require_causal
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute, Precision
 from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import EngineUnavailable, ModelUnusable
 from tests.corpus.bpb import tiny_models
 from tests.corpus.bpb.fakes import UniformModel

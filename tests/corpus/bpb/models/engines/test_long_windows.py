@@ -17,7 +17,7 @@ from benchmarks.bpb import family_configs
 from services.corpus.bpb.models.compute import OPENVINO, TORCH, Compute
 from services.corpus.bpb.models.engines import hugging_face_engines, torch_model
 from services.corpus.bpb.models.registry import Registry
-from services.corpus.bpb.windows import Window
+from services.corpus.bpb.scored_windows import Window
 from services.errors import EngineUnavailable
 from tests.corpus.bpb import tiny_models
 

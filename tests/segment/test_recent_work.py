@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.segment.load import RecentWork
+from services.segment.recent_work import RecentWork
 
 
 class Clock:

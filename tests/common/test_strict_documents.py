@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from services.common import documents
-from services.common.documents import Document
+from services.common import strict_documents
+from services.common.strict_documents import Document
 from services.errors import InvalidArgument, Violation
 
 
@@ -49,10 +49,10 @@ VALID: dict[str, object] = {
 
 
 def test_a_valid_document_is_read_with_tuples_for_lists() -> None:
-    whole = documents.validate(Whole, VALID)
+    whole = strict_documents.validate(Whole, VALID)
     assert whole.parts == (Part(name="one", share=1.0),)
     assert whole.corner == (0, 1)
-    assert documents.read(Whole, json.dumps(VALID).encode(), "a.json") == whole
+    assert strict_documents.read(Whole, json.dumps(VALID).encode(), "a.json") == whole
 
 
 def test_every_error_is_told_at_once_with_its_path() -> None:
@@ -65,7 +65,7 @@ def test_every_error_is_told_at_once_with_its_path() -> None:
         "note": 5,
     }
     with pytest.raises(InvalidArgument) as caught:
-        documents.validate(Whole, value, "whole")
+        strict_documents.validate(Whole, value, "whole")
     assert dict(caught.value.violations) == {
         "whole.kind": "must be 'plain' or 'striped', not \"round\"",
         "whole.count": "must be an integer, not true",
@@ -84,14 +84,14 @@ def test_every_error_is_told_at_once_with_its_path() -> None:
 
 def test_rules_of_several_parts_are_told_at_once() -> None:
     with pytest.raises(InvalidArgument) as caught:
-        documents.validate(Whole, {**VALID, "count": 2, "digests": {}})
+        strict_documents.validate(Whole, {**VALID, "count": 2, "digests": {}})
     assert caught.value.violations == (
         ("count", "is 2, of 1 parts"),
         ("digests", "lacks 'a'"),
     )
     parts = [{"name": "one", "share": 3}, {"name": "two", "share": 2}]
     with pytest.raises(InvalidArgument) as caught:
-        documents.validate(Whole, {**VALID, "parts": parts})
+        strict_documents.validate(Whole, {**VALID, "parts": parts})
     assert [path for path, _ in caught.value.violations] == ["parts[0].share", "parts[1].share"]
 
 
@@ -112,7 +112,7 @@ def test_rules_of_several_parts_are_told_at_once() -> None:
 )
 def test_what_is_wrong_is_said_plainly(changes: dict[str, object], violation: Violation) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        documents.validate(Whole, {**VALID, **changes})
+        strict_documents.validate(Whole, {**VALID, **changes})
     ((path, problem),) = caught.value.violations
     assert path == violation[0]
     assert problem.startswith(violation[1])
@@ -121,15 +121,15 @@ def test_what_is_wrong_is_said_plainly(changes: dict[str, object], violation: Vi
 @pytest.mark.parametrize("share", [10**400, float("nan"), float("inf")])
 def test_numbers_are_finite(share: float) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        documents.validate(Whole, {**VALID, "parts": [{"name": "one", "share": share}]})
+        strict_documents.validate(Whole, {**VALID, "parts": [{"name": "one", "share": share}]})
     assert caught.value.field == "parts[0].share"
 
 
 def test_something_else_than_an_object_is_no_document() -> None:
     with pytest.raises(InvalidArgument, match=r"^document: must be an object, not \[\]$"):
-        documents.validate(Whole, [])
+        strict_documents.validate(Whole, [])
     with pytest.raises(InvalidArgument, match=r"^whole: must be an object, not 1$"):
-        documents.validate(Whole, 1, "whole")
+        strict_documents.validate(Whole, 1, "whole")
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_something_else_than_an_object_is_no_document() -> None:
 )
 def test_a_file_that_is_no_document_is_named(data: bytes, problem: str) -> None:
     with pytest.raises(InvalidArgument, match=problem) as caught:
-        documents.read(Whole, data, "here.json")
+        strict_documents.read(Whole, data, "here.json")
     assert caught.value.field == "here.json"
 
 
 def test_a_copy_is_checked() -> None:
-    whole = documents.validate(Whole, VALID)
+    whole = strict_documents.validate(Whole, VALID)
     assert whole.replaced(note="x").note == "x"
     with pytest.raises(ValidationError, match="count: is 5, of 1 parts"):
         whole.replaced(count=5)
@@ -169,7 +169,7 @@ def test_a_copy_is_checked() -> None:
 )
 def test_any_value_is_read_exactly_or_refused(value: object, key: str) -> None:
     try:
-        whole = documents.validate(Whole, {**VALID, key: value})
+        whole = strict_documents.validate(Whole, {**VALID, key: value})
     except InvalidArgument:
         return
-    assert documents.validate(Whole, json.loads(whole.model_dump_json())) == whole
+    assert strict_documents.validate(Whole, json.loads(whole.model_dump_json())) == whole

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.pictures import Found, find
+from services.cli.find_pictures import Found, find
 from services.cli.result_places import without_results
 
 LIMIT = 1000

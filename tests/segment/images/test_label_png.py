@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.segment.images.png import label_png
+from services.segment.images.label_png import label_png
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (64, 1), (1, 300), (120, 160)])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.corpus.bpb.windows import (
+from services.corpus.bpb.scored_windows import (
     Window,
     guide_windows,
     packed_windows,

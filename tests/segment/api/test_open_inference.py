@@ -524,6 +524,7 @@ async def test_an_answer_says_how_loaded_the_replica_is(
     ):
         await call
         report = dict(await call.trailing_metadata())["x-load-bin"]
+        assert isinstance(report, bytes)
         rate, utilization = struct.unpack("<xdxd", report)
         assert rate > 0
         assert 0 < utilization < 10

@@ -64,7 +64,7 @@ async def test_an_audit_is_asked_for_once_and_decides_of_the_whole() -> None:
     assert near.interval == Interval(22 / DOCUMENTS, 22 / DOCUMENTS)
     assert personal.value == Value(11 / DOCUMENTS, "share")
     assert "12 e-mail addresses" in personal.note
-    assert "whoever they belong to" in personal.conditions
+    assert "of persons or not" in personal.conditions
 
 
 async def test_a_part_bounds_nothing() -> None:

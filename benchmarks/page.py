@@ -31,7 +31,11 @@ QUESTIONS = {
         "segment/engine",
         "segment/postprocess",
     ],
-    "What happens under overload, attack and faults?": ["segment/overload", "faults"],
+    "What happens under overload, attack and faults?": [
+        "segment/overload",
+        "faults",
+        "faults/balance",
+    ],
     "Are bits per byte right?": [
         "bpb/lm_eval",
         "bpb/families",

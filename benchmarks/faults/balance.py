@@ -187,7 +187,7 @@ def main() -> None:
     what = f"segment: slowest of 100 calls, replicas of {_CORES[0]:g} and {_CORES[1]:g} processors"
     rows = [
         report.row(
-            f"{what}, {_SHARE:.0%} of their capacity",
+            f"{what}, {100 * _SHARE:.0f} % of their capacity",
             *(peer, median["shipped"], median[kind], "s"),
             target=target,
             less_is_better=True,

@@ -112,8 +112,11 @@ class ModelMetrics:
     def computed(self, size: int, seconds: float) -> None:
         """Count a batch of `size` pictures."""
         self._batch_size.observe(size)
-        self._every.recent.computed(size, seconds)
         self.statistics.computed(size, seconds)
+
+    def worked(self, pictures: int, seconds: float) -> None:
+        """Count so many pictures as work of the engine of that many seconds."""
+        self._every.recent.computed(pictures, seconds)
 
     def failed(self, error: Exception) -> None:
         """Count the request if `error` is a refusal of the queue's."""

@@ -1,9 +1,11 @@
-"""How fast the engines answer and how busy they are, of late. May be called from any thread. Pure.
+"""How fast the engines are and how much they have to do, of late. Thread-safe. Pure.
 
 A client that knows several replicas sends each a share of the calls in proportion to
-`rate / utilization`. Where nothing waits that is the speed of a replica: pictures that it computes
-in a second of its engine's. What waits counts as work too, so a replica that has fallen behind gets
-less until it has caught up.
+`rate / utilization`. Were that its speed, all replicas would be equally busy, with queues of equal
+length; at a slow replica a queue takes longer and makes the slowest answers. So the utilization is
+multiplied by the seconds that a picture takes, which makes the share the square of the speed. What
+waits counts as work too: a replica that has fallen behind gets less until it has caught up, so a
+fast one is not given more than it can do.
 """
 
 from __future__ import annotations
@@ -30,18 +32,24 @@ class RecentWork:
         self._pictures = self._busy = 0.0
 
     def computed(self, pictures: int, seconds: float) -> None:
-        """Count a batch that took one engine so long."""
+        """Count pictures that take one engine so long."""
         with self._lock:
             self._age()
             self._pictures += pictures
             self._busy += seconds
 
     def load(self, waiting: float) -> tuple[float, float]:
-        """Return pictures a second, and utilization with `waiting` engine seconds still to do."""
+        """Return pictures a second, and the utilization to report.
+
+        `waiting` is engine seconds still to do. Both are 0 where nothing was computed of late.
+        """
         with self._lock:
             self._age()
             rate, busy = self._pictures / _SECONDS, self._busy / _SECONDS
-        return rate, (busy + waiting / _CATCH_UP_SECONDS) / self._engines
+        if not rate:
+            return 0.0, 0.0
+        utilization = (busy + waiting / _CATCH_UP_SECONDS) / self._engines
+        return rate, utilization * busy / rate / self._engines
 
     def _age(self) -> None:
         now = self._clock()

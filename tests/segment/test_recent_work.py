@@ -29,25 +29,27 @@ def test_a_steady_pace_is_reported_as_it_is() -> None:
     work, _ = worked(2, 0.05)
     rate, utilization = work.load(waiting=0.0)
     assert rate == pytest.approx(20, rel=0.02)
-    assert utilization == pytest.approx(0.5, rel=0.02)
+    assert utilization == pytest.approx(0.5 * 0.025, rel=0.02)  # by the seconds of a picture
 
 
 @pytest.mark.parametrize("share", [1, 3])
-def test_the_ratio_is_the_speed_whatever_the_traffic(share: int) -> None:
+def test_the_ratio_is_the_square_of_the_speed_whatever_the_traffic(share: int) -> None:
     """A replica that got more calls is not taken for a faster one."""
     work, _ = worked(share, 0.01 * share)
     rate, utilization = work.load(waiting=0.0)
-    assert rate / utilization == pytest.approx(100)
+    assert rate / utilization == pytest.approx(100**2)
 
 
 def test_what_waits_makes_it_busier() -> None:
     work, _ = worked(2, 0.05)
-    assert work.load(waiting=1.5)[1] == pytest.approx(2.0, rel=0.02)
+    assert work.load(waiting=1.5)[1] == pytest.approx(2.0 * 0.025, rel=0.02)
 
 
-def test_two_engines_are_half_as_busy() -> None:
-    work, _ = worked(2, 0.05, engines=2)
-    assert work.load(waiting=1.0)[1] == pytest.approx(0.75, rel=0.02)
+def test_two_engines_are_twice_as_fast() -> None:
+    one, _ = worked(2, 0.05)
+    two, _ = worked(2, 0.05, engines=2)
+    rate, utilization = one.load(waiting=1.0)
+    assert two.load(waiting=1.0) == pytest.approx((rate, utilization / 4))
 
 
 def test_a_change_of_speed_is_known_soon() -> None:
@@ -56,7 +58,7 @@ def test_a_change_of_speed_is_known_soon() -> None:
         clock.now += 0.1
         work.computed(1, 0.04)
     rate, utilization = work.load(waiting=0.0)
-    assert rate / utilization == pytest.approx(25, rel=0.05)
+    assert rate / utilization == pytest.approx(25**2, rel=0.1)
 
 
 def test_old_work_is_forgotten() -> None:

@@ -100,8 +100,13 @@ class Batcher:
     def backlog(self) -> float:
         """Seconds that the engine will take for what is not in a batch yet, if all are full."""
         items = len(self._line) + len(self._preparing) + len(self._queue)
+        return items * self.seconds_each
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds of the engine that an item of a full batch takes; 0 before one was observed."""
         full = self.limits.max_batch_size
-        return items * self.cost.typical(full) / full
+        return self.cost.typical(full) / full
 
     @property
     def held_bytes(self) -> int:

@@ -370,7 +370,11 @@ class Pipeline:
                 self._guard.failed(error)
             raise
         self._guard.succeeded()
-        self._metrics.computed(len(items), time.monotonic() - start)
+        seconds = time.monotonic() - start
+        self._metrics.computed(len(items), seconds)
+        # As in a full batch: a replica with less to do is no slower for its smaller batches.
+        each = self._batcher.seconds_each
+        self._metrics.worked(len(items), len(items) * each if each else seconds)
         return list(zip(outputs, items, strict=True))
 
     def _run_blank(self) -> None:

@@ -36,6 +36,7 @@ QUESTIONS = {
         "faults",
         "faults/balance",
     ],
+    "What do access and traces cost?": ["access_cost", "tracing_cost"],
     "Are bits per byte right?": [
         "bpb/lm_eval",
         "bpb/families",

@@ -194,10 +194,10 @@ def _line(name: str, row: Row, of: int) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _number(value: float | None) -> str:
-    """Four significant digits, thousands separated."""
-    if value is None:
-        return ""
+def _number(value: float | str | None) -> str:
+    """Four significant digits, thousands separated; a value in words as it is."""
+    if value is None or isinstance(value, str):
+        return value or ""
     if value == int(value) or abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{value:,.4g}" if abs(value) >= 0.001 else f"{value:.2g}"

@@ -98,10 +98,8 @@ async def window(claim: Claim, measurements: Measurements) -> Observation:
     """Tokens that it reads at once."""
     model, relation = await measurements.language_model(claim.artifact)
     if model.max_length_assumed:
-        raise UnobservableError(
-            f"no file of {model.ref.name} states a window: it is scored in windows of "
-            f"{model.max_length:,} tokens, as lm-evaluation-harness does, which is no limit of it"
-        )
+        name, length = model.ref.name, f"{model.max_length:,} tokens"
+        raise UnobservableError(f"no file of {name} states a window: it is scored in {length}")
     return _observed(Value(float(model.max_length), "tokens"), model, relation)
 
 

@@ -15,6 +15,10 @@ _SCHEME = re.compile(r"(dns|unix|unix-abstract|ipv4|ipv6|xds|vsock):")
 _LOOPBACK = re.compile(r"(dns:///)?(localhost|127\.[0-9.]+|\[::1\])(:\w*)?")
 _LOCAL = re.compile(r"unix(-abstract)?:")
 _VISIBLE = re.compile(r"[!-~]+")
+_HOST_PORT = re.compile(r"(?P<host>\[[^\s\[\]]+\]|[^\s:/,\[\]]+):(?P<port>[\w-]+)")
+_HOST = re.compile(r"\[[^\s\[\]]+\]|[^\s:/,\[\]]+")
+_IPV4 = re.compile(r"(\d+\.\d+\.\d+\.\d+:\d+,?)+")
+_LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,9 @@ class Connection:
     them. `token` is sent with every call as "authorization: Bearer TOKEN", and `client_id` as
     "assay-client-id": whose turn it is when calls wait.
 
-    Raises ValueError for an empty target, a certificate without its key or without TLS, a token or
-    client id that is no header's value, and a token that would travel unencrypted to another
-    machine.
+    Raises ValueError for a target that is no such name, a certificate without its key or without
+    TLS, a token or client id that is no header's value, and a token that would travel unencrypted
+    to another machine.
     """
 
     target: str
@@ -41,8 +45,8 @@ class Connection:
     client_id: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.target:
-            raise ValueError("target is empty: give host:port")
+        if problem := _problem(self.target, secure=self.secure):
+            raise ValueError(problem)
         if (self.cert is None) != (self.key is None):
             raise ValueError("cert and key belong together: give both, or neither")
         if self.cert is not None and not self.secure:
@@ -89,3 +93,34 @@ class Connection:
         return grpc.ssl_channel_credentials(
             *(Path(path).read_bytes() if path is not None else None for path in files)
         )
+
+
+def _problem(target: str, *, secure: bool) -> str:
+    """What is wrong with a target that gRPC would only try in vain; empty where nothing is.
+
+    A name without a port means port 443, where nothing answers without TLS.
+    """
+    if not target:
+        return "target is empty: give host:port"
+    found = _HOST_PORT.fullmatch(f"{target}:443" if secure and _HOST.fullmatch(target) else target)
+    if found is None and not _SCHEME.match(target):
+        return f"{target!r} is {_is_not(target)}"
+    port = found["port"] if found else ""
+    if port.isdecimal() and not 0 < int(port) <= _LAST_PORT:
+        return f"{target!r}: ports are 1 to {_LAST_PORT:,}"
+    return ""
+
+
+def _is_not(target: str) -> str:
+    """What a target is that is not host:port, and what to give."""
+    if url := re.fullmatch(r"\w+://(?:[^/@]*@)?(?P<rest>[^/?#]*).*", target):
+        given = url["rest"] if _HOST_PORT.fullmatch(url["rest"]) else ""
+        return f"a URL: give host:port alone, as {given or 'localhost:50051'!r}"
+    if "," in target:
+        several = target.replace(" ", "")
+        example = several if _IPV4.fullmatch(several) else "10.0.0.1:50051,10.0.0.2:50051"
+        return (
+            "several addresses: give a DNS name that has them all as host:port, or IP addresses "
+            f"as 'ipv4:{example}'"
+        )
+    return "not host:port, such as 'localhost:50051'"

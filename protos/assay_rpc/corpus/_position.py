@@ -128,7 +128,7 @@ class Position:
         for state in states:
             self._check(state, own_rank=False)
         if len({state["epoch"] for state in states}) > 1:
-            raise _mismatch("the states are of different epochs")
+            raise _mismatch("the states belong to different epochs")
         self._begin()
         for state in states:
             self._corpus.digest = state["digest"] or self._corpus.digest
@@ -143,10 +143,10 @@ class Position:
 
     def _check(self, state: dict[str, Any], *, own_rank: bool) -> None:
         if not isinstance(state, dict):
-            raise _mismatch(f"{str(state)[:40]!r} is no state: state_dict() gives one, a dict")
+            raise _mismatch(f"{str(state)[:40]!r} is not a state: state_dict() returns one, a dict")
         if state.get("version") != _VERSION:
             raise _mismatch(
-                f"the state is of version {state.get('version')}, and this client reads version "
+                f"the state has version {state.get('version')}, and this client reads version "
                 f"{_VERSION}: start over, or finish the run with the client that began it"
             )
         own = self.state()

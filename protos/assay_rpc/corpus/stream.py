@@ -118,7 +118,7 @@ class _Stream:
 
     @property
     def bad_lines(self) -> list[stream_pb2.BadLine]:
-        """The lines that are no documents and were skipped so far."""
+        """The lines that are not documents and were skipped so far."""
         return self._position.bad_lines
 
     @property
@@ -157,7 +157,7 @@ class _Stream:
 class CorpusStream(_Stream):
     """Iterates the documents of a selection for one rank.
 
-    `target` is "host:port", a Connection or a blocking channel. Continues by itself after
+    `target` is "host:port", a Connection or a blocking channel. Continues automatically after
     UNAVAILABLE, for at most `patience_seconds` without progress; every other error is raised as an
     AssayError: IndexRequired where the corpus has no index and `world_size`, a seed, a mixture or
     `delivery` needs one. A message aims at `chunk_bytes`, and up to six are held. Iterating again
@@ -166,7 +166,7 @@ class CorpusStream(_Stream):
     With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
     are skipped and listed in `damaged`, each once; without it they end the stream with DataLoss.
     One that was listed before a state is not listed by the stream that continues from it. With
-    `skip_bad_lines` the lines that are no documents, which only shards without an index have, are
+    `skip_bad_lines` the lines that are not documents, which only shards without an index have, are
     skipped and listed in `bad_lines`.
 
     With `equal` every rank gets as many documents, a multiple of `batch_size`: "drop" leaves the

@@ -57,8 +57,8 @@ class AuditServiceServicer(object):
     """
 
     def ProveBPB(self, request, context):
-        """Codes a selection's documents with a model, so that the figure is the length of a file, and
-        sends the file. At most 256 MiB of text. Cancelling ends the work. One proof is made or
+        """Compresses a selection's documents with a model, so that the file's length proves the figure,
+        and sends the file. At most 256 MiB of text. Cancelling ends the work. One proof is made or
         verified at a time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
@@ -80,8 +80,8 @@ class AuditServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AuditBPB(self, request, context):
-        """Says whether a published figure can be right, and by which mistake it is wrong. Cancelling ends
-        the work. One audit runs at a time.
+        """Says whether a published figure can be right, and which mistake explains a wrong one.
+        Cancelling ends the work. One audit runs at a time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, SOURCE_CHANGED,
         DATA_LOSS, OVERLOADED, TOO_LARGE.

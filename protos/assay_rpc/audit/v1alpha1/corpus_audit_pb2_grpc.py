@@ -47,7 +47,7 @@ class CorpusAuditServiceServicer(object):
     """
 
     def AuditCorpus(self, request_iterator, context):
-        """Says what the documents of a selection are made of, in one pass. The first message says what is
+        """Reports on the contents of a selection's documents, in one pass. The first message says what is
         audited, the others are texts of test sets, up to a fiftieth of the server's memory and 256
         MiB; the work begins after the last. DEADLINE_EXCEEDED: no message came for 300 seconds.
         Progress comes about once a second. One audit runs at a time; cancelling ends it.

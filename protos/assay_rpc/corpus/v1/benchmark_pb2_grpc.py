@@ -48,7 +48,7 @@ class CorpusBenchmarkServiceServicer(object):
 
     def BenchmarkStorage(self, request, context):
         """Measures compression ratios, decompression speeds and peak memory on a corpus's own shards, in
-        a process of its own, one call at a time. Cancelling ends it.
+        a separate process, one call at a time. Cancelling ends it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, OVERLOADED,
         UNSUPPORTED.

@@ -86,8 +86,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DescribeCorpus(self, request, context):
-        """Counts what a corpus holds. The first call reads every shard once and streams its progress;
-        counts are kept by digest.
+        """Counts documents and bytes by subset. The first call reads every shard once and streams its
+        progress; counts are stored.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
         """
@@ -96,12 +96,12 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamCorpus(self, request, context):
-        """Streams a selection for one reader or one rank of many, in an order that is a function of the
-        request. A call with a chunk's cursor continues with the next document, exactly once, on any
-        replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
+        """Streams a selection to one reader, or to one of several ranks, in an order that depends only on
+        the request. A call with a chunk's cursor continues with the next document, exactly once, on
+        any replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
         TOO_LARGE: a document's meta does not fit in a message; use DELIVERY_JSONL. OVERLOADED: open
-        streams hold all the memory they may; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
-        tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
+        streams use all the memory allowed; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
+        tokenizer's library is missing; STORAGE_FULL: tokens cannot be stored.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
         SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
@@ -111,9 +111,8 @@ class CorpusServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetDocuments(self, request, context):
-        """Finds documents by id: in under a millisecond each with an index, else in the time that
-        decompressing the shard takes. TOO_LARGE: they do not fit in one message; request fewer, or
-        stream.
+        """Looks up documents by id: in under a millisecond each with an index, otherwise by decompressing
+        the shard. TOO_LARGE: the documents do not fit in one message; request fewer, or stream.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
         """

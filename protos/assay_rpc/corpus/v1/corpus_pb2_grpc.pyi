@@ -45,26 +45,25 @@ class CorpusServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     DescribeCorpus: _grpc.UnaryStreamMultiCallable[_describe_pb2.DescribeCorpusRequest, _describe_pb2.DescribeCorpusResponse]
-    """Counts what a corpus holds. The first call reads every shard once and streams its progress;
-    counts are kept by digest.
+    """Counts documents and bytes by subset. The first call reads every shard once and streams its
+    progress; counts are stored.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
     """
     StreamCorpus: _grpc.UnaryStreamMultiCallable[_stream_pb2.StreamCorpusRequest, _stream_pb2.StreamCorpusResponse]
-    """Streams a selection for one reader or one rank of many, in an order that is a function of the
-    request. A call with a chunk's cursor continues with the next document, exactly once, on any
-    replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
+    """Streams a selection to one reader, or to one of several ranks, in an order that depends only on
+    the request. A call with a chunk's cursor continues with the next document, exactly once, on
+    any replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
     TOO_LARGE: a document's meta does not fit in a message; use DELIVERY_JSONL. OVERLOADED: open
-    streams hold all the memory they may; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
-    tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
+    streams use all the memory allowed; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
+    tokenizer's library is missing; STORAGE_FULL: tokens cannot be stored.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
     SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
     """
     GetDocuments: _grpc.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]
-    """Finds documents by id: in under a millisecond each with an index, else in the time that
-    decompressing the shard takes. TOO_LARGE: they do not fit in one message; request fewer, or
-    stream.
+    """Looks up documents by id: in under a millisecond each with an index, otherwise by decompressing
+    the shard. TOO_LARGE: the documents do not fit in one message; request fewer, or stream.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
     """
@@ -85,26 +84,25 @@ class CorpusServiceAsyncStub(CorpusServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     DescribeCorpus: _aio.UnaryStreamMultiCallable[_describe_pb2.DescribeCorpusRequest, _describe_pb2.DescribeCorpusResponse]  # type: ignore[assignment]
-    """Counts what a corpus holds. The first call reads every shard once and streams its progress;
-    counts are kept by digest.
+    """Counts documents and bytes by subset. The first call reads every shard once and streams its
+    progress; counts are stored.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
     """
     StreamCorpus: _aio.UnaryStreamMultiCallable[_stream_pb2.StreamCorpusRequest, _stream_pb2.StreamCorpusResponse]  # type: ignore[assignment]
-    """Streams a selection for one reader or one rank of many, in an order that is a function of the
-    request. A call with a chunk's cursor continues with the next document, exactly once, on any
-    replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
+    """Streams a selection to one reader, or to one of several ranks, in an order that depends only on
+    the request. A call with a chunk's cursor continues with the next document, exactly once, on
+    any replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
     TOO_LARGE: a document's meta does not fit in a message; use DELIVERY_JSONL. OVERLOADED: open
-    streams hold all the memory they may; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
-    tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
+    streams use all the memory allowed; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
+    tokenizer's library is missing; STORAGE_FULL: tokens cannot be stored.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
     SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
     """
     GetDocuments: _aio.UnaryUnaryMultiCallable[_stream_pb2.GetDocumentsRequest, _stream_pb2.GetDocumentsResponse]  # type: ignore[assignment]
-    """Finds documents by id: in under a millisecond each with an index, else in the time that
-    decompressing the shard takes. TOO_LARGE: they do not fit in one message; request fewer, or
-    stream.
+    """Looks up documents by id: in under a millisecond each with an index, otherwise by decompressing
+    the shard. TOO_LARGE: the documents do not fit in one message; request fewer, or stream.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
     """
@@ -140,8 +138,8 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _describe_pb2.DescribeCorpusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_describe_pb2.DescribeCorpusResponse], _abc.AsyncIterator[_describe_pb2.DescribeCorpusResponse]]:
-        """Counts what a corpus holds. The first call reads every shard once and streams its progress;
-        counts are kept by digest.
+        """Counts documents and bytes by subset. The first call reads every shard once and streams its
+        progress; counts are stored.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS.
         """
@@ -152,12 +150,12 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stream_pb2.StreamCorpusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_stream_pb2.StreamCorpusResponse], _abc.AsyncIterator[_stream_pb2.StreamCorpusResponse]]:
-        """Streams a selection for one reader or one rank of many, in an order that is a function of the
-        request. A call with a chunk's cursor continues with the next document, exactly once, on any
-        replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
+        """Streams a selection to one reader, or to one of several ranks, in an order that depends only on
+        the request. A call with a chunk's cursor continues with the next document, exactly once, on
+        any replica with the same corpus. DATA_LOSS: every document before the damage was delivered.
         TOO_LARGE: a document's meta does not fit in a message; use DELIVERY_JSONL. OVERLOADED: open
-        streams hold all the memory they may; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
-        tokenizer's library is missing; STORAGE_FULL: tokens cannot be kept.
+        streams use all the memory allowed; nothing was sent. With tokens, ENGINE_UNAVAILABLE: the
+        tokenizer's library is missing; STORAGE_FULL: tokens cannot be stored.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CURSOR_MISMATCH, INDEX_REQUIRED,
         SOURCE_CHANGED, DATA_LOSS, TOO_LARGE, OVERLOADED, ENGINE_UNAVAILABLE, STORAGE_FULL.
@@ -169,9 +167,8 @@ class CorpusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stream_pb2.GetDocumentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stream_pb2.GetDocumentsResponse, _abc.Awaitable[_stream_pb2.GetDocumentsResponse]]:
-        """Finds documents by id: in under a millisecond each with an index, else in the time that
-        decompressing the shard takes. TOO_LARGE: they do not fit in one message; request fewer, or
-        stream.
+        """Looks up documents by id: in under a millisecond each with an index, otherwise by decompressing
+        the shard. TOO_LARGE: the documents do not fit in one message; request fewer, or stream.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, DATA_LOSS, TOO_LARGE.
         """

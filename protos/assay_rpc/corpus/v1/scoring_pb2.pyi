@@ -31,7 +31,9 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     DEFINITION_PRESET_UNSPECIFIED: _DefinitionPreset.ValueType  # 0
     """The same as DEFINITION_PRESET_LM_EVAL."""
     DEFINITION_PRESET_LM_EVAL: _DefinitionPreset.ValueType  # 1
-    """lm-evaluation-harness's loglikelihood_rolling: one token of context, a back-filled last window."""
+    """lm-evaluation-harness's loglikelihood_rolling: one token of context, last window filled from
+    before.
+    """
     DEFINITION_PRESET_PILE_PAPER: _DefinitionPreset.ValueType  # 2
     """The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
     DEFINITION_PRESET_HUGGINGFACE_GUIDE: _DefinitionPreset.ValueType  # 3
@@ -40,9 +42,9 @@ class _DefinitionPresetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Defi
     counts one token less than it scores.
     """
     DEFINITION_PRESET_LEVANTER: _DefinitionPreset.ValueType  # 4
-    """Levanter's evaluator, by document: windows that share no token, whose first token is not
-    scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
-    or a second model.
+    """Levanter's evaluator, by document: windows share no token, and their first token is not scored;
+    only bytes of scored tokens count. For comparison only. Not with a sample, a context or a
+    second model.
     """
     DEFINITION_PRESET_PALOMA: _DefinitionPreset.ValueType  # 5
     """Paloma's: the end of sequence first, windows that share one token, a short last window."""
@@ -53,7 +55,9 @@ class DefinitionPreset(_DefinitionPreset, metaclass=_DefinitionPresetEnumTypeWra
 DEFINITION_PRESET_UNSPECIFIED: DefinitionPreset.ValueType  # 0
 """The same as DEFINITION_PRESET_LM_EVAL."""
 DEFINITION_PRESET_LM_EVAL: DefinitionPreset.ValueType  # 1
-"""lm-evaluation-harness's loglikelihood_rolling: one token of context, a back-filled last window."""
+"""lm-evaluation-harness's loglikelihood_rolling: one token of context, last window filled from
+before.
+"""
 DEFINITION_PRESET_PILE_PAPER: DefinitionPreset.ValueType  # 2
 """The Pile paper's: the same with half a window of context, 512 of GPT-2's 1,024 tokens."""
 DEFINITION_PRESET_HUGGINGFACE_GUIDE: DefinitionPreset.ValueType  # 3
@@ -62,9 +66,9 @@ window. For comparison only: the first token is never scored, and every window a
 counts one token less than it scores.
 """
 DEFINITION_PRESET_LEVANTER: DefinitionPreset.ValueType  # 4
-"""Levanter's evaluator, by document: windows that share no token, whose first token is not
-scored; bytes are those of the scored tokens. For comparison only. Not with a sample, a context
-or a second model.
+"""Levanter's evaluator, by document: windows share no token, and their first token is not scored;
+only bytes of scored tokens count. For comparison only. Not with a sample, a context or a
+second model.
 """
 DEFINITION_PRESET_PALOMA: DefinitionPreset.ValueType  # 5
 """Paloma's: the end of sequence first, windows that share one token, a short last window."""
@@ -117,20 +121,20 @@ class _IntervalScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interva
     INTERVAL_SCOPE_DOCUMENTS: _IntervalScope.ValueType  # 1
     """The selection's documents. Exact, without an interval, when all were scored."""
     INTERVAL_SCOPE_CORPUS_BEHIND: _IntervalScope.ValueType  # 2
-    """Documents like these, drawn at random. Of the whole and of single subsets. Not with a sample of
-    spans.
+    """The corpus that the documents would be a random sample of, whole or by subset. Not with a
+    sample of spans.
     """
 
 class IntervalScope(_IntervalScope, metaclass=_IntervalScopeEnumTypeWrapper):
-    """What a figure and its interval are of."""
+    """What a figure and its interval are about."""
 
 INTERVAL_SCOPE_UNSPECIFIED: IntervalScope.ValueType  # 0
 """The same as INTERVAL_SCOPE_DOCUMENTS."""
 INTERVAL_SCOPE_DOCUMENTS: IntervalScope.ValueType  # 1
 """The selection's documents. Exact, without an interval, when all were scored."""
 INTERVAL_SCOPE_CORPUS_BEHIND: IntervalScope.ValueType  # 2
-"""Documents like these, drawn at random. Of the whole and of single subsets. Not with a sample of
-spans.
+"""The corpus that the documents would be a random sample of, whole or by subset. Not with a
+sample of spans.
 """
 Global___IntervalScope: _TypeAlias = IntervalScope  # noqa: Y015
 
@@ -143,23 +147,23 @@ class _StandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Standing.Val
     STANDING_UNSPECIFIED: _Standing.ValueType  # 0
     """Never sent."""
     STANDING_EXACT: _Standing.ValueType  # 1
-    """The answer: everything was scored."""
+    """Exact: everything was scored."""
     STANDING_ESTIMATE: _Standing.ValueType  # 2
     """An estimate, with an interval."""
     STANDING_EXAMPLE: _Standing.ValueType  # 3
-    """An example, no measurement: too little was scored for an interval."""
+    """An example only: too little was scored for an interval."""
 
 class Standing(_Standing, metaclass=_StandingEnumTypeWrapper):
-    """How far a figure answers its scope's question."""
+    """Whether a figure is exact."""
 
 STANDING_UNSPECIFIED: Standing.ValueType  # 0
 """Never sent."""
 STANDING_EXACT: Standing.ValueType  # 1
-"""The answer: everything was scored."""
+"""Exact: everything was scored."""
 STANDING_ESTIMATE: Standing.ValueType  # 2
 """An estimate, with an interval."""
 STANDING_EXAMPLE: Standing.ValueType  # 3
-"""An example, no measurement: too little was scored for an interval."""
+"""An example only: too little was scored for an interval."""
 Global___Standing: _TypeAlias = Standing  # noqa: Y015
 
 class _SampleUnit:
@@ -193,25 +197,25 @@ class _ExclusionReason:
 class _ExclusionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExclusionReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     EXCLUSION_REASON_UNSPECIFIED: _ExclusionReason.ValueType  # 0
-    """It is not excluded."""
+    """Not excluded."""
     EXCLUSION_REASON_NOT_ROUND_TRIPPING: _ExclusionReason.ValueType  # 1
     """decode(encode(text)) differs from the text."""
     EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: _ExclusionReason.ValueType  # 2
-    """An id that the model has no embedding for."""
+    """A token id has no embedding in the model."""
     EXCLUSION_REASON_EMPTY: _ExclusionReason.ValueType  # 3
-    """It has no bytes."""
+    """The text has no bytes."""
 
 class ExclusionReason(_ExclusionReason, metaclass=_ExclusionReasonEnumTypeWrapper):
-    """Why a text is in no figure."""
+    """Why a text is excluded from all figures."""
 
 EXCLUSION_REASON_UNSPECIFIED: ExclusionReason.ValueType  # 0
-"""It is not excluded."""
+"""Not excluded."""
 EXCLUSION_REASON_NOT_ROUND_TRIPPING: ExclusionReason.ValueType  # 1
 """decode(encode(text)) differs from the text."""
 EXCLUSION_REASON_TOKEN_OUT_OF_RANGE: ExclusionReason.ValueType  # 2
-"""An id that the model has no embedding for."""
+"""A token id has no embedding in the model."""
 EXCLUSION_REASON_EMPTY: ExclusionReason.ValueType  # 3
-"""It has no bytes."""
+"""The text has no bytes."""
 Global___ExclusionReason: _TypeAlias = ExclusionReason  # noqa: Y015
 
 @_typing.final
@@ -302,19 +306,19 @@ class LanguageModel(_message.Message):
     max_length: _builtins.int
     """Window in tokens."""
     parameters: _builtins.int
-    """What two layers share counts once."""
+    """Parameters that layers share count once."""
     weights: _common_pb2.WeightsKind.ValueType
     vocabulary: _builtins.int
     """Its token ids are below this."""
     max_length_assumed: _builtins.bool
-    """No file states `max_length`: scoring needs one."""
+    """No file states `max_length`, so a Definition must."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
     def license(self) -> _common_pb2.License: ...
     @_builtins.property
     def engine(self) -> _common_pb2.Engine:
-        """What runs it by default."""
+        """Default engine."""
 
     @_builtins.property
     def digests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -361,26 +365,26 @@ class Definition(_message.Message):
     preset: Global___DefinitionPreset.ValueType
     """The fields below override it."""
     max_length: _builtins.int
-    """Window in tokens: at most the model's, which 0 means."""
+    """Window in tokens, at most the model's. 0: the model's."""
     prefix: Global___PrefixToken.ValueType
     """Token before the first one."""
     special_tokens: _builtins.bool
-    """Also score the special tokens that the tokenizer puts around a text, as lm-eval does unless
-    add_bos_token=False; they are of no byte. Absent: the preset's.
+    """Also score the special tokens that the tokenizer adds around a text, as lm-eval does unless
+    add_bos_token=False. They have no bytes. Absent: the preset's.
     """
     context_length: _builtins.int
-    """Least number of tokens before the first scored one in windows after the first: 1 to
-    `max_length`; 0 means the preset's, or what `stride` leaves.
+    """Minimum number of tokens before the first scored one in windows after the first: 1 to
+    `max_length`. 0: the preset's, or derived from `stride`.
     """
     stride: _builtins.int
-    """Tokens that such a window scores: max_length + 1 - context_length, or max_length -
-    context_length in the guide's windows. 0 means what `context_length` leaves.
+    """Tokens that each window after the first scores: max_length + 1 - context_length, or max_length
+    - context_length in the guide's windows. 0: derived from `context_length`.
     """
     prefix_token: _builtins.int
     """With PREFIX_TOKEN_GIVEN only. Absent in a reply without one."""
     prefix_everywhere: _builtins.bool
-    """Every window, not only the first, begins with the prefix token, in place of one token of
-    context. For models trained only on sequences that begin with it.
+    """Every window, not only the first, begins with the prefix token instead of one token of context.
+    For models trained only on such sequences.
     """
     def __init__(
         self,
@@ -411,7 +415,7 @@ Global___Definition: _TypeAlias = Definition  # noqa: Y015
 
 @_typing.final
 class Compute(_message.Message):
-    """What is to run the model."""
+    """How to run the model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -419,11 +423,11 @@ class Compute(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """"openvino-cpu", "torch-cpu" or "torch-cuda"; for a model of bytes "openvino-cpu" or
-    "onnxruntime-cpu". INVALID_ARGUMENT where it cannot run the model. Empty: the fastest on a CPU
-    that is installed and agrees with the reference.
+    "onnxruntime-cpu". INVALID_ARGUMENT if it cannot run the model. Empty: the fastest installed
+    CPU engine that agrees with the reference.
     """
     precision: _common_pb2.Precision.ValueType
-    """bfloat16 moves a figure by some thousandths of a bit per byte."""
+    """bfloat16 changes a figure by some thousandths of a bit per byte."""
     def __init__(
         self,
         *,
@@ -440,8 +444,8 @@ Global___Compute: _TypeAlias = Compute  # noqa: Y015
 
 @_typing.final
 class ComputeReport(_message.Message):
-    """What ran the model, and how far it was from the reference (torch in fp32 on a CPU; ONNX Runtime
-    for a model of bytes), on a text of this project when the model was loaded.
+    """The engine that ran the model, and its deviation from the reference (torch in fp32 on a CPU; ONNX
+    Runtime for a model of bytes) on a built-in text when the model was loaded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -498,16 +502,16 @@ class ScoreBPBRequest(_message.Message):
     INTERVAL_SCOPE_FIELD_NUMBER: _builtins.int
     INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
-    """Name to keep finished documents under: up to 64 letters, digits, dots, dashes and underscores.
-    They serve the same documents, model, definition and software only, until overwritten. Empty:
-    the server keeps the last few hundred calls as its disk allows.
+    """Name under which finished documents are stored: up to 64 letters, digits, dots, dashes and
+    underscores. Valid only for the same documents, model, definition and software. Empty: the
+    server stores the last few hundred calls, as far as its disk allows.
     """
     fresh: _builtins.bool
-    """Discard what was kept of this call."""
+    """Discard stored documents of this call."""
     per_document: _builtins.bool
     """Also send DocumentScore."""
     interval_scope: Global___IntervalScope.ValueType
-    """What intervals are to speak of."""
+    """What intervals are about."""
     interval_level: _builtins.float
     """0.5 to 0.9999; 0 means 0.95."""
     @_builtins.property
@@ -516,9 +520,9 @@ class ScoreBPBRequest(_message.Message):
     def selection(self) -> _selection_pb2.Selection: ...
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
-        """Language model, or a compressor: "zstd-19" or "xz" (-9e). It compresses each document into a
-        file, all of which counts, with a container of some 10 bytes (zstd) or 60 (xz). Its tokens are
-        bytes.
+        """Language model, or a compressor: "zstd-19" or "xz" (-9e). A compressor writes each document to
+        a file, whose full size counts, including some 10 (zstd) or 60 (xz) bytes of container. Its
+        tokens are bytes.
         """
 
     @_builtins.property
@@ -641,22 +645,22 @@ class Basis(_message.Message):
     standing: Global___Standing.ValueType
     unit: Global___SampleUnit.ValueType
     scored: _builtins.int
-    """Spans or documents scored, excluded ones that chance drew left out."""
+    """Spans or documents scored, without excluded ones that were drawn by chance."""
     by_chance: _builtins.int
     """Of those, drawn by chance; the others were certain."""
     certain_share: _builtins.float
     """Share of the bytes certain to be drawn, in [0, 1]."""
     documents: _builtins.int
-    """Documents with a text that the figure is about, scored or not; without a sample those not
+    """Documents with a text that the figure is about, scored or not; without a sample, those not
     excluded.
     """
     text_bytes: _builtins.int
     effective_documents: _builtins.float
-    """Equal documents that those are worth: (sum of b)^2 / sum of b^2 over their bytes b."""
+    """Equivalent number of equal documents: (sum of b)^2 / sum of b^2 over their bytes b."""
     kept_share: _builtins.float
     """Estimated share of the bytes not excluded. Absent without a sample."""
     no_interval: _builtins.str
-    """Why STANDING_EXAMPLE has none."""
+    """Why STANDING_EXAMPLE has no interval."""
     def __init__(
         self,
         *,
@@ -696,7 +700,7 @@ class RunningScore(_message.Message):
     DOCUMENTS_RESTORED_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     documents_total: _builtins.int
-    """To score in all. Absent until known."""
+    """Documents to score in all. Absent until known."""
     tokens_per_second: _builtins.float
     """Scored tokens. Absent until known."""
     documents_restored: _builtins.int
@@ -762,10 +766,10 @@ class FinalScore(_message.Message):
     TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     DOUBTS_FIELD_NUMBER: _builtins.int
     cached: _builtins.bool
-    """An earlier call finished all of it, with the same software on the same machine."""
+    """An earlier call computed everything, with the same software on the same machine."""
     tokens_per_second: _builtins.float
-    """Scored tokens, without loading, beside whatever else the machine did. Absent when nothing was
-    scored now.
+    """Scored tokens, without loading, under the machine's load at the time. Absent when this call
+    scored nothing.
     """
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
@@ -797,7 +801,7 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def weighted(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedScore]:
-        """By published weights, as far as the subsets were scored."""
+        """Averages by published weights, over the scored subsets."""
 
     @_builtins.property
     def published(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedBitsPerByte]:
@@ -805,8 +809,8 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def doubts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Reasons to doubt the figures, a sentence each, such as signs that the tokenizer is another
-        model's. A result with one is best not published.
+        """Reasons to doubt the figures, one sentence each, such as signs of a wrong tokenizer. Do not
+        publish a result that has any.
         """
 
     def __init__(
@@ -917,9 +921,9 @@ class CompareBPBRequest(_message.Message):
     INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
     PER_DOCUMENT_FIELD_NUMBER: _builtins.int
     fresh: _builtins.bool
-    """Discard what was kept of both."""
+    """Discard stored documents of both."""
     interval_scope: Global___IntervalScope.ValueType
-    """What intervals are to speak of."""
+    """What intervals are about."""
     interval_level: _builtins.float
     """0.5 to 0.9999; 0 means 0.95."""
     per_document: _builtins.bool
@@ -1021,7 +1025,7 @@ class DocumentComparison(_message.Message):
     against_excluded: Global___ExclusionReason.ValueType
     """Unspecified: the other has scored it."""
     bits_per_byte: _builtins.float
-    """Model less the other. Absent where either excludes it."""
+    """Model minus the other. Absent if either excludes it."""
     @_builtins.property
     def model(self) -> Global___BitsPerByte:
         """In a sample of spans, of the spans drawn."""
@@ -1119,20 +1123,20 @@ class BPBDifference(_message.Message):
     SMALLEST_DETECTABLE_FIELD_NUMBER: _builtins.int
     IDENTICAL_FIELD_NUMBER: _builtins.int
     bits_per_byte: _builtins.float
-    """Model less the other: below 0 where the model predicts better. Absent when nothing was scored."""
+    """Model minus the other: below 0 if the model predicts better. Absent when nothing was scored."""
     smallest_detectable: _builtins.float
-    """Smallest difference that such an interval tells from 0 in four of five samples. Absent unless
-    the difference is an estimate of these documents.
+    """Smallest difference that such an interval separates from 0 in four of five samples. Absent
+    unless the difference is an estimate for these documents.
     """
     identical: _builtins.bool
-    """The same likelihood everywhere."""
+    """Both give every text the same likelihood."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
         """Paired by document, or in a sample of spans by span."""
 
     @_builtins.property
     def model(self) -> Global___BitsPerByte:
-        """Over what neither excludes."""
+        """Over documents that neither excludes."""
 
     @_builtins.property
     def against(self) -> Global___BitsPerByte:
@@ -1250,8 +1254,8 @@ class ScoredText(_message.Message):
     subset: _builtins.str
     """May be empty."""
     context: _builtins.bytes
-    """UTF-8 before the text, read by the model and not scored: neither its likelihood nor its bytes
-    count. Tokenized apart. Not for compressors.
+    """UTF-8 before `text`: read by the model, not scored; neither its likelihood nor its bytes count.
+    Tokenized separately. Not for compressors.
     """
     def __init__(
         self,
@@ -1318,7 +1322,7 @@ class TextScore(_message.Message):
 
     @_builtins.property
     def token_starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """First byte of each of these tokens, not falling. Tokens of one character all start at it."""
+        """First byte of each of these tokens, never decreasing. Tokens of one character all start at it."""
 
     def __init__(
         self,
@@ -1370,11 +1374,11 @@ class BitsPerByte(_message.Message):
     """2 ^ bits_per_byte, as in lm-evaluation-harness."""
     word_perplexity: _builtins.float
     """exp(nats / words), as in lm-evaluation-harness: one word more than runs of whitespace. Absent
-    in a sample, and where an earlier version scored.
+    in a sample, or if an earlier version scored.
     """
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
-        """Of `bits_per_byte`; a function of the documents."""
+        """Of `bits_per_byte`; depends only on the documents."""
 
     @_builtins.property
     def basis(self) -> Global___Basis:
@@ -1526,12 +1530,12 @@ class PublishedBitsPerByte(_message.Message):
     bits_per_byte: _builtins.float
     """Over the publication's test set."""
     derivation: _builtins.str
-    """How it follows from what is printed; empty: printed itself."""
+    """How it was derived from printed figures; empty: printed itself."""
     @_builtins.property
     def definition(self) -> Global___Definition: ...
     @_builtins.property
     def by_subset(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Where printed."""
+        """If printed."""
 
     def __init__(
         self,

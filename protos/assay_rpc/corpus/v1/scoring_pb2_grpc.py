@@ -72,8 +72,8 @@ class ScoringServiceServicer(object):
 
     def ScoreBPB(self, request, context):
         """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-        and by subset. The figures are a function of the request. Finished documents are kept: the same
-        call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+        and by subset. The figures depend only on the request. Finished documents are stored: a
+        repeated call continues, or is answered at once. Cancelling ends the work. One call runs at a
         time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
@@ -85,7 +85,7 @@ class ScoringServiceServicer(object):
 
     def CompareBPB(self, request, context):
         """Computes the bits per byte of two models on the same documents, and their paired difference.
-        What ScoreBPB has finished is reused.
+        Reuses documents that ScoreBPB has finished.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -95,7 +95,7 @@ class ScoringServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ScoreTexts(self, request, context):
-        """Computes a model's bits per byte over the caller's texts, which are not kept.
+        """Computes a model's bits per byte over the caller's texts, which are not stored.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         OVERLOADED, TOO_LARGE.

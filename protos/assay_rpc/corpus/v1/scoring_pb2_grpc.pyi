@@ -40,8 +40,8 @@ class ScoringServiceStub:
     """
     ScoreBPB: _grpc.UnaryStreamMultiCallable[_scoring_pb2.ScoreBPBRequest, _scoring_pb2.ScoreBPBResponse]
     """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-    and by subset. The figures are a function of the request. Finished documents are kept: the same
-    call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+    and by subset. The figures depend only on the request. Finished documents are stored: a
+    repeated call continues, or is answered at once. Cancelling ends the work. One call runs at a
     time.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
@@ -49,13 +49,13 @@ class ScoringServiceStub:
     """
     CompareBPB: _grpc.UnaryStreamMultiCallable[_scoring_pb2.CompareBPBRequest, _scoring_pb2.CompareBPBResponse]
     """Computes the bits per byte of two models on the same documents, and their paired difference.
-    What ScoreBPB has finished is reused.
+    Reuses documents that ScoreBPB has finished.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     ScoreTexts: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.ScoreTextsRequest, _scoring_pb2.ScoreTextsResponse]
-    """Computes a model's bits per byte over the caller's texts, which are not kept.
+    """Computes a model's bits per byte over the caller's texts, which are not stored.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
     OVERLOADED, TOO_LARGE.
@@ -73,8 +73,8 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
     """
     ScoreBPB: _aio.UnaryStreamMultiCallable[_scoring_pb2.ScoreBPBRequest, _scoring_pb2.ScoreBPBResponse]  # type: ignore[assignment]
     """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-    and by subset. The figures are a function of the request. Finished documents are kept: the same
-    call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+    and by subset. The figures depend only on the request. Finished documents are stored: a
+    repeated call continues, or is answered at once. Cancelling ends the work. One call runs at a
     time.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
@@ -82,13 +82,13 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
     """
     CompareBPB: _aio.UnaryStreamMultiCallable[_scoring_pb2.CompareBPBRequest, _scoring_pb2.CompareBPBResponse]  # type: ignore[assignment]
     """Computes the bits per byte of two models on the same documents, and their paired difference.
-    What ScoreBPB has finished is reused.
+    Reuses documents that ScoreBPB has finished.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
     MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
     """
     ScoreTexts: _aio.UnaryUnaryMultiCallable[_scoring_pb2.ScoreTextsRequest, _scoring_pb2.ScoreTextsResponse]  # type: ignore[assignment]
-    """Computes a model's bits per byte over the caller's texts, which are not kept.
+    """Computes a model's bits per byte over the caller's texts, which are not stored.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
     OVERLOADED, TOO_LARGE.
@@ -115,8 +115,8 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scoring_pb2.ScoreBPBResponse], _abc.AsyncIterator[_scoring_pb2.ScoreBPBResponse]]:
         """Computes a model's bits per byte over a selection, -sum(log p) / (ln 2 * UTF-8 bytes), overall
-        and by subset. The figures are a function of the request. Finished documents are kept: the same
-        call made again continues, or is answered at once. Cancelling ends the work. One call runs at a
+        and by subset. The figures depend only on the request. Finished documents are stored: a
+        repeated call continues, or is answered at once. Cancelling ends the work. One call runs at a
         time.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
@@ -130,7 +130,7 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scoring_pb2.CompareBPBResponse], _abc.AsyncIterator[_scoring_pb2.CompareBPBResponse]]:
         """Computes the bits per byte of two models on the same documents, and their paired difference.
-        What ScoreBPB has finished is reused.
+        Reuses documents that ScoreBPB has finished.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, CHECKPOINT_MISMATCH, ENGINE_UNAVAILABLE,
         MODEL_UNUSABLE, SOURCE_CHANGED, DATA_LOSS, STORAGE_FULL, OVERLOADED.
@@ -142,7 +142,7 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scoring_pb2.ScoreTextsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scoring_pb2.ScoreTextsResponse, _abc.Awaitable[_scoring_pb2.ScoreTextsResponse]]:
-        """Computes a model's bits per byte over the caller's texts, which are not kept.
+        """Computes a model's bits per byte over the caller's texts, which are not stored.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, ENGINE_UNAVAILABLE, MODEL_UNUSABLE,
         OVERLOADED, TOO_LARGE.

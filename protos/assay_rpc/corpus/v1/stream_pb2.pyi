@@ -32,12 +32,12 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     DELIVERY_DOCUMENTS: _Delivery.ValueType  # 1
     """Parsed documents with provenance."""
     DELIVERY_JSONL: _Delivery.ValueType  # 2
-    """The shards' lines, byte for byte, each ended by a newline, parsed only as far as the selection
+    """The shards' lines, byte for byte, each ended by a newline. Parsed only as far as the selection
     needs.
     """
     DELIVERY_FRAMES: _Delivery.ValueType  # 3
-    """Compressed frames as stored, for the client to decode: the least work for the server. Needs an
-    index. A chunk ends with the frame that brings it to `chunk_bytes`.
+    """Compressed frames as stored, decoded by the client: least work for the server. Needs an index.
+    A chunk ends with the frame that brings it to `chunk_bytes`.
     """
     DELIVERY_TOKENS: _Delivery.ValueType  # 4
     """Sequences of tokens, as `tokens` says. Needs an index."""
@@ -50,12 +50,12 @@ DELIVERY_UNSPECIFIED: Delivery.ValueType  # 0
 DELIVERY_DOCUMENTS: Delivery.ValueType  # 1
 """Parsed documents with provenance."""
 DELIVERY_JSONL: Delivery.ValueType  # 2
-"""The shards' lines, byte for byte, each ended by a newline, parsed only as far as the selection
+"""The shards' lines, byte for byte, each ended by a newline. Parsed only as far as the selection
 needs.
 """
 DELIVERY_FRAMES: Delivery.ValueType  # 3
-"""Compressed frames as stored, for the client to decode: the least work for the server. Needs an
-index. A chunk ends with the frame that brings it to `chunk_bytes`.
+"""Compressed frames as stored, decoded by the client: least work for the server. Needs an index.
+A chunk ends with the frame that brings it to `chunk_bytes`.
 """
 DELIVERY_TOKENS: Delivery.ValueType  # 4
 """Sequences of tokens, as `tokens` says. Needs an index."""
@@ -77,7 +77,7 @@ class _RankRemainderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RankRem
     """The first ones come again, less than a batch for every rank."""
 
 class RankRemainder(_RankRemainder, metaclass=_RankRemainderEnumTypeWrapper):
-    """What becomes of documents that do not fill a batch of every rank."""
+    """Treatment of documents that do not fill a batch of every rank."""
 
 RANK_REMAINDER_UNSPECIFIED: RankRemainder.ValueType  # 0
 """The same as RANK_REMAINDER_UNEVEN."""
@@ -100,9 +100,9 @@ class _PackingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Packing.Value
     PACKING_CONCATENATED: _Packing.ValueType  # 1
     """One after the other, cut every `length` tokens. An incomplete last sequence is left out."""
     PACKING_BEST_FIT: _Packing.ValueType  # 2
-    """Whole where they fit: best fit, longest first, over a few thousand sequences. Longer ones are
-    cut every `length` tokens, and some others to fill gaps. At most one sequence in two thousand,
-    and the last, is filled up with the separator.
+    """Whole documents if they fit: best fit, longest first, over a few thousand sequences. Longer
+    ones are cut every `length` tokens, and some others to fill gaps. At most one sequence in
+    2,000, and the last, is padded with the separator.
     """
 
 class Packing(_Packing, metaclass=_PackingEnumTypeWrapper):
@@ -113,9 +113,9 @@ PACKING_UNSPECIFIED: Packing.ValueType  # 0
 PACKING_CONCATENATED: Packing.ValueType  # 1
 """One after the other, cut every `length` tokens. An incomplete last sequence is left out."""
 PACKING_BEST_FIT: Packing.ValueType  # 2
-"""Whole where they fit: best fit, longest first, over a few thousand sequences. Longer ones are
-cut every `length` tokens, and some others to fill gaps. At most one sequence in two thousand,
-and the last, is filled up with the separator.
+"""Whole documents if they fit: best fit, longest first, over a few thousand sequences. Longer
+ones are cut every `length` tokens, and some others to fill gaps. At most one sequence in
+2,000, and the last, is padded with the separator.
 """
 Global___Packing: _TypeAlias = Packing  # noqa: Y015
 
@@ -130,19 +130,19 @@ class _FrameFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameForm.V
     FRAME_FORM_JSONL: _FrameForm.ValueType  # 1
     """Lines, each ended by a newline."""
     FRAME_FORM_TEXT: _FrameForm.ValueType  # 2
-    """Texts without separators; `text_bytes` has their sizes. The meta of each is exactly
+    """Texts without separators; `text_bytes` has their sizes. Each one's meta is exactly
     {"pile_set_name": SUBSET}.
     """
 
 class FrameForm(_FrameForm, metaclass=_FrameFormEnumTypeWrapper):
-    """What a frame decompresses to."""
+    """Content of a decompressed frame."""
 
 FRAME_FORM_UNSPECIFIED: FrameForm.ValueType  # 0
 """Never sent."""
 FRAME_FORM_JSONL: FrameForm.ValueType  # 1
 """Lines, each ended by a newline."""
 FRAME_FORM_TEXT: FrameForm.ValueType  # 2
-"""Texts without separators; `text_bytes` has their sizes. The meta of each is exactly
+"""Texts without separators; `text_bytes` has their sizes. Each one's meta is exactly
 {"pile_set_name": SUBSET}.
 """
 Global___FrameForm: _TypeAlias = FrameForm  # noqa: Y015
@@ -168,26 +168,26 @@ class StreamCorpusRequest(_message.Message):
     delivery: Global___Delivery.ValueType
     """May differ from the cursor's call."""
     chunk_bytes: _builtins.int
-    """Payload of a chunk, about: 4 KiB to 2 MiB; 0 means 512 KiB."""
+    """Approximate payload of a chunk: 4 KiB to 2 MiB; 0 means 512 KiB."""
     skip_damaged: _builtins.bool
     """Skips frames with a wrong digest and reports them in `damaged`, instead of DATA_LOSS. Needs an
     index.
     """
     skip_bad_lines: _builtins.bool
-    """Skips lines that are no documents and reports them in `bad_lines`, instead of DATA_LOSS. Shards
-    with an index have none. More than 100 that are over 1 % of a shard's lines still end the
-    stream.
+    """Skips lines that are not documents and reports them in `bad_lines`, instead of DATA_LOSS.
+    Shards with an index have none. More than 100, if they exceed 1 % of a shard's lines, still end
+    the stream.
     """
     remainder: Global___RankRemainder.ValueType
-    """Gives every rank as many documents, one after the other in the selection's order, and says what
-    becomes of the rest. Needs an index. A cursor continues with the same `remainder` and
-    `batch_documents` only.
+    """Gives every rank the same number of documents, dealt one by one in the selection's order, and
+    says how to treat the rest. Needs an index. A cursor is only valid with the same `remainder`
+    and `batch_documents`.
     """
     batch_documents: _builtins.int
     """With `remainder`: a rank's documents are a multiple of this; 0 means 1."""
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef:
-        """Absent where the selection names several."""
+        """Absent if the selection names several."""
 
     @_builtins.property
     def selection(self) -> _selection_pb2.Selection: ...
@@ -197,9 +197,9 @@ class StreamCorpusRequest(_message.Message):
 
     @_builtins.property
     def resume(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResumePoint]:
-        """Positions of every rank of an earlier run, in any order. The ranks of this call, more or fewer,
-        share what those have not got, each document once. The first chunk has a cursor only. A single
-        point of the same rank continues as `cursor` does, which must be empty. At most 65,536.
+        """Positions of all ranks of an earlier run, in any order. The ranks of this run, more or fewer,
+        share the remaining documents, each once. The first chunk has a cursor only. A single point of
+        the same rank acts as `cursor`, which must be empty. At most 65,536.
         """
 
     @_builtins.property
@@ -232,12 +232,11 @@ Global___StreamCorpusRequest: _TypeAlias = StreamCorpusRequest  # noqa: Y015
 
 @_typing.final
 class TokenOptions(_message.Message):
-    """How texts become sequences of tokens.
+    """Conversion of texts to sequences of tokens.
 
-    Step s of training has the `global_batch` sequences from s * global_batch on, an equal part for
-    each rank, one after the other. So a run may continue with more or fewer ranks and the same
-    steps. What is left of a step that another number of ranks had begun comes first; ranks' parts of
-    it may differ by one.
+    Step s of training has `global_batch` sequences, starting at s * global_batch; each rank gets an
+    equal part, in order. So a run may continue with more or fewer ranks and the same steps. The rest
+    of a step begun by a different number of ranks comes first; ranks' parts of it may differ by one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -251,7 +250,7 @@ class TokenOptions(_message.Message):
     """Tokens of a sequence: 1 to 262,144. Required."""
     packing: Global___Packing.ValueType
     separator: _builtins.int
-    """After each document. Absent: the tokenizer's end of sequence."""
+    """Token after each document. Absent: the tokenizer's end of sequence."""
     global_batch: _builtins.int
     """Sequences of a step, a multiple of the ranks. 0: one a rank."""
     @_builtins.property
@@ -279,7 +278,7 @@ Global___TokenOptions: _TypeAlias = TokenOptions  # noqa: Y015
 
 @_typing.final
 class RankShare(_message.Message):
-    """Equal shares of the ranks, as RankRemainder says. With tokens, in sequences."""
+    """Equal shares of ranks, as RankRemainder says. With tokens, counted in sequences."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -321,7 +320,7 @@ class TokenBatch(_message.Message):
     PIECE_OFFSETS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     ids: _builtins.bytes
-    """Of all sequences in turn, little-endian."""
+    """Ids of all sequences in order, little-endian."""
     id_bytes: _builtins.int
     """Bytes of an id: 2 or 4."""
     @_builtins.property
@@ -330,11 +329,11 @@ class TokenBatch(_message.Message):
 
     @_builtins.property
     def piece_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of each piece, with its separator; a sequence's sum to its length."""
+        """Tokens of each piece, with its separator; they sum to the sequence's length."""
 
     @_builtins.property
     def piece_documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of each piece; empty for filling."""
+        """Document id of each piece; empty for padding."""
 
     @_builtins.property
     def piece_offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -391,7 +390,7 @@ Global___ReaderRank: _TypeAlias = ReaderRank  # noqa: Y015
 
 @_typing.final
 class ResumePoint(_message.Message):
-    """How far one rank had come."""
+    """Position of one rank."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -399,9 +398,9 @@ class ResumePoint(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Of its last finished chunk; empty without one."""
+    """Cursor of its last finished chunk; empty without one."""
     documents: _builtins.int
-    """Documents taken since, with those that `skip_damaged` skipped; of a stream of tokens,
+    """Documents taken since then, including those that `skip_damaged` skipped; with tokens,
     sequences.
     """
     @_builtins.property
@@ -437,8 +436,8 @@ class StreamCorpusResponse(_message.Message):
     BAD_LINES_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Position after this chunk, opaque. Empty within a document or a batch of frames: continue from
-    the last one that was not.
+    """Opaque position after this chunk. Empty within a document or a batch of frames: continue from
+    the last non-empty one.
     """
     @_builtins.property
     def documents(self) -> Global___DocumentBatch: ...
@@ -450,8 +449,8 @@ class StreamCorpusResponse(_message.Message):
     def tokens(self) -> Global___TokenBatch: ...
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedFrame]:
-        """Frames skipped since the last chunk. Each is reported where its first document would have come,
-        and again where an epoch or a mixture returns to it.
+        """Frames skipped since the last chunk. Each is reported at its first document's position, and
+        again when an epoch or a mixture returns to it.
         """
 
     @_builtins.property
@@ -529,7 +528,7 @@ Global___BadLine: _TypeAlias = BadLine  # noqa: Y015
 
 @_typing.final
 class FrameBatch(_message.Message):
-    """Frames that are decoded together. Of a batch in several chunks only the last has a cursor: join
+    """Frames to decode together. If a batch spans several chunks, only the last has a cursor: join
     their `frames`, and the data of a frame that `continues`.
     """
 
@@ -541,8 +540,8 @@ class FrameBatch(_message.Message):
     def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___Frame]: ...
     @_builtins.property
     def order(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Indices into the documents of all frames of the batch, in order. In its last chunk. Empty: all
-        as they stand.
+        """Documents to deliver, in order: indices into those of all frames of the batch. In its last
+        chunk. Empty: all.
         """
 
     def __init__(
@@ -580,7 +579,7 @@ class Frame(_message.Message):
     """The next chunk's first frame continues this one's data and repeats no other field."""
     form: Global___FrameForm.ValueType
     content_bytes: _builtins.int
-    """Exact size decompressed. Decode no further."""
+    """Exact decompressed size. Decode no further."""
     shard: _builtins.str
     """Path below the corpus's root."""
     frame: _builtins.int
@@ -588,10 +587,10 @@ class Frame(_message.Message):
     first_line: _builtins.int
     """Line of its first document, from 0."""
     subset: _builtins.str
-    """Of all its documents; empty when they name none."""
+    """Subset of all its documents; empty when they name none."""
     @_builtins.property
     def text_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of each text."""
+        """Size of each text."""
 
     def __init__(
         self,
@@ -631,15 +630,17 @@ class DamagedFrame(_message.Message):
     frame: _builtins.int
     """Frame in the shard, from 0."""
     offset: _builtins.int
-    """Where it begins in the file."""
+    """Byte offset in the file."""
     documents: _builtins.int
     """Of the selection, not skipped by an earlier call."""
     repeated_notice: _builtins.bool
-    """With DELIVERY_FRAMES: reported before this call began, and here for its `positions` only."""
+    """With DELIVERY_FRAMES: already reported by an earlier call; repeated here for its `positions`
+    only.
+    """
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """With DELIVERY_FRAMES, where each would have come: documents since the last cursor before it,
-        skipped ones included.
+        """With DELIVERY_FRAMES, the position of each: documents since the last cursor before it,
+        including skipped ones.
         """
 
     def __init__(
@@ -686,7 +687,7 @@ Global___DocumentBatch: _TypeAlias = DocumentBatch  # noqa: Y015
 
 @_typing.final
 class JsonlBatch(_message.Message):
-    """Lines as they stand in the shard."""
+    """Lines exactly as in the shard."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -732,7 +733,7 @@ class Document(_message.Message):
     text: _builtins.bytes
     """UTF-8; a lone surrogate as its three bytes (WTF-8)."""
     meta: _builtins.bytes
-    """JSON of its `meta` object as it stands; empty without one."""
+    """JSON of its `meta` object, unchanged; empty without one."""
     shard: _builtins.str
     """Path below the corpus's root."""
     line: _builtins.int

@@ -57,7 +57,7 @@ class RankerAdminServiceServicer(object):
     """
 
     def ValidateManifest(self, request, context):
-        """Finds what is wrong or could be better in a manifest, without registering it.
+        """Checks a manifest without registering it.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -66,10 +66,9 @@ class RankerAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RegisterManifest(self, request, context):
-        """Registers an artifact or a page, a new version of one, or, with `kind: withdrawal`, that one no
-        longer counts, until a later version. `version`, a whole number from 1, may only grow, and has
-        one content. What comes with the server is fixed. INVALID_ARGUMENT names everything that is
-        wrong.
+        """Registers an artifact or a page, or a new version of one. `kind: withdrawal` withdraws one,
+        until a later version. `version`, a whole number from 1, must grow with every change. Packaged
+        manifests cannot be changed. INVALID_ARGUMENT lists all errors.
 
         Errors: INVALID_ARGUMENT, VERSION_CONFLICT.
         """
@@ -78,8 +77,8 @@ class RankerAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def InvalidateCache(self, request, context):
-        """Discards cached comparisons, which are never out of date: for a cache suspected to hold what
-        nothing computed. UNAVAILABLE: the cache does not answer.
+        """Discards cached comparisons. They are never out of date; this is for a cache that may have been
+        tampered with. UNAVAILABLE: the cache does not answer.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """

@@ -33,26 +33,26 @@ class _ArtifactTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Artifact
     ARTIFACT_TYPE_SEGMENTATION_MODEL: _ArtifactType.ValueType  # 1
     """An image segmentation model."""
     ARTIFACT_TYPE_DATASET: _ArtifactType.ValueType  # 2
-    """A data set."""
+    """A dataset."""
     ARTIFACT_TYPE_LANGUAGE_MODEL: _ArtifactType.ValueType  # 3
     """A language model."""
 
 class ArtifactType(_ArtifactType, metaclass=_ArtifactTypeEnumTypeWrapper):
-    """What an artifact is. It decides the metrics and weights of its score."""
+    """Type of an artifact. Decides the metrics and weights of its score."""
 
 ARTIFACT_TYPE_UNSPECIFIED: ArtifactType.ValueType  # 0
 """Never sent."""
 ARTIFACT_TYPE_SEGMENTATION_MODEL: ArtifactType.ValueType  # 1
 """An image segmentation model."""
 ARTIFACT_TYPE_DATASET: ArtifactType.ValueType  # 2
-"""A data set."""
+"""A dataset."""
 ARTIFACT_TYPE_LANGUAGE_MODEL: ArtifactType.ValueType  # 3
 """A language model."""
 Global___ArtifactType: _TypeAlias = ArtifactType  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):
-    """A thing that claims are about."""
+    """A model or dataset that claims are about."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,8 +80,8 @@ class Artifact(_message.Message):
     digest: _builtins.str
     version: _builtins.int
     registered_by: _builtins.str
-    """Authenticated identity that registered this version. Empty: it comes with the server, or nobody
-    authenticated. Not in a comparison.
+    """Authenticated identity that registered this version. Empty: packaged with the server, or
+    unauthenticated. Not in a comparison.
     """
     @_builtins.property
     def license(self) -> _common_pb2.License: ...
@@ -89,7 +89,7 @@ class Artifact(_message.Message):
     def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Capability]: ...
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_claim_pb2.Claim]:
-        """Of its own card and of registered pages."""
+        """Claims of its own card and of registered pages."""
 
     @_builtins.property
     def published(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedScore]:
@@ -142,7 +142,7 @@ class Capability(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     URI_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Unique in the artifact. One id is one capability, whichever artifact has it."""
+    """Unique in the artifact. The same id in several artifacts is the same capability."""
     name: _builtins.str
     description: _builtins.str
     uri: _builtins.str
@@ -167,7 +167,7 @@ class Capability(_message.Message):
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Fields, and further words to be found by."""
+        """Fields of use, and more search words."""
 
     def __init__(
         self,
@@ -250,7 +250,7 @@ Global___Page: _TypeAlias = Page  # noqa: Y015
 
 @_typing.final
 class Withdrawal(_message.Message):
-    """A manifest that no longer counts. What was made with it stays."""
+    """Withdrawal of a manifest. Evidence made with it stays."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,7 +258,7 @@ class Withdrawal(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     by: _builtins.str
-    """Authenticated identity. Empty: nobody authenticated."""
+    """Authenticated identity. Empty: unauthenticated."""
     reason: _builtins.str
     @_builtins.property
     def withdraw_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -279,7 +279,7 @@ Global___Withdrawal: _TypeAlias = Withdrawal  # noqa: Y015
 
 @_typing.final
 class PublishedScore(_message.Message):
-    """A score as a page printed it, and what its printed parts allow."""
+    """A score as a page printed it, and the range that its printed parts allow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -321,7 +321,7 @@ class PublishedScore(_message.Message):
 
     @_builtins.property
     def feasible(self) -> _common_pb2.Interval:
-        """Scores by the published formula with parts that round to the printed ones."""
+        """Scores that the published formula gives for parts that round to the printed ones."""
 
     def __init__(
         self,

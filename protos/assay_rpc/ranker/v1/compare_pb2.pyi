@@ -67,21 +67,21 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     CACHE_STATUS_HIT: _CacheStatus.ValueType  # 1
     """The reply was in the cache."""
     CACHE_STATUS_MISS: _CacheStatus.ValueType  # 2
-    """It was not, and is now."""
+    """The reply was computed and stored."""
     CACHE_STATUS_BYPASS: _CacheStatus.ValueType  # 3
-    """It did not answer; the reply was computed."""
+    """The cache did not answer; the reply was computed."""
 
 class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
-    """What the cache did."""
+    """Result of the cache lookup."""
 
 CACHE_STATUS_UNSPECIFIED: CacheStatus.ValueType  # 0
 """Never sent."""
 CACHE_STATUS_HIT: CacheStatus.ValueType  # 1
 """The reply was in the cache."""
 CACHE_STATUS_MISS: CacheStatus.ValueType  # 2
-"""It was not, and is now."""
+"""The reply was computed and stored."""
 CACHE_STATUS_BYPASS: CacheStatus.ValueType  # 3
-"""It did not answer; the reply was computed."""
+"""The cache did not answer; the reply was computed."""
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 
 @_typing.final
@@ -101,7 +101,7 @@ class CompareRequest(_message.Message):
     as_of: _builtins.str
     """For freshness. Empty: today."""
     hardware: _builtins.str
-    """Hardware class of timings. Empty: the latest that both were measured on, else that any was."""
+    """Hardware class of timings. Empty: the latest on which both were measured, else either was."""
     methodology_digest: _builtins.str
     @_builtins.property
     def pages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -149,16 +149,14 @@ class CompareResponse(_message.Message):
     hardware: _builtins.str
     """Empty when nothing was timed."""
     profile: _builtins.str
-    """The first of their type that both have all evidence for, measured on the same things. Empty
-    without one, or where types differ.
-    """
+    """The first profile of their type that is `complete`. Empty if none is, or types differ."""
     @_builtins.property
     def left(self) -> Global___ComparedArtifact: ...
     @_builtins.property
     def right(self) -> Global___ComparedArtifact: ...
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentComparison]:
-        """Metrics of their type, then what is shown of every artifact."""
+        """Metrics of their type, then components shown for every artifact."""
 
     @_builtins.property
     def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PageVerdicts]:
@@ -168,11 +166,11 @@ class CompareResponse(_message.Message):
     def methodology(self) -> _score_pb2.MethodologyRef: ...
     @_builtins.property
     def cache(self) -> Global___CacheInfo:
-        """Alone may differ between equal requests."""
+        """Only this differs between equal requests."""
 
     @_builtins.property
     def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileComparison]:
-        """Of their type, for this pair alone. Empty where types differ."""
+        """Profiles of their type, for this pair alone. Empty if types differ."""
 
     def __init__(
         self,
@@ -211,7 +209,7 @@ class ProfileComparison(_message.Message):
     profile: _builtins.str
     separation: Global___Separation.ValueType
     complete: _builtins.bool
-    """Both have all of its evidence, measured on the same things."""
+    """Both have all of its evidence, on the same test sets and machines."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingEvidence]:
         """Empty when they are separated."""
@@ -254,7 +252,7 @@ class ComparedArtifact(_message.Message):
 
     @_builtins.property
     def reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___PageReliability]:
-        """Of its own card, then of each page that says something of it. Not in the score."""
+        """Of its own card, then of each page with claims about it. Not in the score."""
 
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.ClaimVerdict]:
@@ -316,7 +314,7 @@ Global___PageVerdicts: _TypeAlias = PageVerdicts  # noqa: Y015
 
 @_typing.final
 class PageReliability(_message.Message):
-    """How far a page's statements about an artifact can be believed."""
+    """Reliability of a page's statements about an artifact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,16 +339,16 @@ class PageReliability(_message.Message):
     page: _builtins.str
     """Empty: the artifact's own card."""
     trivial: _builtins.int
-    """Confirmed facts that a guess would more often get right than not: they do not count."""
+    """Confirmed facts that a guess would probably get right: they do not count."""
     left_out: _builtins.int
-    """Claims that depend on the machine, or are of other artifacts: they do not count."""
+    """Claims that depend on the machine, or are about other artifacts: they do not count."""
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:
         """Of `mean`; INTERVAL_KIND_CREDIBLE."""
 
     @_builtins.property
     def bounds(self) -> _common_pb2.Interval:
-        """`mean` if no undecided fact held, and if all did; INTERVAL_KIND_BOUNDS."""
+        """`mean` with all undecided facts refuted, and with all confirmed; INTERVAL_KIND_BOUNDS."""
 
     def __init__(
         self,
@@ -415,7 +413,7 @@ class MissingEvidence(_message.Message):
     METRIC_FIELD_NUMBER: _builtins.int
     WHAT_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
-    """The one that lacks it."""
+    """The artifact that lacks it."""
     metric: _builtins.str
     """"ade20k-miou"."""
     what: _builtins.str

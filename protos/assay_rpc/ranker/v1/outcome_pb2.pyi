@@ -33,7 +33,7 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """It did not."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
-    """How a match ended."""
+    """Outcome of a match."""
 
 OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
 """Refused."""
@@ -53,9 +53,9 @@ class RecordMatchRequest(_message.Message):
     match_id: _builtins.str
     """Made by the caller, such as a UUID: 1 to 100 characters."""
     intent: _builtins.str
-    """In words: 1 to 1,000 characters; kept."""
+    """In words: 1 to 1,000 characters; stored."""
     capability_uri: _builtins.str
-    """Of what was chosen: "capability://ARTIFACT/ID"."""
+    """Chosen capability: "capability://ARTIFACT/ID"."""
     def __init__(
         self,
         *,
@@ -169,7 +169,7 @@ class WithdrawOutcomeResponse(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def counts(self) -> _score_pb2.MatchCounts:
-        """Of this capability, without what was withdrawn."""
+        """Of this capability, without the withdrawn report."""
 
     def __init__(
         self,

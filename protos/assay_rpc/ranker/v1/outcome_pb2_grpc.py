@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class OutcomeServiceStub(object):
     """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
-    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
+    address; a request cannot name it. Unauthenticated reports are counted, but have no weight.
     """
 
     def __init__(self, channel):
@@ -55,11 +55,11 @@ class OutcomeServiceStub(object):
 
 class OutcomeServiceServicer(object):
     """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
-    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
+    address; a request cannot name it. Unauthenticated reports are counted, but have no weight.
     """
 
     def RecordMatch(self, request, context):
-        """Records that someone chose a capability of an artifact for an intent. A match of one id counts
+        """Records that someone chose a capability of an artifact for an intent. Each match id counts
         once.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
@@ -69,8 +69,8 @@ class OutcomeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportOutcome(self, request, context):
-        """Reports how a match ended, once a reporter and match. It stands until its reporter withdraws
-        it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
+        """Reports the outcome of a match, once per reporter and match. Valid until its reporter withdraws
+        it. REQUEST_ID_REUSED: the reporter has reported a different outcome of the match.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
         """
@@ -79,8 +79,8 @@ class OutcomeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawOutcome(self, request, context):
-        """Withdraws the caller's outcome by a later record; another may then be reported. Withdrawing
-        again changes nothing. NOT_FOUND: no such match, or no report of the caller.
+        """Withdraws the caller's report; a new one may then be made. Withdrawing again changes nothing.
+        NOT_FOUND: no such match, or no report by the caller.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -116,7 +116,7 @@ def add_OutcomeServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class OutcomeService(object):
     """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
-    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
+    address; a request cannot name it. Unauthenticated reports are counted, but have no weight.
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class OutcomeServiceStub:
     """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
-    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
+    address; a request cannot name it. Unauthenticated reports are counted, but have no weight.
     """
 
     @_typing.overload
@@ -36,20 +36,20 @@ class OutcomeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OutcomeServiceAsyncStub: ...
     RecordMatch: _grpc.UnaryUnaryMultiCallable[_outcome_pb2.RecordMatchRequest, _outcome_pb2.RecordMatchResponse]
-    """Records that someone chose a capability of an artifact for an intent. A match of one id counts
+    """Records that someone chose a capability of an artifact for an intent. Each match id counts
     once.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_outcome_pb2.ReportOutcomeRequest, _outcome_pb2.ReportOutcomeResponse]
-    """Reports how a match ended, once a reporter and match. It stands until its reporter withdraws
-    it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
+    """Reports the outcome of a match, once per reporter and match. Valid until its reporter withdraws
+    it. REQUEST_ID_REUSED: the reporter has reported a different outcome of the match.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
     WithdrawOutcome: _grpc.UnaryUnaryMultiCallable[_outcome_pb2.WithdrawOutcomeRequest, _outcome_pb2.WithdrawOutcomeResponse]
-    """Withdraws the caller's outcome by a later record; another may then be reported. Withdrawing
-    again changes nothing. NOT_FOUND: no such match, or no report of the caller.
+    """Withdraws the caller's report; a new one may then be made. Withdrawing again changes nothing.
+    NOT_FOUND: no such match, or no report by the caller.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
@@ -57,32 +57,32 @@ class OutcomeServiceStub:
 @_typing.type_check_only
 class OutcomeServiceAsyncStub(OutcomeServiceStub):
     """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
-    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
+    address; a request cannot name it. Unauthenticated reports are counted, but have no weight.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordMatch: _aio.UnaryUnaryMultiCallable[_outcome_pb2.RecordMatchRequest, _outcome_pb2.RecordMatchResponse]  # type: ignore[assignment]
-    """Records that someone chose a capability of an artifact for an intent. A match of one id counts
+    """Records that someone chose a capability of an artifact for an intent. Each match id counts
     once.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_outcome_pb2.ReportOutcomeRequest, _outcome_pb2.ReportOutcomeResponse]  # type: ignore[assignment]
-    """Reports how a match ended, once a reporter and match. It stands until its reporter withdraws
-    it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
+    """Reports the outcome of a match, once per reporter and match. Valid until its reporter withdraws
+    it. REQUEST_ID_REUSED: the reporter has reported a different outcome of the match.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
     """
     WithdrawOutcome: _aio.UnaryUnaryMultiCallable[_outcome_pb2.WithdrawOutcomeRequest, _outcome_pb2.WithdrawOutcomeResponse]  # type: ignore[assignment]
-    """Withdraws the caller's outcome by a later record; another may then be reported. Withdrawing
-    again changes nothing. NOT_FOUND: no such match, or no report of the caller.
+    """Withdraws the caller's report; a new one may then be made. Withdrawing again changes nothing.
+    NOT_FOUND: no such match, or no report by the caller.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
 
 class OutcomeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Records matches and outcomes. The reporter is the authenticated identity, else the connection's
-    address, and never in a request. Unauthenticated reports are counted and weigh nothing.
+    address; a request cannot name it. Unauthenticated reports are counted, but have no weight.
     """
 
     @_abc_1.abstractmethod
@@ -91,7 +91,7 @@ class OutcomeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _outcome_pb2.RecordMatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_outcome_pb2.RecordMatchResponse, _abc.Awaitable[_outcome_pb2.RecordMatchResponse]]:
-        """Records that someone chose a capability of an artifact for an intent. A match of one id counts
+        """Records that someone chose a capability of an artifact for an intent. Each match id counts
         once.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
@@ -103,8 +103,8 @@ class OutcomeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _outcome_pb2.ReportOutcomeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_outcome_pb2.ReportOutcomeResponse, _abc.Awaitable[_outcome_pb2.ReportOutcomeResponse]]:
-        """Reports how a match ended, once a reporter and match. It stands until its reporter withdraws
-        it. REQUEST_ID_REUSED: the reporter has reported another outcome of the match.
+        """Reports the outcome of a match, once per reporter and match. Valid until its reporter withdraws
+        it. REQUEST_ID_REUSED: the reporter has reported a different outcome of the match.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED.
         """
@@ -115,8 +115,8 @@ class OutcomeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _outcome_pb2.WithdrawOutcomeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_outcome_pb2.WithdrawOutcomeResponse, _abc.Awaitable[_outcome_pb2.WithdrawOutcomeResponse]]:
-        """Withdraws the caller's outcome by a later record; another may then be reported. Withdrawing
-        again changes nothing. NOT_FOUND: no such match, or no report of the caller.
+        """Withdraws the caller's report; a new one may then be made. Withdrawing again changes nothing.
+        NOT_FOUND: no such match, or no report by the caller.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """

@@ -31,7 +31,8 @@ if _version_not_supported:
 
 
 class RankerServiceStub(object):
-    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day.
+    """Reads artifacts and evidence. Replicas give the same answer for the same evidence, methodology
+    and day.
     """
 
     def __init__(self, channel):
@@ -98,7 +99,8 @@ class RankerServiceStub(object):
 
 
 class RankerServiceServicer(object):
-    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day.
+    """Reads artifacts and evidence. Replicas give the same answer for the same evidence, methodology
+    and day.
     """
 
     def ListArtifacts(self, request, context):
@@ -156,7 +158,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetMethodology(self, request, context):
-        """Gives the whole file that scores are computed by.
+        """Returns the file that defines how scores are computed.
 
         Errors: NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -183,9 +185,9 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListRanks(self, request, context):
-        """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-        may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
-        its own ranking.
+        """Lists artifacts of a type, for an intent, or named by the caller, with the range of places of
+        each in a profile. For a type or an intent, each pair is compared separately. Each type has its
+        own ranking.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -194,7 +196,7 @@ class RankerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchCapabilities(self, request, context):
-        """Finds capabilities that serve an intent. Those below the floor are not shown.
+        """Finds capabilities that serve an intent. Leaves out those below the floor.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -269,7 +271,8 @@ def add_RankerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RankerService(object):
-    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day.
+    """Reads artifacts and evidence. Replicas give the same answer for the same evidence, methodology
+    and day.
     """
 
     @staticmethod

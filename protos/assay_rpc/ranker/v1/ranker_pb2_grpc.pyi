@@ -32,7 +32,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RankerServiceStub:
-    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day."""
+    """Reads artifacts and evidence. Replicas give the same answer for the same evidence, methodology
+    and day.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -69,7 +71,7 @@ class RankerServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     GetMethodology: _grpc.UnaryUnaryMultiCallable[_score_pb2.GetMethodologyRequest, _score_pb2.GetMethodologyResponse]
-    """Gives the whole file that scores are computed by.
+    """Returns the file that defines how scores are computed.
 
     Errors: NOT_FOUND, DIGEST_MISMATCH.
     """
@@ -84,21 +86,23 @@ class RankerServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListRanks: _grpc.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]
-    """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-    may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
-    its own ranking.
+    """Lists artifacts of a type, for an intent, or named by the caller, with the range of places of
+    each in a profile. For a type or an intent, each pair is compared separately. Each type has its
+    own ranking.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     SearchCapabilities: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchCapabilitiesRequest, _search_pb2.SearchCapabilitiesResponse]
-    """Finds capabilities that serve an intent. Those below the floor are not shown.
+    """Finds capabilities that serve an intent. Leaves out those below the floor.
 
     Errors: INVALID_ARGUMENT.
     """
 
 @_typing.type_check_only
 class RankerServiceAsyncStub(RankerServiceStub):
-    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day."""
+    """Reads artifacts and evidence. Replicas give the same answer for the same evidence, methodology
+    and day.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_pb2.ListArtifactsRequest, _artifact_pb2.ListArtifactsResponse]  # type: ignore[assignment]
@@ -132,7 +136,7 @@ class RankerServiceAsyncStub(RankerServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     GetMethodology: _aio.UnaryUnaryMultiCallable[_score_pb2.GetMethodologyRequest, _score_pb2.GetMethodologyResponse]  # type: ignore[assignment]
-    """Gives the whole file that scores are computed by.
+    """Returns the file that defines how scores are computed.
 
     Errors: NOT_FOUND, DIGEST_MISMATCH.
     """
@@ -147,20 +151,22 @@ class RankerServiceAsyncStub(RankerServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     ListRanks: _aio.UnaryUnaryMultiCallable[_rank_pb2.ListRanksRequest, _rank_pb2.ListRanksResponse]  # type: ignore[assignment]
-    """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-    may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
-    its own ranking.
+    """Lists artifacts of a type, for an intent, or named by the caller, with the range of places of
+    each in a profile. For a type or an intent, each pair is compared separately. Each type has its
+    own ranking.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
     """
     SearchCapabilities: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchCapabilitiesRequest, _search_pb2.SearchCapabilitiesResponse]  # type: ignore[assignment]
-    """Finds capabilities that serve an intent. Those below the floor are not shown.
+    """Finds capabilities that serve an intent. Leaves out those below the floor.
 
     Errors: INVALID_ARGUMENT.
     """
 
 class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads what is registered and was found. Any replica answers, by evidence, methodology and day."""
+    """Reads artifacts and evidence. Replicas give the same answer for the same evidence, methodology
+    and day.
+    """
 
     @_abc_1.abstractmethod
     def ListArtifacts(
@@ -234,7 +240,7 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _score_pb2.GetMethodologyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_score_pb2.GetMethodologyResponse, _abc.Awaitable[_score_pb2.GetMethodologyResponse]]:
-        """Gives the whole file that scores are computed by.
+        """Returns the file that defines how scores are computed.
 
         Errors: NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -267,9 +273,9 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rank_pb2.ListRanksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rank_pb2.ListRanksResponse, _abc.Awaitable[_rank_pb2.ListRanksResponse]]:
-        """Lists the artifacts of a type, of an intent, or named by the caller, with the places that each
-        may have in a profile. Of a type or an intent each pair is compared by itself. Each type has
-        its own ranking.
+        """Lists artifacts of a type, for an intent, or named by the caller, with the range of places of
+        each in a profile. For a type or an intent, each pair is compared separately. Each type has its
+        own ranking.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH.
         """
@@ -280,7 +286,7 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.SearchCapabilitiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.SearchCapabilitiesResponse, _abc.Awaitable[_search_pb2.SearchCapabilitiesResponse]]:
-        """Finds capabilities that serve an intent. Those below the floor are not shown.
+        """Finds capabilities that serve an intent. Leaves out those below the floor.
 
         Errors: INVALID_ARGUMENT.
         """

@@ -92,7 +92,7 @@ Global___GetMethodologyResponse: _TypeAlias = GetMethodologyResponse  # noqa: Y0
 
 @_typing.final
 class Score(_message.Message):
-    """A score in a profile. 0 and 100 are the scales' references; less and more are possible."""
+    """A score in a profile. 0 and 100 are the reference figures; lower and higher scores are possible."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,13 +105,11 @@ class Score(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     LACKS_FIELD_NUMBER: _builtins.int
     low: _builtins.float
-    """Least that the evidence allows."""
+    """Lowest score that the evidence allows."""
     point: _builtins.float
-    """Absent where a metric has no evidence: `low` and `high` are then mere bounds, which decide
-    nothing.
-    """
+    """Absent if a metric has no evidence: `low` and `high` are then mere bounds and decide nothing."""
     high: _builtins.float
-    """Most that the evidence allows."""
+    """Highest score that the evidence allows."""
     coverage: _builtins.float
     """Share of the profile's weight with evidence, in [0, 1]."""
     as_of: _builtins.str
@@ -119,8 +117,8 @@ class Score(_message.Message):
     """"core", or a metric alone."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]:
-        """Metrics of the type, with weight 0 outside the profile, and what is shown beside them. Empty in
-        ComparedArtifact.scores.
+        """Metrics of the type, with weight 0 outside the profile, and components shown beside them. Empty
+        in ComparedArtifact.scores.
         """
 
     @_builtins.property
@@ -164,11 +162,11 @@ class Component(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """A metric ("latency"), or shown of every artifact: "freshness", "outcomes", "adoption"."""
+    """A metric ("latency"), or a component of every artifact: "freshness", "outcomes", "adoption"."""
     weight: _builtins.float
     """In the profile; weights sum to 1."""
     low: _builtins.float
-    """Least on its scale."""
+    """Lowest value on its scale."""
     point: _builtins.float
     """Absent when `coverage` is 0."""
     high: _builtins.float
@@ -221,9 +219,9 @@ class Contribution(_message.Message):
     component: _builtins.str
     """"ade20k-miou", "freshness"."""
     metric: _builtins.str
-    """The same for a metric. Empty for what counts nothing."""
+    """The same for a metric. Empty if it has no weight."""
     max_points: _builtins.float
-    """At the upper end of its scale, of 100."""
+    """Points at the upper end of its scale, of 100."""
     low: _builtins.float
     """Points that it gives at least."""
     point: _builtins.float
@@ -232,7 +230,7 @@ class Contribution(_message.Message):
     """Points that it gives at most."""
     known: _builtins.bool
     explanation: _builtins.str
-    """What it rests on, or what is missing."""
+    """Its evidence in words, or what is missing."""
     @_builtins.property
     def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Digests."""
@@ -262,7 +260,7 @@ Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
 
 @_typing.final
 class MatchCounts(_message.Message):
-    """Matches of an artifact or a capability with intents, and reports of them. The methodology weighs
+    """Recorded matches of an artifact or a capability, and reports about them. The methodology weighs
     reports.
     """
 
@@ -276,13 +274,13 @@ class MatchCounts(_message.Message):
     matched: _builtins.int
     """Matches that were recorded."""
     reported: _builtins.int
-    """Reports not withdrawn, one a reporter and match."""
+    """Reports not withdrawn, one per reporter and match."""
     succeeded: _builtins.int
-    """Those that went well."""
+    """Reports of success."""
     reporters: _builtins.int
     """Authenticated identities behind them."""
     anonymous: _builtins.int
-    """Of `reported`: unauthenticated, weigh nothing."""
+    """Unauthenticated ones, which have no weight."""
     def __init__(
         self,
         *,

@@ -56,29 +56,29 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_UNSPECIFIED: _JobState.ValueType  # 0
     """Never sent."""
     JOB_STATE_QUEUED: _JobState.ValueType  # 1
-    """It waits for those before it."""
+    """Waits for earlier jobs."""
     JOB_STATE_RUNNING: _JobState.ValueType  # 2
     """It runs."""
     JOB_STATE_SUCCEEDED: _JobState.ValueType  # 3
-    """It has decided every claim."""
+    """Every claim is decided."""
     JOB_STATE_FAILED: _JobState.ValueType  # 4
-    """It ended early by an error."""
+    """Ended early because of an error."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 5
     """It was cancelled."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
-    """Where a job stands."""
+    """State of a job."""
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
 """Never sent."""
 JOB_STATE_QUEUED: JobState.ValueType  # 1
-"""It waits for those before it."""
+"""Waits for earlier jobs."""
 JOB_STATE_RUNNING: JobState.ValueType  # 2
 """It runs."""
 JOB_STATE_SUCCEEDED: JobState.ValueType  # 3
-"""It has decided every claim."""
+"""Every claim is decided."""
 JOB_STATE_FAILED: JobState.ValueType  # 4
-"""It ended early by an error."""
+"""Ended early because of an error."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 5
 """It was cancelled."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
@@ -113,7 +113,7 @@ Global___VerificationPlan: _TypeAlias = VerificationPlan  # noqa: Y015
 
 @_typing.final
 class VerificationProgress(_message.Message):
-    """A claim is being measured."""
+    """The claim being measured."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +162,7 @@ class Job(_message.Message):
     SUBMITTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id that the server made."""
+    """Id made by the server."""
     artifact: _builtins.str
     effort: Global___Effort.ValueType
     state: Global___JobState.ValueType
@@ -185,11 +185,11 @@ class Job(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it began. Absent before."""
+        """Absent until it starts."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ended. Absent before."""
+        """Absent until it ends."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class SubmitVerificationRequest(_message.Message):
     request_id: _builtins.str
     """The caller's own, such as a UUID: 1 to 100 characters. May be empty with `validate_only`."""
     validate_only: _builtins.bool
-    """Give plan and cost, make no job."""
+    """Only return plan and cost; make no job."""
     @_builtins.property
     def claims(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """OWNER/ID. Empty: all about the artifact."""
@@ -366,7 +366,7 @@ class WatchJobRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     after: _builtins.int
-    """Verdicts already had; the stream continues after them."""
+    """Verdicts already received; the stream continues after them."""
     def __init__(
         self,
         *,
@@ -389,7 +389,7 @@ class WatchJobResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___Job:
-        """First, last, and when it has changed."""
+        """First, last, and at every change."""
 
     @_builtins.property
     def result(self) -> _evidence_pb2.ClaimVerdict:

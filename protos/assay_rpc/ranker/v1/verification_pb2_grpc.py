@@ -69,8 +69,8 @@ class VerificationServiceServicer(object):
     """
 
     def SubmitVerification(self, request, context):
-        """Queues a verification, and gives its plan with the cost at once. A request id gives one job. A
-        claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
+        """Queues a verification and returns its plan with the cost. A repeated request id makes no second
+        job. A claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED, OVERLOADED.
         """
@@ -97,9 +97,9 @@ class VerificationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-        that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
-        Cancelling it leaves the job alone.
+        """Follows a job until it ends: its state, then all verdicts in order, past and future. An
+        interrupted call continues with `after`. NOT_FOUND if this replica does not have the job.
+        Cancelling the call does not affect the job.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -108,8 +108,8 @@ class VerificationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Cancels a job, and answers once it has ended. Verdicts so far and evidence stay; an ended job
-        is left as it is. FORBIDDEN: the job is someone else's.
+        """Cancels a job, and returns once it has ended. Verdicts so far and evidence stay; an ended job
+        does not change. FORBIDDEN: it is another identity's job.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FORBIDDEN.
         """

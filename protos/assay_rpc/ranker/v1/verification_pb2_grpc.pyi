@@ -36,8 +36,8 @@ class VerificationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VerificationServiceAsyncStub: ...
     SubmitVerification: _grpc.UnaryUnaryMultiCallable[_verification_pb2.SubmitVerificationRequest, _verification_pb2.SubmitVerificationResponse]
-    """Queues a verification, and gives its plan with the cost at once. A request id gives one job. A
-    claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
+    """Queues a verification and returns its plan with the cost. A repeated request id makes no second
+    job. A claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED, OVERLOADED.
     """
@@ -52,15 +52,15 @@ class VerificationServiceStub:
     Errors: INVALID_ARGUMENT.
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_verification_pb2.WatchJobRequest, _verification_pb2.WatchJobResponse]
-    """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-    that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
-    Cancelling it leaves the job alone.
+    """Follows a job until it ends: its state, then all verdicts in order, past and future. An
+    interrupted call continues with `after`. NOT_FOUND if this replica does not have the job.
+    Cancelling the call does not affect the job.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_verification_pb2.CancelJobRequest, _verification_pb2.CancelJobResponse]
-    """Cancels a job, and answers once it has ended. Verdicts so far and evidence stay; an ended job
-    is left as it is. FORBIDDEN: the job is someone else's.
+    """Cancels a job, and returns once it has ended. Verdicts so far and evidence stay; an ended job
+    does not change. FORBIDDEN: it is another identity's job.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FORBIDDEN.
     """
@@ -73,8 +73,8 @@ class VerificationServiceAsyncStub(VerificationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitVerification: _aio.UnaryUnaryMultiCallable[_verification_pb2.SubmitVerificationRequest, _verification_pb2.SubmitVerificationResponse]  # type: ignore[assignment]
-    """Queues a verification, and gives its plan with the cost at once. A request id gives one job. A
-    claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
+    """Queues a verification and returns its plan with the cost. A repeated request id makes no second
+    job. A claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED, OVERLOADED.
     """
@@ -89,15 +89,15 @@ class VerificationServiceAsyncStub(VerificationServiceStub):
     Errors: INVALID_ARGUMENT.
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_verification_pb2.WatchJobRequest, _verification_pb2.WatchJobResponse]  # type: ignore[assignment]
-    """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-    that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
-    Cancelling it leaves the job alone.
+    """Follows a job until it ends: its state, then all verdicts in order, past and future. An
+    interrupted call continues with `after`. NOT_FOUND if this replica does not have the job.
+    Cancelling the call does not affect the job.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_verification_pb2.CancelJobRequest, _verification_pb2.CancelJobResponse]  # type: ignore[assignment]
-    """Cancels a job, and answers once it has ended. Verdicts so far and evidence stay; an ended job
-    is left as it is. FORBIDDEN: the job is someone else's.
+    """Cancels a job, and returns once it has ended. Verdicts so far and evidence stay; an ended job
+    does not change. FORBIDDEN: it is another identity's job.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FORBIDDEN.
     """
@@ -113,8 +113,8 @@ class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _verification_pb2.SubmitVerificationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_verification_pb2.SubmitVerificationResponse, _abc.Awaitable[_verification_pb2.SubmitVerificationResponse]]:
-        """Queues a verification, and gives its plan with the cost at once. A request id gives one job. A
-        claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
+        """Queues a verification and returns its plan with the cost. A repeated request id makes no second
+        job. A claim whose service does not answer becomes NOT_TESTABLE_HERE; the job continues.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, REQUEST_ID_REUSED, OVERLOADED.
         """
@@ -147,9 +147,9 @@ class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _verification_pb2.WatchJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_verification_pb2.WatchJobResponse], _abc.AsyncIterator[_verification_pb2.WatchJobResponse]]:
-        """Follows a job until it ends: its state, then every verdict in order, past and coming. A call
-        that was cut off continues with `after`. NOT_FOUND by a replica that does not have the job.
-        Cancelling it leaves the job alone.
+        """Follows a job until it ends: its state, then all verdicts in order, past and future. An
+        interrupted call continues with `after`. NOT_FOUND if this replica does not have the job.
+        Cancelling the call does not affect the job.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
@@ -160,8 +160,8 @@ class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _verification_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_verification_pb2.CancelJobResponse, _abc.Awaitable[_verification_pb2.CancelJobResponse]]:
-        """Cancels a job, and answers once it has ended. Verdicts so far and evidence stay; an ended job
-        is left as it is. FORBIDDEN: the job is someone else's.
+        """Cancels a job, and returns once it has ended. Verdicts so far and evidence stay; an ended job
+        does not change. FORBIDDEN: it is another identity's job.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, FORBIDDEN.
         """

@@ -34,16 +34,16 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     MODEL_STATE_LOADING: _ModelState.ValueType  # 2
     """Being read, checked and warmed."""
     MODEL_STATE_SERVING: _ModelState.ValueType  # 3
-    """Takes requests; an undesired one until a desired one can take its place."""
+    """Serves requests. An undesired model does so until a desired one can replace it."""
     MODEL_STATE_DRAINING: _ModelState.ValueType  # 4
-    """Finishes what it has, takes no more."""
+    """Finishes its requests, accepts no new ones."""
     MODEL_STATE_FAILED: _ModelState.ValueType  # 5
     """Desired, and cannot be loaded."""
     MODEL_STATE_NOT_ACCEPTED: _ModelState.ValueType  # 6
     """Its licence is not accepted here."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
-    """How far a model is."""
+    """State of a model."""
 
 MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
 """Never sent."""
@@ -52,9 +52,9 @@ MODEL_STATE_AVAILABLE: ModelState.ValueType  # 1
 MODEL_STATE_LOADING: ModelState.ValueType  # 2
 """Being read, checked and warmed."""
 MODEL_STATE_SERVING: ModelState.ValueType  # 3
-"""Takes requests; an undesired one until a desired one can take its place."""
+"""Serves requests. An undesired model does so until a desired one can replace it."""
 MODEL_STATE_DRAINING: ModelState.ValueType  # 4
-"""Finishes what it has, takes no more."""
+"""Finishes its requests, accepts no new ones."""
 MODEL_STATE_FAILED: ModelState.ValueType  # 5
 """Desired, and cannot be loaded."""
 MODEL_STATE_NOT_ACCEPTED: ModelState.ValueType  # 6
@@ -86,10 +86,10 @@ class GetRepositoryResponse(_message.Message):
     RECONCILE_TIME_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     everything: _builtins.bool
-    """Every present model is desired."""
+    """All present models are desired."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelStatus]:
-        """Present or desired, by name and version."""
+        """Present or desired models, by name and version."""
 
     @_builtins.property
     def reconcile_time(self) -> _timestamp_pb2.Timestamp:
@@ -113,7 +113,7 @@ Global___GetRepositoryResponse: _TypeAlias = GetRepositoryResponse  # noqa: Y015
 
 @_typing.final
 class ModelStatus(_message.Message):
-    """What this replica has of one model."""
+    """State of one model on this replica."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -127,10 +127,10 @@ class ModelStatus(_message.Message):
     """Why, with MODEL_STATE_FAILED and MODEL_STATE_NOT_ACCEPTED."""
     desired: _builtins.bool
     serves_unversioned: _builtins.bool
-    """An empty version means this one."""
+    """Serves requests without a version."""
     @_builtins.property
     def ref(self) -> _common_pb2.ModelRef:
-        """Its digest is empty when it is not present."""
+        """The digest is empty if the model is not present."""
 
     def __init__(
         self,
@@ -157,11 +157,11 @@ class SetDesiredModelsRequest(_message.Message):
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     EVERYTHING_FIELD_NUMBER: _builtins.int
     expected_revision: _builtins.str
-    """As read before. Empty: any."""
+    """As the caller read it. Empty: any."""
     everything: _builtins.bool
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredModel]:
-        """At least one, or `everything` and none."""
+        """At least one; none with `everything`."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ Global___SetDesiredModelsRequest: _TypeAlias = SetDesiredModelsRequest  # noqa: 
 
 @_typing.final
 class DesiredModel(_message.Message):
-    """A model that is to be served."""
+    """A model to serve."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -188,7 +188,7 @@ class DesiredModel(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
-    """Empty: always the last one."""
+    """Empty: always the latest."""
     def __init__(
         self,
         *,

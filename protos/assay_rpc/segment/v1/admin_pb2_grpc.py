@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SegmentAdminServiceStub(object):
-    """The desired state is a file of the model repository that every replica follows. A model's
-    successor is loaded and warm before it replaces it: no request fails.
+    """The desired models are listed in a file that every replica follows. A new model is loaded and
+    warm before it replaces an old one, so no request fails.
     """
 
     def __init__(self, channel):
@@ -49,12 +49,12 @@ class SegmentAdminServiceStub(object):
 
 
 class SegmentAdminServiceServicer(object):
-    """The desired state is a file of the model repository that every replica follows. A model's
-    successor is loaded and warm before it replaces it: no request fails.
+    """The desired models are listed in a file that every replica follows. A new model is loaded and
+    warm before it replaces an old one, so no request fails.
     """
 
     def GetRepository(self, request, context):
-        """Gives what is desired, and what this replica has.
+        """Returns the desired models, and the state of this replica.
 
         Errors: UNAVAILABLE.
         """
@@ -63,10 +63,9 @@ class SegmentAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetDesiredModels(self, request, context):
-        """Sets what is desired of all replicas. Returns when it is written, before it is served: follow
-        GetRepository of each replica. A model that cannot be loaded becomes FAILED and holds up no
-        other; what is loaded stays until a desired model serves. UNSUPPORTED: no repository is
-        configured.
+        """Sets the desired models of all replicas. Returns once they are stored, before they are served:
+        poll each replica's GetRepository. A model that cannot be loaded becomes FAILED and delays no
+        other; loaded models stay until a desired one serves. UNSUPPORTED: no repository is configured.
 
         Errors: INVALID_ARGUMENT, REVISION_MISMATCH, STORAGE_FULL, UNSUPPORTED, UNAVAILABLE.
         """
@@ -96,8 +95,8 @@ def add_SegmentAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SegmentAdminService(object):
-    """The desired state is a file of the model repository that every replica follows. A model's
-    successor is loaded and warm before it replaces it: no request fails.
+    """The desired models are listed in a file that every replica follows. A new model is loaded and
+    warm before it replaces an old one, so no request fails.
     """
 
     @staticmethod

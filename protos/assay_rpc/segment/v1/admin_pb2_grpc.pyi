@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SegmentAdminServiceStub:
-    """The desired state is a file of the model repository that every replica follows. A model's
-    successor is loaded and warm before it replaces it: no request fails.
+    """The desired models are listed in a file that every replica follows. A new model is loaded and
+    warm before it replaces an old one, so no request fails.
     """
 
     @_typing.overload
@@ -36,43 +36,41 @@ class SegmentAdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SegmentAdminServiceAsyncStub: ...
     GetRepository: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetRepositoryRequest, _admin_pb2.GetRepositoryResponse]
-    """Gives what is desired, and what this replica has.
+    """Returns the desired models, and the state of this replica.
 
     Errors: UNAVAILABLE.
     """
     SetDesiredModels: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetDesiredModelsRequest, _admin_pb2.SetDesiredModelsResponse]
-    """Sets what is desired of all replicas. Returns when it is written, before it is served: follow
-    GetRepository of each replica. A model that cannot be loaded becomes FAILED and holds up no
-    other; what is loaded stays until a desired model serves. UNSUPPORTED: no repository is
-    configured.
+    """Sets the desired models of all replicas. Returns once they are stored, before they are served:
+    poll each replica's GetRepository. A model that cannot be loaded becomes FAILED and delays no
+    other; loaded models stay until a desired one serves. UNSUPPORTED: no repository is configured.
 
     Errors: INVALID_ARGUMENT, REVISION_MISMATCH, STORAGE_FULL, UNSUPPORTED, UNAVAILABLE.
     """
 
 @_typing.type_check_only
 class SegmentAdminServiceAsyncStub(SegmentAdminServiceStub):
-    """The desired state is a file of the model repository that every replica follows. A model's
-    successor is loaded and warm before it replaces it: no request fails.
+    """The desired models are listed in a file that every replica follows. A new model is loaded and
+    warm before it replaces an old one, so no request fails.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRepository: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetRepositoryRequest, _admin_pb2.GetRepositoryResponse]  # type: ignore[assignment]
-    """Gives what is desired, and what this replica has.
+    """Returns the desired models, and the state of this replica.
 
     Errors: UNAVAILABLE.
     """
     SetDesiredModels: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetDesiredModelsRequest, _admin_pb2.SetDesiredModelsResponse]  # type: ignore[assignment]
-    """Sets what is desired of all replicas. Returns when it is written, before it is served: follow
-    GetRepository of each replica. A model that cannot be loaded becomes FAILED and holds up no
-    other; what is loaded stays until a desired model serves. UNSUPPORTED: no repository is
-    configured.
+    """Sets the desired models of all replicas. Returns once they are stored, before they are served:
+    poll each replica's GetRepository. A model that cannot be loaded becomes FAILED and delays no
+    other; loaded models stay until a desired one serves. UNSUPPORTED: no repository is configured.
 
     Errors: INVALID_ARGUMENT, REVISION_MISMATCH, STORAGE_FULL, UNSUPPORTED, UNAVAILABLE.
     """
 
 class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The desired state is a file of the model repository that every replica follows. A model's
-    successor is loaded and warm before it replaces it: no request fails.
+    """The desired models are listed in a file that every replica follows. A new model is loaded and
+    warm before it replaces an old one, so no request fails.
     """
 
     @_abc_1.abstractmethod
@@ -81,7 +79,7 @@ class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetRepositoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetRepositoryResponse, _abc.Awaitable[_admin_pb2.GetRepositoryResponse]]:
-        """Gives what is desired, and what this replica has.
+        """Returns the desired models, and the state of this replica.
 
         Errors: UNAVAILABLE.
         """
@@ -92,10 +90,9 @@ class SegmentAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.SetDesiredModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetDesiredModelsResponse, _abc.Awaitable[_admin_pb2.SetDesiredModelsResponse]]:
-        """Sets what is desired of all replicas. Returns when it is written, before it is served: follow
-        GetRepository of each replica. A model that cannot be loaded becomes FAILED and holds up no
-        other; what is loaded stays until a desired model serves. UNSUPPORTED: no repository is
-        configured.
+        """Sets the desired models of all replicas. Returns once they are stored, before they are served:
+        poll each replica's GetRepository. A model that cannot be loaded becomes FAILED and delays no
+        other; loaded models stay until a desired one serves. UNSUPPORTED: no repository is configured.
 
         Errors: INVALID_ARGUMENT, REVISION_MISMATCH, STORAGE_FULL, UNSUPPORTED, UNAVAILABLE.
         """

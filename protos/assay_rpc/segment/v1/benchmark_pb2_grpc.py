@@ -47,8 +47,8 @@ class SegmentBenchmarkServiceServicer(object):
     """
 
     def BenchmarkModel(self, request, context):
-        """Measures a model's speed in processes of its own, one call at a time. As in MLPerf, input
-        tensors to label maps of the input's size are timed, not decoding. Cancelling ends it.
+        """Measures a model's speed in separate processes, one call at a time. As in MLPerf, timed from
+        input tensors to label maps of the input's size, without decoding. Cancelling ends it.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND, DIGEST_MISMATCH, SOURCE_CHANGED, LICENSE_NOT_ACCEPTED,
         ENGINE_UNAVAILABLE, OVERLOADED.

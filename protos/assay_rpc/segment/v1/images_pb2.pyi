@@ -141,9 +141,9 @@ class Image(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     PIXELS_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A whole file (JPEG, PNG, WebP, BMP, GIF, TIFF; AVIF, JPEG 2000, HEIC where the server decodes
-    them), at most the server's message limit. EXIF orientation is honoured; of several frames
-    the first counts.
+    """A whole file (JPEG, PNG, WebP, BMP, GIF, TIFF; AVIF, JPEG 2000, HEIC if the server can decode
+    them), up to the server's message limit. EXIF orientation is applied; of several frames the
+    first is used.
     """
     @_builtins.property
     def pixels(self) -> Global___PixelTensor: ...
@@ -215,8 +215,8 @@ class LabelMap(_message.Message):
     data: _builtins.bytes
     """Empty with LABEL_ENCODING_COCO_RLE and LABEL_ENCODING_NONE."""
     filtered_value: _builtins.int
-    """Of pixels whose class the request's filter leaves out: 255, or 65535 in two bytes. Absent
-    without a filter.
+    """Value of pixels whose class the request leaves out: 255, or 65535 in two bytes. Absent without
+    a filter.
     """
     @_builtins.property
     def masks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassMask]:
@@ -425,7 +425,7 @@ Global___ClassShare: _TypeAlias = ClassShare  # noqa: Y015
 
 @_typing.final
 class Timings(_message.Message):
-    """Where a request's time went, by the server's clock."""
+    """Time spent on a request, by the server's clock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -36,14 +36,14 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     PRIORITY_NORMAL: _Priority.ValueType  # 2
     """The usual one."""
     PRIORITY_LOW: _Priority.ValueType  # 3
-    """When nothing else waits, and now and then."""
+    """When nothing else waits, and occasionally."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """Whose turn it is when requests wait. Within a priority clients take turns, by `assay-client-id`,
-    else by connection: send it behind a proxy that shares connections.
+    """Order of waiting requests. Within a priority, clients take turns, by `assay-client-id`, else by
+    connection. Send that header behind a proxy that shares connections.
 
-    An accepted request is overtaken only as far as its deadline allows. The lower the priority, the
-    more time to spare it needs to be accepted.
+    An accepted request is delayed only as far as its deadline allows. A lower priority needs more
+    time to spare to be accepted.
     """
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
@@ -53,7 +53,7 @@ PRIORITY_HIGH: Priority.ValueType  # 1
 PRIORITY_NORMAL: Priority.ValueType  # 2
 """The usual one."""
 PRIORITY_LOW: Priority.ValueType  # 3
-"""When nothing else waits, and now and then."""
+"""When nothing else waits, and occasionally."""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 class _MaskValues:
@@ -189,7 +189,7 @@ class SegmentImageResponse(_message.Message):
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Signs that the picture is not what was meant, with a remedy."""
+        """Signs that the image or its settings may be wrong, with a remedy."""
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class SegmentImagesRequest(_message.Message):
     def item(self) -> Global___SegmentImageRequest: ...
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """From when the server reads the item. Absent: the call's."""
+        """From when the server reads the item. Absent: the call's deadline."""
 
     def __init__(
         self,
@@ -514,17 +514,17 @@ class EvaluationResult(_message.Message):
     ignored_pixels: _builtins.int
     """Pixels that were left out."""
     pixel_accuracy: _builtins.float
-    """Share of right pixels ("aAcc"). Absent when no pixel counts."""
+    """Share of correct pixels ("aAcc"). Absent when no pixel counts."""
     mean_iou: _builtins.float
-    """Over classes in a mask or a prediction ("mIoU"). Absent without any."""
+    """Over classes in a mask or a prediction ("mIoU"). Absent if there are none."""
     mean_accuracy: _builtins.float
-    """Over classes in a mask ("mAcc"). Absent without any."""
+    """Over classes in a mask ("mAcc"). Absent if there are none."""
     pixel_accuracy_one_lower: _builtins.float
-    """If every mask value were one class lower. Far above `pixel_accuracy`, the masks probably need
-    MASK_VALUES_ZERO_IS_NONE. Absent when no pixel counts.
+    """Pixel accuracy if every mask value were one lower. If far above `pixel_accuracy`, the masks
+    probably need MASK_VALUES_ZERO_IS_NONE. Absent when no pixel counts.
     """
     pixel_accuracy_one_higher: _builtins.float
-    """The same one class higher: the masks probably are class ids."""
+    """The same for one higher: the masks then probably are class ids."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef: ...
     @_builtins.property
@@ -592,7 +592,7 @@ class ClassFigures(_message.Message):
     name: _builtins.str
     mask_pixels: _builtins.int
     predicted_pixels: _builtins.int
-    """Where masks count."""
+    """In pixels that count."""
     common_pixels: _builtins.int
     """Pixels of both."""
     iou: _builtins.float

@@ -68,8 +68,8 @@ class SegmentServiceServicer(object):
 
     def SegmentImage(self, request, context):
         """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-        upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-        others in windows, and fails with one of its windows.
+        upsampling of the logits, then arg max; or as `inference` says. An image in windows queues
+        behind others in windows, and fails if one of its windows fails.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -79,10 +79,10 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SegmentImages(self, request_iterator, context):
-        """Segments images as they come, each answered by its id when finished, in any order. An item that
-        fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
-        it can hold: a client may write without end, and must read meanwhile. A server that stops
-        answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
+        """Segments a stream of images. Each is answered by its id when finished, in any order. A failed
+        item gets its own error, one of SegmentImage's, and stops no other. The server reads ahead as
+        its memory allows: a client may write without end, but must read meanwhile. A stopping server
+        answers what it has read, then ends the call with UNAVAILABLE; send unanswered items again.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -92,9 +92,9 @@ class SegmentServiceServicer(object):
 
     def EvaluateSegmentation(self, request_iterator, context):
         """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
-        pixels summed over all images, means without classes that neither occur nor are predicted. Runs
-        behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
-        of 300 seconds for a message: DEADLINE_EXCEEDED.
+        pixels summed over all images, means without classes that neither occur nor are predicted. Has
+        the lowest priority. An invalid pair ends the call; the error gives its number, from 0.
+        DEADLINE_EXCEEDED: no message came for 300 seconds.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -104,8 +104,8 @@ class SegmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
-        which are not served. An empty version means the last of its name.
+        """Lists models by name and version (9, 10-rc1, 10). Includes those whose licence is not accepted,
+        which are not served. An empty version means the latest of its name.
 
         Errors: INVALID_ARGUMENT.
         """

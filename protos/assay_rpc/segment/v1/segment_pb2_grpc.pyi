@@ -35,32 +35,32 @@ class SegmentServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SegmentServiceAsyncStub: ...
     SegmentImage: _grpc.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]
     """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-    upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-    others in windows, and fails with one of its windows.
+    upsampling of the logits, then arg max; or as `inference` says. An image in windows queues
+    behind others in windows, and fails if one of its windows fails.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     SegmentImages: _grpc.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]
-    """Segments images as they come, each answered by its id when finished, in any order. An item that
-    fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
-    it can hold: a client may write without end, and must read meanwhile. A server that stops
-    answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
+    """Segments a stream of images. Each is answered by its id when finished, in any order. A failed
+    item gets its own error, one of SegmentImage's, and stops no other. The server reads ahead as
+    its memory allows: a client may write without end, but must read meanwhile. A stopping server
+    answers what it has read, then ends the call with UNAVAILABLE; send unanswered items again.
 
     Errors: INVALID_ARGUMENT.
     """
     EvaluateSegmentation: _grpc.StreamStreamMultiCallable[_segment_pb2.EvaluateSegmentationRequest, _segment_pb2.EvaluateSegmentationResponse]
     """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
-    pixels summed over all images, means without classes that neither occur nor are predicted. Runs
-    behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
-    of 300 seconds for a message: DEADLINE_EXCEEDED.
+    pixels summed over all images, means without classes that neither occur nor are predicted. Has
+    the lowest priority. An invalid pair ends the call; the error gives its number, from 0.
+    DEADLINE_EXCEEDED: no message came for 300 seconds.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]
-    """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
-    which are not served. An empty version means the last of its name.
+    """Lists models by name and version (9, 10-rc1, 10). Includes those whose licence is not accepted,
+    which are not served. An empty version means the latest of its name.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -77,32 +77,32 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SegmentImage: _aio.UnaryUnaryMultiCallable[_segment_pb2.SegmentImageRequest, _segment_pb2.SegmentImageResponse]  # type: ignore[assignment]
     """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-    upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-    others in windows, and fails with one of its windows.
+    upsampling of the logits, then arg max; or as `inference` says. An image in windows queues
+    behind others in windows, and fails if one of its windows fails.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     SegmentImages: _aio.StreamStreamMultiCallable[_segment_pb2.SegmentImagesRequest, _segment_pb2.SegmentImagesResponse]  # type: ignore[assignment]
-    """Segments images as they come, each answered by its id when finished, in any order. An item that
-    fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
-    it can hold: a client may write without end, and must read meanwhile. A server that stops
-    answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
+    """Segments a stream of images. Each is answered by its id when finished, in any order. A failed
+    item gets its own error, one of SegmentImage's, and stops no other. The server reads ahead as
+    its memory allows: a client may write without end, but must read meanwhile. A stopping server
+    answers what it has read, then ends the call with UNAVAILABLE; send unanswered items again.
 
     Errors: INVALID_ARGUMENT.
     """
     EvaluateSegmentation: _aio.StreamStreamMultiCallable[_segment_pb2.EvaluateSegmentationRequest, _segment_pb2.EvaluateSegmentationResponse]  # type: ignore[assignment]
     """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
-    pixels summed over all images, means without classes that neither occur nor are predicted. Runs
-    behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
-    of 300 seconds for a message: DEADLINE_EXCEEDED.
+    pixels summed over all images, means without classes that neither occur nor are predicted. Has
+    the lowest priority. An invalid pair ends the call; the error gives its number, from 0.
+    DEADLINE_EXCEEDED: no message came for 300 seconds.
 
     Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
     LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_segment_pb2.ListModelsRequest, _segment_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
-    which are not served. An empty version means the last of its name.
+    """Lists models by name and version (9, 10-rc1, 10). Includes those whose licence is not accepted,
+    which are not served. An empty version means the latest of its name.
 
     Errors: INVALID_ARGUMENT.
     """
@@ -122,8 +122,8 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_segment_pb2.SegmentImageResponse, _abc.Awaitable[_segment_pb2.SegmentImageResponse]]:
         """Segments one image, as Hugging Face's processor, model and post-processing do: bilinear
-        upsampling of the logits, then arg max; or as `inference` says. An image in windows waits for
-        others in windows, and fails with one of its windows.
+        upsampling of the logits, then arg max; or as `inference` says. An image in windows queues
+        behind others in windows, and fails if one of its windows fails.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, OVERLOADED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -135,10 +135,10 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_segment_pb2.SegmentImagesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_segment_pb2.SegmentImagesResponse], _abc.AsyncIterator[_segment_pb2.SegmentImagesResponse]]:
-        """Segments images as they come, each answered by its id when finished, in any order. An item that
-        fails gets its own error, one of SegmentImage's, and stops nothing. The server reads ahead what
-        it can hold: a client may write without end, and must read meanwhile. A server that stops
-        answers what it has read, then ends the call with UNAVAILABLE; send the unanswered items again.
+        """Segments a stream of images. Each is answered by its id when finished, in any order. A failed
+        item gets its own error, one of SegmentImage's, and stops no other. The server reads ahead as
+        its memory allows: a client may write without end, but must read meanwhile. A stopping server
+        answers what it has read, then ends the call with UNAVAILABLE; send unanswered items again.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -150,9 +150,9 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_segment_pb2.EvaluateSegmentationResponse], _abc.AsyncIterator[_segment_pb2.EvaluateSegmentationResponse]]:
         """Compares labels with masks, pair by pair. The figures are mmsegmentation's: at the mask's size,
-        pixels summed over all images, means without classes that neither occur nor are predicted. Runs
-        behind other requests. A wrong pair ends it; the error gives its number, from 0. So does a wait
-        of 300 seconds for a message: DEADLINE_EXCEEDED.
+        pixels summed over all images, means without classes that neither occur nor are predicted. Has
+        the lowest priority. An invalid pair ends the call; the error gives its number, from 0.
+        DEADLINE_EXCEEDED: no message came for 300 seconds.
 
         Errors: INVALID_ARGUMENT, BAD_IMAGE, IMAGE_TOO_LARGE, NOT_FOUND, DIGEST_MISMATCH,
         LICENSE_NOT_ACCEPTED, TOO_LARGE, DEADLINE_EXCEEDED.
@@ -164,8 +164,8 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segment_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segment_pb2.ListModelsResponse, _abc.Awaitable[_segment_pb2.ListModelsResponse]]:
-        """Lists models by name and version (9, 10-rc1, 10), also those whose licence is not accepted,
-        which are not served. An empty version means the last of its name.
+        """Lists models by name and version (9, 10-rc1, 10). Includes those whose licence is not accepted,
+        which are not served. An empty version means the latest of its name.
 
         Errors: INVALID_ARGUMENT.
         """

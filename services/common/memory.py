@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_OWN_PAGES = Path("/proc/self/statm")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -19,6 +21,16 @@ def total() -> int | None:
 def available() -> int | None:
     """Return the bytes that are free for this process; None if unknown."""
     return _least(_of_machine("MemAvailable"), *map(_free, _groups()))
+
+
+def left() -> int | None:
+    """Return the bytes that this process may have and does not hold; None if unknown.
+
+    Unlike `available`, files that are cached or mapped count as free, and what other processes hold
+    does too.
+    """
+    limit, pages = total(), _own_pages()
+    return None if limit is None or pages is None else limit - pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _groups() -> Iterator[tuple[Path, Path]]:
@@ -68,3 +80,12 @@ def _number(file: Path) -> int | None:
     except OSError:
         return None
     return int(text) if text.isdecimal() else None
+
+
+def _own_pages() -> int | None:
+    """Return how many pages this process holds that are of no file."""
+    try:
+        _, resident, of_files, *_ = _OWN_PAGES.read_text(encoding="ascii").split()
+        return int(resident) - int(of_files)
+    except (OSError, ValueError):
+        return None

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NoReturn, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from services.errors import InvalidArgument, Violation
+from services.errors import InvalidArgument, Violation, suggestion
 
 D = TypeVar("D", bound="Document")
 
@@ -82,7 +82,7 @@ def validate(kind: type[D], value: object, where: str = "") -> D:
         raise InvalidArgument(where or "document", "nested too deep") from None
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            found.extend(_violations(details, where))
+            found.extend(_violations(details, where, kind))
         raise InvalidArgument(*found[0], *found[1:]) from error
     if found:
         raise InvalidArgument(*found[0], *found[1:])
@@ -125,7 +125,7 @@ def _no_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"key {next(key for key in counts if counts[key] > 1)!r} is there twice")
+        raise ValueError(f"key {next(key for key in counts if counts[key] > 1)!r} appears twice")
     return values
 
 
@@ -150,7 +150,7 @@ def _frozen(value: Any, path: str, broken: list[Violation]) -> Any:
     return value
 
 
-def _violations(details: ErrorDetails, where: str) -> Iterator[Violation]:
+def _violations(details: ErrorDetails, where: str, kind: type[Document]) -> Iterator[Violation]:
     path = _path(where, details["loc"])
     error = details.get("ctx", {}).get("error")
     if isinstance(error, _Problems):
@@ -159,7 +159,8 @@ def _violations(details: ErrorDetails, where: str) -> Iterator[Violation]:
     elif details["type"] == "missing":
         yield path, "is missing"
     elif details["type"] == "extra_forbidden":
-        yield path, "is not a known key"
+        *parts, given = details["loc"]
+        yield path, f"is not a known key{_instead(str(given), _keys(kind, parts))}"
     elif details["type"] == "float_type" and type(details["input"]) is int:
         yield path or "document", "is too large for a float64"
     elif details["type"] == "value_error":
@@ -170,6 +171,39 @@ def _violations(details: ErrorDetails, where: str) -> Iterator[Violation]:
         message = _TYPES.get(details["type"]) or re.sub(r"^\w+ should", "must", said)
         shown = "" if ", not " in message else f", not {_shown(details['input'])}"
         yield path or "document", message + shown
+
+
+def _keys(kind: type[Document], parts: Sequence[object]) -> list[str]:
+    """The keys that a document may have at these `parts`; none where that is not clear."""
+    here: tuple[type[Document], ...] = (kind,)
+    for part in parts:
+        if isinstance(part, int) or part == "[key]":
+            continue
+        fields = [
+            field
+            for one in here
+            for name, field in one.model_fields.items()
+            if part in (name, field.alias)
+        ]
+        here = tuple(found for field in fields for found in _documents(field.annotation))
+    if len(here) != 1:
+        return []
+    return [field.alias or name for name, field in here[0].model_fields.items()]
+
+
+def _documents(annotation: object) -> Iterator[type[Document]]:
+    """The kinds of documents that an annotation names, within lists and alternatives too."""
+    if isinstance(annotation, type) and issubclass(annotation, Document):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _documents(inner)
+
+
+def _instead(given: str, known: Sequence[str]) -> str:
+    """What may be written in the place of an unknown key."""
+    if not known:
+        return ""
+    return suggestion(given, known) or f"; known: {', '.join(known)}"
 
 
 def _path(start: str, parts: Iterable[object]) -> str:

@@ -35,12 +35,12 @@ class _Loader(LOADER):  # type: ignore[misc]
         return tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Refuse a key that is there twice."""
+        """Refuse a key that appears twice."""
         seen: set[str] = set()
         for key, _ in node.value:
             if str(key.value) in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    None, None, f"the key {key.value!r} appears twice", key.start_mark
                 )
             seen.add(str(key.value))
         return dict(super().construct_mapping(node, deep))

@@ -47,11 +47,11 @@ def _encode(key: Key) -> str:
 def _decode(token: str) -> Key:
     # Of the names of what is listed; to read one of megabytes takes a tenth of a second each.
     if len(token) > _MAX_TOKEN_CHARACTERS:
-        raise InvalidArgument("page_token", "is not a token that a page of this list gave out")
+        raise InvalidArgument("page_token", "is not a page token of this list")
     try:
         key = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
         key = None
     if not isinstance(key, list) or not key or not all(isinstance(part, str) for part in key):
-        raise InvalidArgument("page_token", "is not a token that a page of this list gave out")
+        raise InvalidArgument("page_token", "is not a page token of this list")
     return tuple(key)

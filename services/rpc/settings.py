@@ -39,7 +39,7 @@ class ServerSettings(BaseSettings):
     )
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on; 0.0.0.0 is every IPv4 one."
+        default="127.0.0.1", description="Address to listen on; 0.0.0.0 means every IPv4 address."
     )
     port: int = port_field(0, "of the gRPC server")
     health_port: int = port_field(0, "of the health service without TLS, for Kubernetes' probes")
@@ -47,20 +47,22 @@ class ServerSettings(BaseSettings):
     tls_cert: Path | None = Field(default=None, description="PEM certificate chain; turns TLS on.")
     tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
     tls_client_ca: Path | None = Field(
-        default=None, description="PEM authorities; clients must then show a certificate of theirs."
+        default=None,
+        description="PEM file of certificate authorities. If set, a client must "
+        "present a certificate that one of them signed.",
     )
     policy_file: Path | None = Field(
         default=None,
-        description="TOML file that says which identities may call which methods, and how often. "
-        "Default: everyone may call everything.",
+        description="TOML file of access rules: which identities may call which methods, and how "
+        "often. Default: everyone may call everything.",
     )
     token_file: Path | None = Field(
         default=None,
-        description='Bearer tokens that are accepted: lines "NAME sha256:HEX", as `assay token` '
-        "prints them.",
+        description='File of accepted bearer tokens, with one line "NAME sha256:HEX" each, as '
+        "`assay token` prints it.",
     )
     jwks_file: Path | None = Field(
-        default=None, description="JWKS file of the keys that JSON Web Tokens are signed with."
+        default=None, description="JWKS file of the keys that verify JSON Web Tokens."
     )
     jwt_issuer: str = Field(default="", description="The only accepted `iss` of those tokens.")
     jwt_audience: str = Field(default="", description="The `aud` that those tokens must name.")
@@ -68,31 +70,32 @@ class ServerSettings(BaseSettings):
         default=None,
         ge=0,
         le=65535,
-        description="TCP port for the admin services alone; 0 takes any free one. Default: they "
-        "share the gRPC server's.",
+        description="Separate TCP port for the admin services; 0 takes any free one. Default: "
+        "the gRPC server's port.",
     )
     reflection: bool = Field(
-        default=True, description="Whether the server tells its contract by gRPC's reflection."
+        default=True,
+        description="Offer gRPC server reflection, so that tools can discover the contract.",
     )
     max_message_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=1 << 20,
         le=2**31 - 1,
-        description="Largest message, either way.",
+        description="Largest message, sent or received.",
     )
     max_request_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1 << 16,
         le=2**31 - 1,
-        description="Largest request, if less than the largest message. A compressed request "
-        "counts as what it becomes.",
+        description="Largest request, if smaller than the largest message. A compressed request "
+        "counts with its decompressed size.",
     )
     max_streams: int = Field(
         default=1024,
         ge=1,
         le=100_000,
-        description="Most calls at once on one connection; further ones wait at the client, or are "
-        "refused as UNAVAILABLE while the connection is new.",
+        description="Most concurrent calls on one connection. Further calls wait at the client; "
+        "on a new connection they may be refused as UNAVAILABLE.",
     )
     max_connection_seconds: float = Field(
         default=300,
@@ -105,15 +108,16 @@ class ServerSettings(BaseSettings):
         default=20,
         ge=0,
         le=3600,
-        description="Time that calls in flight have to finish after SIGTERM.",
+        description="Time that calls in flight get to finish after SIGTERM.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged. Health checks are logged at debug."
+        default="info",
+        description="Lowest level that is logged. Health checks are logged at debug.",
     )
     tracing: bool = Field(
         default=False,
-        description="Whether spans of calls are sent by OTLP, as OpenTelemetry's own variables "
-        "(OTEL_EXPORTER_OTLP_ENDPOINT) say; needs the extra `tracing`.",
+        description="Send spans of calls by OTLP; OpenTelemetry's own variables "
+        "(OTEL_EXPORTER_OTLP_ENDPOINT) say where to. Needs the extra `tracing`.",
     )
     end_with_parent: bool = Field(
         default=False,
@@ -121,7 +125,8 @@ class ServerSettings(BaseSettings):
     )
     ready_file: Path | None = Field(
         default=None,
-        description='Written once calls are taken: {"port", "health_port", "metrics_port"}.',
+        description='File that the service writes as soon as it accepts calls: {"port", '
+        '"health_port", "metrics_port"}.',
     )
 
     @field_validator("tracing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,19 @@ def test_the_limit_of_our_own_group_and_of_those_above_counts(
     assert memory.total() == 2048
     (tmp_path / "groups" / folder / file).write_text("1024\n")
     assert memory.total() == 1024
+
+
+def test_what_is_left_is_the_limit_without_pages_of_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cached and mapped files, which a control group counts as used, are given back when needed."""
+    pages, group = tmp_path / "statm", tmp_path / "memory.max"
+    pages.write_text("900 5 2 0 0 0 0\n")
+    group.write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    monkeypatch.setattr(memory, "_OWN_PAGES", pages)
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "nothing")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
+    assert memory.left() == 1_000_000 - 3 * os.sysconf("SC_PAGE_SIZE")
+    pages.unlink()
+    assert memory.left() is None

@@ -72,7 +72,7 @@ def test_every_error_is_told_at_once_with_its_path() -> None:
         "whole.parts[0].name": 'must have at least 1 character, not ""',
         "whole.parts[0].share": 'must be a number, not "1"',
         "whole.parts[1]": "must be an object, not 3",
-        "whole.parts[2].colour": "is not a known key",
+        "whole.parts[2].colour": "is not a known key; known: name, share",
         "whole.corner[1]": "is missing",
         "whole.digests.a": "must be a string, not 1",
         "whole.note": "must be a string, not 5",
@@ -80,6 +80,23 @@ def test_every_error_is_told_at_once_with_its_path() -> None:
     assert all(
         f"{path}: {problem}" in str(caught.value) for path, problem in caught.value.violations
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "violation"),
+    [
+        ({"not": 1}, ("not", "is not a known key; did you mean note?")),
+        ({"colour": 1}, ("colour", "known: kind, count, parts, corner, digests, note")),
+        ({"parts": [{"name": "x", "shares": 1}]}, ("parts[0].shares", "did you mean share?")),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_known_ones(
+    changes: dict[str, object], violation: Violation
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        strict_documents.validate(Whole, VALID | changes)
+    found = dict(caught.value.violations)
+    assert found[violation[0]].endswith(violation[1])
 
 
 def test_rules_of_several_parts_are_told_at_once() -> None:
@@ -138,7 +155,7 @@ def test_something_else_than_an_object_is_no_document() -> None:
         (b"", "not valid JSON"),
         (b"\xff", "not UTF-8 at byte 0"),
         (b'{"kind": NaN}', "NaN is not JSON"),
-        (b'{"kind": 1, "kind": 1}', "key 'kind' is there twice"),
+        (b'{"kind": 1, "kind": 1}', "key 'kind' appears twice"),
         (b"[" * 100_000, "nested too deep"),
         (b"[" * 800 + b"]" * 800, "nested too deep"),
         (b'{"kind": 1}', "parts: is missing; corner: is missing"),

@@ -20,7 +20,7 @@ LARGEST = 64 << 10
         (b"[" * (LARGEST // 2) + b"]" * (LARGEST // 2), r"nests more than 40 levels deep, at line"),
         (b"{a: " * 10_000 + b"1" + b"}" * 10_000, r"nests more than 40 levels deep"),
         (b"a: &x [1]\nb: *x\n", r"no aliases, at line 2, column 4"),
-        (b"a: 1\na: 2\n", r"'a' is there twice"),
+        (b"a: 1\na: 2\n", r"'a' appears twice"),
         (b"!!python/object/apply:os.system [x]", r"no tags such as .*, at line 1"),
         (b"a: !!timestamp 99999-01-01", r"no tags such as .*, at line 1, column 4"),
         (b'a: "\\ud800"', r"escape|unicode|Unicode|character"),

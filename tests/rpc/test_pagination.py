@@ -73,5 +73,5 @@ def test_a_token_of_another_form_is_refused(content: Any) -> None:
 
 def test_a_token_longer_than_any_is_refused_unread() -> None:
     long = base64.urlsafe_b64encode(json.dumps(["a" * 100_000]).encode()).decode()
-    with pytest.raises(InvalidArgument, match="not a token"):
+    with pytest.raises(InvalidArgument, match="not a page token"):
         page(["a", "b"], 1, long, str)

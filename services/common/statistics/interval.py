@@ -66,7 +66,7 @@ class TooFewError(ValueError):
     """There is too little to be as sure as was asked; `have` of the `need` that it takes."""
 
     def __init__(self, what: str, have: int, need: int) -> None:
-        super().__init__(f"{need:,} {what} are needed, and there are {have:,}")
+        super().__init__(f"needs {need:,} {what}, has {have:,}")
         self.have, self.need = have, need
 
 

@@ -28,7 +28,7 @@ class Reports:
 
     def __post_init__(self) -> None:
         if self.total < 1 or not 0 <= self.good <= self.total:
-            raise ValueError(f"{self.good} good of {self.total} outcomes are no report")
+            raise ValueError(f"{self.good} good of {self.total} outcomes are not a report")
 
 
 @dataclass(frozen=True)

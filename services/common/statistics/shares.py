@@ -12,7 +12,7 @@ def share_interval(successes: int, trials: int, level: float) -> Interval:
     Raises ValueError unless 0 <= successes <= trials and there are trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"{successes} of {trials} is no share")
+        raise ValueError(f"{successes} of {trials} is not a share")
     tail = (1 - level) / 2
     low, high = 0.0, 1.0
     if successes:

@@ -155,4 +155,4 @@ def read_policy(path: Path) -> Policy:
 def _unknown(roles: tuple[str, ...], key: str) -> Iterable[Violation]:
     for index, role in enumerate(roles):
         if role not in tuple(Role):
-            yield f"{key}[{index}]", f"{role!r} is no role; there are {_ROLES}"
+            yield f"{key}[{index}]", f"{role!r} is not a role; roles are {_ROLES}"

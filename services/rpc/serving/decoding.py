@@ -58,7 +58,7 @@ def marking(
         except AssayError as error:
             return _Refused(error)
         except DecodeError as error:
-            problem = f"is no message of the method's type: {error}"
+            problem = f"is not a message of the method's type: {error}"
             return _Refused(InvalidArgument("request", problem))
 
     return read

@@ -1,7 +1,8 @@
 """One connection of the HTTP port, which ends where its client keeps the server waiting.
 
 uvicorn waits as long as a client likes for a request and for its body to arrive, and for an answer
-to be read: a thousand clients that do neither would be all that it serves. Needs the extra `page`.
+to be read: a thousand clients that do neither would be all that it serves. It also takes chunks of
+a byte, each of which costs as much as one of 64 KiB. Needs the extra `page`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,32 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _SECONDS = {"head": 10.0, "body": 60.0, "reader": 60.0}
 """For a request's head to be there, then for its body, and for a full buffer to be read."""
+_FREE_CHUNKS, _MEAN_CHUNK_BYTES = 1024, 128
+"""Past so many chunks, a body's have to hold so many bytes on average."""
+
+
+class _Parser(h11.Connection):
+    """Refuses a body in more chunks than its size explains."""
+
+    _chunks = 0
+    _body_bytes = 0
+
+    def next_event(self) -> Any:
+        """Raises RemoteProtocolError for it, which the client gets as 400."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._body_bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += 1
+            self._body_bytes += len(event.data)
+            if self._chunks > _FREE_CHUNKS + self._body_bytes // _MEAN_CHUNK_BYTES:
+                raise h11.RemoteProtocolError("the chunks of the body are too small")
+        return event
 
 
 class Connection(H11Protocol):
@@ -20,6 +43,8 @@ class Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        limit = self.config.h11_max_incomplete_event_size
+        self.conn = _Parser(h11.SERVER, limit) if limit else _Parser(h11.SERVER)
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -31,6 +56,13 @@ class Connection(H11Protocol):
         """Takes a part of a request, and waits for what is left of it."""
         super().data_received(data)
         self._note()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers 400, or ends the connection if an answer to the request has begun."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         """The client reads slower than it is answered."""

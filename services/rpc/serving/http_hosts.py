@@ -37,6 +37,6 @@ class Hosts:
             more = f", or list the name in {self._setting}" if self._setting else ""
             raise InvalidArgument(
                 "Host",
-                f'"{shown(host)[:_SHOWN_CHARACTERS]}" is no name of this server; use localhost'
+                f'"{shown(host)[:_SHOWN_CHARACTERS]}" is not a name of this server; use localhost'
                 f"{more}",
             )

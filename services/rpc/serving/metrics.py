@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import socket
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from socketserver import ThreadingMixIn
@@ -12,6 +13,7 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import grpc
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -35,6 +37,7 @@ _MAX_SCRAPERS: Final = 16
 # Of silence on one connection.
 _SCRAPE_SECONDS: Final = 10
 _CALL: Final = ("grpc_service", "grpc_method")
+_log = structlog.get_logger(__name__)
 
 
 class CallMetrics:
@@ -171,6 +174,13 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Leaves no word of a client that is silent or gone: it could fill the log."""
+        del request
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            _log.error("unexpected error", peer=str(client_address[0]), exc_info=error)
 
 
 class _ThreadingServer6(_ThreadingServer):

@@ -9,9 +9,11 @@ import json
 import os
 import signal
 import sys
+from typing import NoReturn
 
 import structlog
 
+from services.common import left_behind
 from services.errors import AssayError
 from services.rpc.exits import Exit
 from services.rpc.serving import logs
@@ -21,23 +23,31 @@ from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings
 from services.rpc.worker import end_with_parent
 
+# Time to close what closes at once, if a signal stops a service while it starts.
+_GIVE_UP_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
 
 def run(settings: ServerSettings, service: Service) -> int:
     """Serves until SIGTERM or SIGINT; returns the process's exit code (`services.rpc.exits`).
 
-    A second signal ends the drain at once.
+    A second signal ends the drain at once. A signal during the start ends the process: nothing is
+    served yet, and a model that is being loaded in a thread cannot be stopped otherwise. After a
+    drain the process ends without work that was left behind.
     """
     logs.configure(settings.log_level, service.tracing.log_processors())
     if settings.end_with_parent:
         end_with_parent()
     try:
-        return asyncio.run(_serve(settings, service))
+        code = asyncio.run(_serve(settings, service))
     except (StartError, AssayError) as error:
         print(f"{service.name}: cannot start: {error}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001 - the last line of a process that ends
         _log.exception("service failed", service=service.name, error=repr(error))
+    else:
+        if left_behind.any_runs():
+            _end(code)
+        return code
     return Exit.CANNOT_START
 
 
@@ -52,9 +62,9 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
     await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
-        return Exit.DRAINED
+        await asyncio.wait({starting}, timeout=_GIVE_UP_SECONDS)
+        _log.info("stopped", service=service.name, during="start")
+        _end(Exit.DRAINED)
     await starting
     # What was made to start is there to stay. A collector that goes through all of it again, now
     # and then, stops every call for tens of milliseconds.
@@ -94,6 +104,14 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
     asked.cancel()
     _log.info("stopped", service=service.name)
     return Exit.FAILED if service.failure.reason else Exit.DRAINED
+
+
+def _end(code: int) -> NoReturn:
+    """End the process without waiting for its threads, as Python's own end does."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _write_ready_file(settings: ServerSettings, ports: dict[str, int]) -> None:

@@ -40,7 +40,7 @@ def tracing_of(wanted: bool, service: str) -> Tracing:
     """Return the tracing of a service, "segment"; it does nothing unless it is wanted."""
     if not wanted or os.environ.get(_EXPORTER) == "none":
         return Tracing()
-    # Of an extra; and off, nothing of it is imported.
+    # It belongs to an extra, and is imported only if tracing is on.
     from services.rpc.tracing.otel import OtelTracing  # noqa: PLC0415
 
     return OtelTracing(service)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from importlib import metadata
 from threading import Thread
@@ -60,6 +61,34 @@ class OtelTracing(Tracing):
     ) -> AbstractContextManager[object]:
         """As in `Tracing`."""
         return self._tracer.start_as_current_span(name, attributes=attributes)
+
+    def request(
+        self, name: str, attributes: Mapping[str, str | int]
+    ) -> AbstractContextManager[object]:
+        """As in `Tracing`."""
+        if not trace.get_current_span().is_recording():
+            return nullcontext()
+        return self._tracer.start_as_current_span(
+            name,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            # What it says may name the server, which is the operator's to know.
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def worked(
+        self, parts: Iterable[tuple[str, float]], attributes: Mapping[str, str | int]
+    ) -> None:
+        """As in `Tracing`."""
+        if not trace.get_current_span().is_recording():
+            return
+        timed = [(name, round(seconds * 1e9)) for name, seconds in parts]
+        at = time.time_ns() - sum(length for _, length in timed)
+        for name, length in timed:
+            span = self._tracer.start_span(name, attributes=attributes, start_time=at)
+            at += length
+            span.end(at)
 
     def detached(self) -> Context:
         """As in `Tracing`."""

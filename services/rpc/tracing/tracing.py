@@ -43,6 +43,27 @@ class Tracing:
         """Return a context manager that is a span of work, below the current one."""
         return nullcontext()
 
+    def request(
+        self,
+        name: str,  # noqa: ARG002
+        attributes: Mapping[str, str | int],  # noqa: ARG002
+    ) -> AbstractContextManager[object]:
+        """Return a context manager that is a span of asking another system, such as a database.
+
+        It is below the current one; without a current one that is recorded there is none.
+        """
+        return nullcontext()
+
+    def worked(
+        self,
+        parts: Iterable[tuple[str, float]],
+        attributes: Mapping[str, str | int],
+    ) -> None:
+        """Make spans of work that has just ended, below the current one if that is recorded.
+
+        `parts` are names and seconds, one after the other, the last of which ends now.
+        """
+
     def detached(self) -> Context:
         """Make a context that has the current span, and nothing else of this task's."""
         return Context()

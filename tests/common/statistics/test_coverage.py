@@ -41,7 +41,7 @@ def refused(cells: list[Cell]) -> bool:
 def test_medians_cover() -> None:
     found = check(values.of_values("median", 1000, np.random.default_rng(1)))
     assert [refused(found[count]) for count in COUNTS] == [True, True, False, False]
-    # Student's, of a mean, is no interval of a skewed population's median.
+    # Student's, of a mean, is not an interval of a skewed population's median.
     assert min(cell.peer or 0.0 for cell in found[200]) < 0.1
 
 

@@ -95,5 +95,5 @@ def test_a_hull_is_as_sure_as_its_least_sure_part() -> None:
 
 def test_too_few_says_how_many_it_takes() -> None:
     error = TooFewError("clean restarts", 3, 8)
-    assert str(error) == "8 clean restarts are needed, and there are 3"
+    assert str(error) == "needs 8 clean restarts, has 3"
     assert (error.have, error.need) == (3, 8)

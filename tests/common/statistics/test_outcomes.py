@@ -60,9 +60,9 @@ def test_a_tenth_and_one_more_are_turned_round() -> None:
 
 
 def test_fewer_than_five_are_no_point() -> None:
-    with pytest.raises(TooFewError, match=r"^5 operators that report are needed, and there are 4$"):
+    with pytest.raises(TooFewError, match=r"^needs 5 operators that report, has 4$"):
         reported({str(place): Reports(1, 1) for place in range(4)})
-    with pytest.raises(ValueError, match="no report"):
+    with pytest.raises(ValueError, match="not a report"):
         Reports(2, 1)
-    with pytest.raises(ValueError, match="no report"):
+    with pytest.raises(ValueError, match="not a report"):
         Reports(0, 0)

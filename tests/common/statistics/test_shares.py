@@ -14,7 +14,7 @@ def test_clopper_and_pearson_against_closed_forms() -> None:
     assert share_interval(0, 10, 0.99).high == pytest.approx(1 - 0.005 ** (1 / 10))
     assert share_interval(0, 10, 0.99).low == 0
     for successes, trials in ((0, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="no share"):
+        with pytest.raises(ValueError, match="not a share"):
             share_interval(successes, trials, 0.99)
 
 

@@ -219,15 +219,15 @@ def test_any_error_of_a_changed_file_is_logged_and_the_value_before_stays(tmp_pa
 async def test_changes_are_kept_in_the_log_with_their_caller(
     settings: ServerSettings, tokens: dict[str, str]
 ) -> None:
-    async with serving(settings) as server:
-        with capture_logs() as logged:
+    with capture_logs() as logged:  # to the server's end: a caller has its answer before the log
+        async with serving(settings) as server:
             async with to(server, tokens["alice"]) as channel:
                 await method(channel, "UnaryUnary")(b"x")
                 await listed(channel)
             for token in (tokens["bob"], None):
                 async with to(server, token) as channel:
                     await refusal(method(channel, "UnaryUnary")(b"x"))
-        changes = [entry for entry in logged if entry["event"] == "change"]
+    changes = [entry for entry in logged if entry["event"] == "change"]
     assert [(entry["caller"], entry["code"]) for entry in changes] == [
         ("token:alice", "OK"),
         ("token:bob", "PERMISSION_DENIED"),

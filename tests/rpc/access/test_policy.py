@@ -102,7 +102,7 @@ def test_an_identity_that_nobody_has_is_told(tmp_path: Path) -> None:
         ('methods = ["/x"]', r"there is no method '/x'"),
         ('identities = ["token:al\u200bice"]', r"identities\[0\]: 'token:al.u200bice' has an"),
         ('identities = ["*\u2066"]', r"identities\[0\].* invisible"),
-        ('roles = ["read\u200b"]', r"roles\[0\]: 'read.u200b' is no role"),
+        ('roles = ["read\u200b"]', r"roles\[0\]: 'read.u200b' is not a role"),
     ],
 )
 def test_what_can_match_nothing_is_told_with_what_may_be_meant(
@@ -171,7 +171,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
             """,
         )
     told = str(caught.value)
-    for part in ("roles[1]: 'root' is no role", "methods[0]", "burst: needs calls_per_second"):
+    for part in ("roles[1]: 'root' is not a role", "methods[0]", "burst: needs calls_per_second"):
         assert part in told
 
 

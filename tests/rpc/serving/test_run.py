@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,23 +120,68 @@ def test_a_ready_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 WARMING = """
-import asyncio, sys
+import asyncio, sys, time
 from dataclasses import replace
 from services.rpc.serving.process import run
 from tests.rpc.echo_server import Echo, EchoSettings, echo_service
-async def warm():
+async def waits():
     print("warming", flush=True)
     await asyncio.Event().wait()
-sys.exit(run(EchoSettings(), replace(echo_service(Echo()), warm=warm)))
+def blocks():
+    print("warming", flush=True)
+    time.sleep(3600)
+async def in_a_thread():
+    await asyncio.to_thread(blocks)
+async def close():
+    if sys.argv[2:]:
+        await asyncio.to_thread(time.sleep, 3600)
+service = replace(echo_service(Echo()), warm=globals()[sys.argv[1]], close=close)
+sys.exit(run(EchoSettings(), service))
 """
 
 
-def test_a_signal_while_warming_up_ends_the_service() -> None:
+@pytest.mark.parametrize("words", [["waits"], ["in_a_thread"], ["in_a_thread", "close"]], ids=str)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_warming_up_ends_the_service(
+    words: list[str], number: signal.Signals
+) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", WARMING], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WARMING, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "warming\n"
+        process.send_signal(number)
+        assert process.wait(60) == 0
+
+
+LEAVING = """
+import sys, threading, time
+from dataclasses import replace
+from services.common import left_behind
+from services.rpc.serving.process import run
+from tests.rpc.echo_server import Echo, EchoSettings, echo_service
+async def warm():
+    left_behind.add("a load")
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    print("left", flush=True)
+settings = EchoSettings(port=0, health_port=0, metrics_port=0)
+sys.exit(run(settings, replace(echo_service(Echo()), warm=warm)))
+"""
+
+
+def test_a_service_ends_without_what_was_left_behind(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAVING],
+        cwd=ROOT,
+        env={**os.environ, "ASSAY_ECHO_READY_FILE": str(ready)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "left\n"
+        while not ready.exists() and process.poll() is None:
+            time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 

@@ -286,7 +286,7 @@ async def test_metrics_are_not_for_pages_that_rebind_their_name() -> None:
 
     status, page = await asyncio.to_thread(scrape, "evil.example:80")
     assert status == 400
-    assert '"evil.example:80" is no name of this server; use localhost' in page
+    assert '"evil.example:80" is not a name of this server; use localhost' in page
     status, page = await asyncio.to_thread(scrape, f"localhost:{server.metrics_port}")
     assert status == 200
     assert "assay_build_info{" in page

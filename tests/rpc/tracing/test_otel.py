@@ -42,6 +42,7 @@ async def traced(collector: Collector) -> AsyncIterator[EchoClient]:
     await server.start()
     to = f"127.0.0.1:{server.port}"
     async with connect_async(to, interceptors=tracing.client_interceptors()) as channel:
+        await channel.channel_ready()  # a call that found no connection would have no span there
         yield EchoClient(echo, server, channel)
     await server.stop(0)
 
@@ -60,6 +61,34 @@ async def test_streams_of_answers(traced: EchoClient, collector: Collector, name
     answers = [one async for one in method(traced.channel, name)(b"again")]
     assert answers == [b"first", b"again"]
     assert (await _span(collector, name)).attributes["rpc.grpc.status_code"] == 0
+
+
+async def test_what_a_call_waited_for_is_below_it_and_nothing_without_a_call(
+    collector: Collector,
+) -> None:
+    tracing = tracing_of(True, "echo")
+    parts = (("queue", 2.0), ("inference", 1.0))
+
+    def works() -> None:
+        with tracing.request("database read", {"db.system": "postgresql"}):
+            pass
+        tracing.worked(parts, {"assay.model": "m"})
+
+    works()  # below nothing
+    with tracing.span("call", {}):
+        works()
+    await tracing.close()
+    seen = collector.until(lambda received: len(received) >= 4)
+    spans = {one.span.name: one for one in seen}
+    assert len(spans) == len(seen) == 4
+    call = spans.pop("call").span
+    assert {bytes(one.span.parent_span_id) for one in spans.values()} == {bytes(call.span_id)}
+    assert spans["database read"].attributes == {"db.system": "postgresql"}
+    queue, inference = spans["queue"].span, spans["inference"].span
+    assert queue.end_time_unix_nano - queue.start_time_unix_nano == 2_000_000_000
+    assert inference.end_time_unix_nano - inference.start_time_unix_nano == 1_000_000_000
+    assert queue.end_time_unix_nano == inference.start_time_unix_nano
+    assert spans["queue"].attributes == {"assay.model": "m"}
 
 
 async def test_streams_of_requests(traced: EchoClient, collector: Collector) -> None:

@@ -186,7 +186,7 @@ def spans_for(average: Average, wanted: float) -> int:
 
 def _require(average: Average, least: int) -> None:
     for name, count in average.spread_unknown:
-        raise TooFewError(f"spans of subset {name!r} that the tokenizers give back", count, 2)
+        raise TooFewError(f"spans of subset {name!r} that the tokenizers can reproduce", count, 2)
     if average.uncertain < least:
         raise TooFewError("spans drawn by chance", average.uncertain, least)
 

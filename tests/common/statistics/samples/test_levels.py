@@ -160,7 +160,7 @@ def test_few_spans_are_an_example() -> None:
             if allowed:
                 assert interval(average, 0.95) is not None
             else:
-                message = f"^{need} spans drawn by chance are needed, and there are {spans}$"
+                message = f"^needs {need} spans drawn by chance, has {spans}$"
                 with pytest.raises(TooFewError, match=message):
                     interval(average, 0.95)
 
@@ -213,7 +213,9 @@ def test_a_subset_with_one_span_left_has_no_spread() -> None:
     average = levels.whole(subsets(parts, {**nats, **dict.fromkeys(left)}))
     assert average.spread_unknown == (("a", 1),)
     assert not average.exact
-    with pytest.raises(TooFewError, match="subset 'a' that the tokenizers give back are needed"):
+    with pytest.raises(
+        TooFewError, match="needs 2 spans of subset 'a' that the tokenizers can reproduce"
+    ):
         levels.level_interval(average, 0.95)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a second or more
+    from services.rpc.serving.starting import end_when_told
+
+    end_when_told()
+
 import asyncio
 import ctypes
 import sys

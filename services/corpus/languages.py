@@ -40,6 +40,11 @@ def language_of(text: str | bytes) -> str:
     return language
 
 
+def known() -> frozenset[str]:
+    """The codes of all languages that the model tells apart. Raises Unsupported."""
+    return frozenset(_identifier().nb_classes)
+
+
 @cache
 def _identifier() -> Any:
     require_library()

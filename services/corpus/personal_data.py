@@ -24,7 +24,9 @@ _LOCAL_MOST = 64
 _DOMAIN = re.compile(
     rb"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
 )
-# Each begins with a set of characters, which the library searches for quickly.
+# What every address has. It begins with one character, which the library finds many times as fast
+# as the set that the whole begins with; most texts have none.
+_IN_IPV4 = re.compile(rb"\.[0-9]{1,3}\.[0-9]")
 _IPV4 = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9])")
 _NORTH_AMERICA = re.compile(
     rb"[(2-9](?:(?<=\()[2-9][0-9]{2}\) ?|(?<!\()[0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?![0-9])"
@@ -89,6 +91,8 @@ def emails(text: bytes) -> Iterator[Span]:
 
 def ip_addresses(text: bytes) -> Iterator[Span]:
     """Where public IPv4 addresses are spelled, in order."""
+    if not _IN_IPV4.search(text):
+        return
     for match in _IPV4.finditer(text):
         start = match.start()
         if (not start or text[start - 1] not in _BEFORE_ADDRESS) and _is_public(match[0]):

@@ -33,7 +33,7 @@ class CorpusEntry(BaseModel):
     )
     kind: Literal["complete", "sample", "reference"] = Field(
         "sample",
-        description="The whole corpus of that name, some of its documents, or a stand-in.",
+        description="The whole corpus of that name, some of its documents, or a substitute.",
     )
     source: str = Field("", description="Where it came from, in words.")
     license: str = Field("", description="SPDX id, or a short name, of the collection's licence.")
@@ -44,7 +44,7 @@ class CorpusEntry(BaseModel):
     subset_key: str = Field(
         "",
         description="Member of a record with its subset, or `folder` for the shard's folder; "
-        "default: the member that well-known data sets use.",
+        "default: the member that well-known datasets use.",
     )
     window_log: int = Field(
         WINDOW_LOG,
@@ -81,34 +81,38 @@ class CorpusSettings(ServerSettings):
     metrics_port: int = port_field(50072, "of the Prometheus page")
     corpora: dict[str, CorpusEntry] = Field(
         {},
-        description='JSON object: name -> {"path", "kind": complete|sample|reference (sample '
-        'without it), "source", "license", "license_name", "license_url", "text_key", "id_key", '
-        '"subset_key", "window_log", "every_file"}. A path may be a URL (https, s3, gs), or a list '
-        'of the URLs of objects. Default: "python-reference", built from '
-        "Python's own sources and documentation.",
+        description='JSON object: name -> {"path", "kind": complete|sample|reference (default: '
+        'sample), "source", "license", "license_name", "license_url", "text_key", '
+        '"id_key", "subset_key", "window_log", "every_file"}. A path may be a URL '
+        "(https, s3, gs), or a list of the URLs of objects. Default: "
+        '"python-reference", built from Python\'s own sources and documentation.',
     )
     language_models: dict[str, Path] = Field(
         {},
-        description="JSON object: name -> directory of a language model in Hugging Face's layout. "
-        "The reference model that comes with the package is always there.",
+        description="JSON object: name -> directory of a language model in Hugging Face's "
+        "layout. The reference model that comes with the package is always available.",
     )
     reader_threads: int = Field(
-        0, ge=0, le=256, description="Threads that read shards; 0: two more than processors."
+        0,
+        ge=0,
+        le=256,
+        description="Threads that read shards; 0: the number of processors plus two.",
     )
     frame_cache_bytes: int = Field(
         FRAME_CACHE_BYTES,
         ge=0,
-        description="Most bytes of frames from object storage that are kept on the disk, in "
-        "cache/corpus/frames at home; 0 keeps none.",
+        description="Largest size of the disk cache for frames from object storage, in "
+        "cache/corpus/frames under ASSAY_HOME; 0 turns it off.",
     )
     token_cache_bytes: int = Field(
         TOKEN_CACHE_BYTES,
         ge=0,
-        description="Most bytes of tokens that are kept on the disk, in cache/corpus/tokens at "
-        "home: those that were not used for longest go. Those of a stream's own shards stay.",
+        description="Largest size of the disk cache for tokens, in cache/corpus/tokens under "
+        "ASSAY_HOME. The least recently used tokens are deleted first; those of an "
+        "open stream's shards are kept.",
     )
     home: Path = Field(
-        _HOME, validation_alias="ASSAY_HOME", description="Folder for what is built and cached."
+        _HOME, validation_alias="ASSAY_HOME", description="Folder for built and cached data."
     )
 
     max_request_bytes: int = Field(
@@ -122,8 +126,9 @@ class CorpusSettings(ServerSettings):
     stream_bytes: int = Field(
         0,
         ge=0,
-        description="Most bytes that open streams may hold together; one more is refused as "
-        "OVERLOADED. 0: half of the memory of the machine or container.",
+        description="Most memory that all open streams may hold together, in bytes. A stream "
+        "that would exceed it is refused as OVERLOADED. 0: half of the memory of the "
+        "machine or container.",
     )
 
     @property

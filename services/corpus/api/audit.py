@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -22,10 +21,10 @@ from services.corpus.audit.record import Record, parse, texts_by_digest
 from services.corpus.audit.tokenizer import Cut, Cutter, TokenizerCutter, open_cutter
 from services.corpus.audit.verdict import Verdict
 from services.corpus.bpb.jobs import require_ref
-from services.corpus.bpb.models.registry import REFERENCE, Registry
-from services.corpus.bpb.one_at_a_time import CancelledError, OneAtATime
+from services.corpus.bpb.models.registry import Registry
+from services.corpus.bpb.one_at_a_time import Caller, OneAtATime
 from services.corpus.proof import file_format
-from services.corpus.proof.engines.proving_model import ProvingModel, open_model
+from services.corpus.proof.engines.proving_model import ProvingModel, open_registered
 from services.corpus.proof.file_format import Proof
 from services.corpus.proof.prove import code, provable
 from services.corpus.proof.verify import require_same, verify
@@ -63,14 +62,15 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         work = _Work()
 
         def prove() -> tuple[bytes, Proof]:
-            model = self._open(request.model)
+            with work.caller.waiting():
+                model = self._open(request.model)
             definition.resolve(model.info)  # before documents are read
             documents = work.documents(source, MOST_PROVED_BYTES)
             lossy = request.leave_out_lossy
             parts = code(model, definition, documents, leave_out_lossy=lossy, progress=work)
             return file_format.pack(*parts)
 
-        async with aclosing(self._proofs.follow(prove, work.cancel)) as steps:
+        async with aclosing(self._proofs.follow(prove, work.caller)) as steps:
             async for made in steps:
                 if made is None:
                     progress = audit_pb2.ProofProgress(tokens=work.tokens)
@@ -100,7 +100,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         work = _Work()
 
         def decode() -> audit_pb2.ProofVerdict:
-            model = self._open(asked.model)
+            with work.caller.waiting():
+                model = self._open(asked.model)
             elsewhere = asked.elsewhere
             require_same(proof.header, model, elsewhere=elsewhere)  # before documents are read
             expected = None
@@ -109,7 +110,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             found = verify(proof, model, elsewhere=elsewhere, expected=expected, progress=work)
             return audit_replies.proof_verdict(found, proof)
 
-        async with aclosing(self._proofs.follow(decode, work.cancel)) as steps:
+        async with aclosing(self._proofs.follow(decode, work.caller)) as steps:
             async for verdict in steps:
                 if verdict is None:
                     progress = audit_pb2.ProofProgress(tokens=work.tokens)
@@ -135,10 +136,10 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             if source is not None:
                 texts |= texts_by_digest(record, work.documents(source))
             # What decides is the cutter that is given, and no path in a record is read.
-            verdict = judge(record, cutter and _Stoppable(cutter, work.check), texts)
+            verdict = judge(record, cutter and _Stoppable(cutter, work.caller.check), texts)
             return record.name, verdict
 
-        name, verdict = await _last(self._audits, tried, work.cancel)
+        name, verdict = await _last(self._audits, tried, work.caller)
         return audit_replies.audit(name, verdict)
 
     async def _source(
@@ -149,12 +150,10 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         return await self._selections.source(corpus, selection)
 
     def _open(self, ref: common_pb2.ModelRef) -> ProvingModel:
-        """Open a registered model for proving. Raises NotFound, and what `open_model` raises."""
+        """Open a registered model for proving. Raises what `open_registered` raises."""
         wanted = model_of("model", ref)
         require_ref(wanted, self._registry.describe(wanted.name))
-        if wanted.name == REFERENCE:
-            return open_model(REFERENCE)
-        return open_model(wanted.name, self._registry.directory(wanted.name))
+        return open_registered(self._registry, wanted.name)
 
     def _cutter(self, request: audit_pb2.AuditBPBRequest, record: Record) -> Cutter | None:
         which = request.WhichOneof("tokenizer")
@@ -168,8 +167,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         if which == "model":
             wanted = model_of("model", request.model)
             require_ref(wanted, self._registry.describe(wanted.name))
-            file = self._registry.directory(wanted.name) / "tokenizer.json"
-            return open_cutter(str(file) if file.exists() else "bytes")
+            with self._registry.reading(wanted.name):
+                file = self._registry.directory(wanted.name) / "tokenizer.json"
+                return open_cutter(str(file) if file.exists() else "bytes")
         if record.tokenizer not in {"", "bytes"}:
             raise InvalidArgument(
                 "tokenizer",
@@ -183,28 +183,19 @@ class _Work:
     """What blocking work is watched and ended by: tokens done, and whether it is still wanted."""
 
     def __init__(self) -> None:
-        self._cancelled = threading.Event()
+        self.caller = Caller()
         self.tokens = 0
 
     def __call__(self, tokens: int) -> None:
         """Count tokens. Raises CancelledError."""
-        self.check()
+        self.caller.check()
         self.tokens += tokens
-
-    def cancel(self) -> None:
-        """Make the work end at its next step."""
-        self._cancelled.set()
-
-    def check(self) -> None:
-        """Raise CancelledError when the work is no longer wanted."""
-        if self._cancelled.is_set():
-            raise CancelledError
 
     def documents(self, source: Source, most_bytes: int | None = None) -> Iterator[Document]:
         """Read a selection. Raises TooLarge for more text than that, and CancelledError."""
         size = 0
         for document in source.documents():
-            self.check()
+            self.caller.check()
             size += len(document.text)
             if most_bytes is not None and size > most_bytes:
                 raise TooLarge(
@@ -225,15 +216,20 @@ class _Stoppable:
         """Spellings of its special tokens."""
         return self._cutter.specials
 
+    @property
+    def folds_case(self) -> bool:
+        """Whether it reads every text in small letters."""
+        return self._cutter.folds_case
+
     def cut(self, texts: Sequence[str]) -> list[Cut]:
         """Cut texts. Raises CancelledError."""
         self._check()
         return self._cutter.cut(texts)
 
 
-async def _last(runner: OneAtATime, work: Callable[[], T], cancel: Callable[[], None]) -> T:
+async def _last(runner: OneAtATime, work: Callable[[], T], caller: Caller) -> T:
     """Return what work in a thread returns."""
-    async with aclosing(runner.follow(work, cancel)) as steps:
+    async with aclosing(runner.follow(work, caller)) as steps:
         async for result in steps:
             if result is not None:
                 return result

@@ -7,6 +7,7 @@ import math
 from assay_rpc.audit.v1alpha1 import audit_pb2
 from assay_rpc.common.v1 import common_pb2
 
+from services.common.safe_text import shown
 from services.corpus.api import bpb_replies
 from services.corpus.audit.verdict import MEANINGS, Status, Verdict
 from services.corpus.proof.file_format import Proof
@@ -57,25 +58,25 @@ def proof_verdict(found: Verified, value: Proof) -> audit_pb2.ProofVerdict:
 
 
 def audit(name: str, verdict: Verdict) -> audit_pb2.AuditBPBResponse:
-    """What came of an audit."""
+    """What came of an audit. Names in it are the record's, which may be no UTF-8."""
     return audit_pb2.AuditBPBResponse(
-        name=name,
+        name=shown(name),
         status=_STATUSES[verdict.status],
         claimed=verdict.claimed,
         recomputed=verdict.recomputed,
         corrected=verdict.corrected,
         corrected_of=verdict.corrected_of,
-        impossible=verdict.impossible,
+        impossible=map(shown, verdict.impossible),
         findings=[
             audit_pb2.AuditFinding(
                 mistakes=[
                     audit_pb2.AuditMistake(id=one.value, meaning=MEANINGS[one])
                     for one in finding.mistakes
                 ],
-                detail=finding.detail,
+                detail=shown(finding.detail),
             )
             for finding in verdict.findings
         ],
-        checked=verdict.checked,
-        unchecked=verdict.unchecked,
+        checked=map(shown, verdict.checked),
+        unchecked=map(shown, verdict.unchecked),
     )

@@ -8,6 +8,8 @@ from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from services.corpus.stream.waiting import Waiting
+
 T = TypeVar("T")
 
 # Steps without an item before the thread is given to other streams, so that a search that finds
@@ -18,14 +20,22 @@ _MAX_IDLE_STEPS = 8
 class BackgroundIterator(Generic[T]):
     """Iterates a blocking generator in `executor`, for `async for` in the event loop.
 
-    It reads one item ahead: a consumer that stops reading costs two items and no thread. The
-    generator's None means "still looking" and is not passed on. Use as an async context manager:
-    leaving it, also by cancellation, closes the generator in a thread once its step has ended.
+    A step runs in a thread while `waiting` allows it to wait for a disk, and else in the event
+    loop. Threads read one item ahead: a consumer that stops reading costs two items and no
+    thread. The generator's None means "still looking" and is not passed on. Use as an async context
+    manager: leaving it, also by cancellation, closes the generator in a thread once its step has
+    ended.
     """
 
-    def __init__(self, generator: Generator[T | None, None, None], executor: Executor) -> None:
+    def __init__(
+        self,
+        generator: Generator[T | None, None, None],
+        executor: Executor,
+        waiting: Waiting | None = None,
+    ) -> None:
         self._generator = generator
         self._executor = executor
+        self._waiting = waiting or Waiting()
         self._next: Future[T | None] | None = None
         self._ended = False
 
@@ -53,6 +63,12 @@ class BackgroundIterator(Generic[T]):
 
     async def __anext__(self) -> T:
         while True:
+            if self._next is None and not self._waiting.allowed and not self._ended:
+                item = self._step(wait=False)
+                if item is not None:
+                    return item
+                if self._ended:
+                    raise StopAsyncIteration
             pending = self._next or self._executor.submit(self._step)
             self._next = pending
             # Awaiting an item that is ready costs more than taking it.
@@ -60,12 +76,13 @@ class BackgroundIterator(Generic[T]):
             item = pending.result() if ready else await asyncio.wrap_future(pending)
             self._next = None
             if item is not None:
-                self._next = self._executor.submit(self._step)
+                if self._waiting.allowed:
+                    self._next = self._executor.submit(self._step)
                 return item
             if self._ended:
                 raise StopAsyncIteration
 
-    def _step(self) -> T | None:
+    def _step(self, *, wait: bool = True) -> T | None:
         for _ in range(_MAX_IDLE_STEPS):
             if self._ended:
                 return None
@@ -76,4 +93,6 @@ class BackgroundIterator(Generic[T]):
                 return None
             if item is not None:
                 return item
+            if not wait and self._waiting.allowed:
+                return None
         return None

@@ -210,8 +210,8 @@ def _scope_of(
     if scope is Scope.CORPUS and sample is not None and sample.unit is Unit.SPANS:
         raise InvalidArgument(
             "interval_scope",
-            "of the corpus behind the documents only whole documents tell; give "
-            "selection.sample.documents (--sample-documents) in the place of spans",
+            "intervals about the corpus behind the documents need whole documents; give "
+            "selection.sample.documents (--sample-documents) instead of spans",
         )
     return scope
 

@@ -22,6 +22,7 @@ from services.corpus.catalog.lookup import find_documents
 from services.corpus.shards.documents import Document
 from services.corpus.stream.budget import StreamBudget, held_bytes
 from services.corpus.stream.chunks import FRAGMENT_BYTES
+from services.corpus.stream.waiting import Waiting
 from services.errors import InvalidArgument
 from services.rpc.pagination import page
 
@@ -118,8 +119,11 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
             window_bytes=corpus.large_window_bytes,
         )
         with self._budget.stream(size):
-            messages = stream.messages(corpus, selection, request, limits, self._tokens)
-            async with BackgroundIterator(messages, self._readers) as ready:
+            waiting = Waiting()
+            messages = stream.messages(
+                corpus, selection, request, limits, tokens=self._tokens, waiting=waiting
+            )
+            async with BackgroundIterator(messages, self._readers, waiting) as ready:
                 async for message in ready:
                     await context.write(message)
 

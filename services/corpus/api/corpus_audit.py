@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -15,7 +14,7 @@ from assay_rpc.corpus.v1 import scoring_pb2
 from services.corpus.api import corpus_audit_replies as replies
 from services.corpus.api.bpb import BpbScorer
 from services.corpus.api.selections import Selections
-from services.corpus.bpb.one_at_a_time import CancelledError, OneAtATime
+from services.corpus.bpb.one_at_a_time import Caller, OneAtATime
 from services.corpus.catalog.corpus import Corpus
 from services.corpus.contamination.hit import MOST_WORDS, N
 from services.corpus.inspection.findings import Inspection
@@ -94,19 +93,14 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
 
         wanted = Wanted(sets, asked.ngram_words or N, asked.near_duplicates, asked.languages)
         wanted.require_libraries()
-        cancelled = threading.Event()
-
-        def check() -> None:
-            if cancelled.is_set():
-                raise CancelledError
-
-        watch = Watch(check)
+        caller = Caller()
+        watch = Watch(caller.check)
         splits = {shard.path: shard.split for shard in corpus.shards_of(selection)}
 
         def work() -> Inspection:
             return inspect(corpus.documents(selection), splits, wanted, watch)
 
-        async with aclosing(self._runner.follow(work, cancelled.set)) as steps:
+        async with aclosing(self._runner.follow(work, caller)) as steps:
             async for inspection in steps:
                 if inspection is not None:
                     contamination = inspection.contamination

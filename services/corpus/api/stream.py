@@ -18,6 +18,7 @@ from services.corpus.stream.cursor import CursorCodec, LinePosition
 from services.corpus.stream.selection import Selection
 from services.corpus.stream.unit_reader import UnitReader
 from services.corpus.stream.unit_stream import UnitPosition
+from services.corpus.stream.waiting import Waiting
 from services.errors import CursorMismatch, InvalidArgument
 
 Messages = Generator[bytes | None, None, None]
@@ -70,9 +71,11 @@ def messages(
     selection: Selection,
     request: stream_pb2.StreamCorpusRequest,
     limits: Limits,
+    *,
     tokens: TokenStreams,
+    waiting: Waiting,
 ) -> Messages:
-    """Build the messages of a resolved selection."""
+    """Build the messages of a resolved selection. `waiting` says which steps need a thread."""
     codec = CursorCodec(corpus.ref.digest, selection.digests())
     if request.delivery == stream_pb2.DELIVERY_TOKENS:
         made = tokens.messages(corpus, selection, request, codec, limits.chunk_bytes)
@@ -86,7 +89,9 @@ def messages(
         or request.remainder in REMAINDERS
     )
     if needs_index or not corpus.unindexed(selection):
-        return _naming(corpus, _planned(corpus, selection, request, codec, limits))
+        return _naming(
+            corpus, _planned(corpus, selection, request, codec, limits=limits, waiting=waiting)
+        )
     if request.HasField("rank"):
         resume.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
@@ -139,7 +144,9 @@ def _planned(
     selection: Selection,
     request: stream_pb2.StreamCorpusRequest,
     codec: CursorCodec,
+    *,
     limits: Limits,
+    waiting: Waiting,
 ) -> Messages:
     plan = corpus.plan(selection)
     corpus.check_unchanged(selection)
@@ -162,7 +169,7 @@ def _planned(
     shards = corpus.shards_of(selection)
     with closing(UnitReader(shards, plan, skip_damaged=request.skip_damaged)) as units:
         if request.delivery == stream_pb2.DELIVERY_FRAMES:
-            for part in unit_stream.frame_chunks(units, position, codec, limits):
+            for part in unit_stream.frame_chunks(units, position, codec, limits, waiting):
                 message = frames_chunk_message(part) if part else None
                 del part
                 yield message

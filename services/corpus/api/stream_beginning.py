@@ -57,7 +57,9 @@ def _span_position(
     else:
         position = beginning(point.rank.rank, point.rank.world_size or 1).position
     if not isinstance(position, SpanPosition):
-        raise CursorMismatch("cursor: is of a call without `remainder`; start over without it")
+        raise CursorMismatch(
+            "cursor: comes from a call without `remainder`; start over without a cursor"
+        )
     return spans.after(position, point.documents)
 
 
@@ -103,7 +105,7 @@ def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
         raise CursorMismatch("cursor: is one of a corpus without index; start over without it")
     if not isinstance(position, RankPosition):
         raise CursorMismatch(
-            "cursor: is of a call with `remainder`, or of one of tokens; start over without it"
+            "cursor: comes from a call with `remainder` or tokens; start over without a cursor"
         )
     return position
 

@@ -104,7 +104,7 @@ def _frame_fields(piece: FramePart) -> stream_pb2.Frame:
 
 def frames_message(
     head: stream_pb2.StreamCorpusResponse,
-    frames: Sequence[tuple[stream_pb2.Frame, bytes]],
+    frames: Sequence[tuple[stream_pb2.Frame, bytes | memoryview]],
     order: Sequence[int],
 ) -> bytes:
     """Serialise `head` with a FrameBatch of `frames`, each given as its fields and its data.
@@ -113,9 +113,9 @@ def frames_message(
     message around it, and into what is sent: half of the server's processor time on a stream of
     frames. Here protobuf serialises everything but the data, which is copied once.
     """
-    batch: list[bytes] = []
+    batch: list[bytes | memoryview] = []
     for fields, data in frames:
-        frame = [
+        frame: list[bytes | memoryview] = [
             fields.SerializeToString(),
             prefix(stream_pb2.Frame.DATA_FIELD_NUMBER, len(data)),
             data,

@@ -137,7 +137,8 @@ class TokenStreams:
         if separator >= tokenizer.vocabulary:
             raise InvalidArgument(
                 "tokens.separator",
-                f"{separator} is no token of {tokenizer.name!r}, which has {tokenizer.vocabulary}",
+                f"{separator} is not a token of {tokenizer.name!r}, "
+                f"which has {tokenizer.vocabulary}",
             )
         world_size = request.rank.world_size if request.HasField("rank") else 1
         batch = options.global_batch or world_size
@@ -222,7 +223,7 @@ def _chunks(
         if more > _MOST_BYTES:
             raise TooLarge(
                 f"a sequence has pieces of {len(parts):,} documents, which do not fit in a "
-                "message; ask for shorter ones"
+                "message; request shorter ones"
             )
         if ids and size + more > chunk_bytes:
             batch.ids = b"".join(ids)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.corpus.audit.record import PublishedDocument, Record, Sums
-from services.corpus.audit.scored_tokens import scored_in
+from services.corpus.audit.evidence import Evidence
+from services.corpus.audit.record import Number, PublishedDocument, Record, Sums
+from services.corpus.audit.scored_tokens import scored_in, scored_of
 from services.corpus.audit.verdict import Mistake
 
 LN2 = math.log(2)
@@ -46,52 +47,114 @@ def document_nats(document: PublishedDocument) -> float | None:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that the published sums give, by the mistake that computes it so, or none.
+    """A figure that the published sums give, by the mistakes that compute it so, or none.
 
     `doubt` is what it may be off by, because the sums were rounded.
     """
 
-    mistake: Mistake | None
+    mistakes: tuple[Mistake, ...]
     value: float
     doubt: float
 
+    def fits(self, claim: Number) -> bool:
+        """Whether the claim can be this figure."""
+        return claim.equals(self.value, self.doubt)
 
-def figures(record: Record) -> Iterator[Figure]:
-    """Compute the figure in every way that is looked for, the right one first."""
-    parts = [
-        (nats, one.sums.bytes, one.sums.tokens, rounding_of(one.sums))
-        for one in record.documents
-        if (nats := document_nats(one)) is not None and one.sums.bytes is not None
-    ]
-    whole = len(parts) == len(record.documents)
-    if parts and whole:
-        nats, size = math.fsum(n for n, _, _, _ in parts), sum(b for _, b, _, _ in parts)
-        doubt = math.fsum(d for _, _, _, d in parts)
-        tokens = [t for _, _, t, _ in parts if t is not None]
-        token_sum = sum(tokens) if len(tokens) == len(parts) else None
-    else:
-        found = nats_of(record.totals)
-        if found is None or record.totals.bytes is None:
-            return
-        nats, size, token_sum = found, record.totals.bytes, record.totals.tokens
-        doubt = rounding_of(record.totals)
-    if not size:
+
+def publishes_bytes(record: Record) -> bool:
+    """Whether a record says anywhere how many bytes were counted."""
+    counts = (one.sums.bytes for one in record.documents)
+    return record.totals.bytes is not None or any(count is not None for count in counts)
+
+
+def whole_nats(record: Record) -> tuple[float, float] | None:
+    """Return the nats of everything, and what they may be off by, as published or added up."""
+    parts = [(document_nats(one), rounding_of(one.sums)) for one in record.documents]
+    found = [(nats, doubt) for nats, doubt in parts if nats is not None]
+    if found and len(found) == len(parts):
+        return math.fsum(nats for nats, _ in found), math.fsum(doubt for _, doubt in found)
+    if (nats := nats_of(record.totals)) is not None:
+        return nats, rounding_of(record.totals)
+    scored = [scored_of(one) for one in record.documents]
+    counts = [count for count in scored if count is not None]
+    if (loss := record.totals.loss) is None or not counts or len(counts) < len(scored):
+        return None
+    return loss.value * sum(counts), loss.half_digit * sum(counts)
+
+
+def figures(evidence: Evidence) -> Iterator[Figure]:
+    """Compute the figure in every way that is looked for, the right one first.
+
+    Bytes are those published, and those of the texts or of the evaluation set where none are.
+    """
+    averages = list(_averages(evidence))
+    yield from averages
+    for one in averages:  # Whatever was divided by, the unit is a mistake of its own.
+        mistakes = (*one.mistakes, Mistake.NATS_FOR_BITS)
+        yield Figure(mistakes, one.value * LN2, one.doubt * LN2)
+
+
+def _averages(evidence: Evidence) -> Iterator[Figure]:
+    record = evidence.record
+    whole, size = whole_nats(record), _whole_bytes(evidence)
+    if whole is None or not size:
         return
-    yield Figure(None, nats / LN2 / size, doubt / LN2 / size)
-    if whole:
-        ratios = [(n / LN2 / b, d / LN2 / b, t or 0) for n, b, t, d in parts if b]
-        if token_sum and len(ratios) > 1:
+    nats, doubt = whole
+    yield Figure((), nats / LN2 / size, doubt / LN2 / size)
+    ratios = list(_ratios(evidence))
+    complete = len(ratios) == len(record.documents)
+    ratios = [one for one in ratios if one.bytes]
+    tokens = _whole_tokens(record)
+    if complete and len(ratios) > 1:
+        if tokens:
             yield Figure(
-                Mistake.TOKEN_WEIGHTED_MEAN,
-                math.fsum(ratio * t for ratio, _, t in ratios) / token_sum,
-                math.fsum(off * t for _, off, t in ratios) / token_sum,
+                (Mistake.TOKEN_WEIGHTED_MEAN,),
+                math.fsum(one.value * one.tokens for one in ratios) / tokens,
+                math.fsum(one.doubt * one.tokens for one in ratios) / tokens,
             )
-        if len(ratios) > 1:
-            yield Figure(
-                Mistake.MEAN_OF_RATIOS,
-                math.fsum(ratio for ratio, _, _ in ratios) / len(ratios),
-                math.fsum(off for _, off, _ in ratios) / len(ratios),
-            )
-    yield Figure(Mistake.NATS_FOR_BITS, nats / size, doubt / size)
-    if token_sum:
-        yield Figure(Mistake.PER_TOKEN, nats / LN2 / token_sum, doubt / LN2 / token_sum)
+        yield Figure(
+            (Mistake.MEAN_OF_RATIOS,),
+            math.fsum(one.value for one in ratios) / len(ratios),
+            math.fsum(one.doubt for one in ratios) / len(ratios),
+        )
+    if tokens:
+        yield Figure((Mistake.PER_TOKEN,), nats / LN2 / tokens, doubt / LN2 / tokens)
+
+
+@dataclass(frozen=True)
+class _Ratio:
+    """A document's own figure, and what it may be off by."""
+
+    value: float
+    doubt: float
+    bytes: int
+    tokens: int
+
+
+def _ratios(evidence: Evidence) -> Iterator[_Ratio]:
+    sizes = _sizes(evidence)
+    for one, size in zip(evidence.documents, sizes, strict=True):
+        if (nats := document_nats(one)) is not None and size is not None:
+            divisor = LN2 * (size or 1)
+            doubt = rounding_of(one.sums)
+            yield _Ratio(nats / divisor, doubt / divisor, size, one.sums.tokens or 0)
+
+
+def _sizes(evidence: Evidence) -> list[int | None]:
+    if not publishes_bytes(evidence.record):
+        return evidence.sources
+    return [one.sums.bytes for one in evidence.documents]
+
+
+def _whole_bytes(evidence: Evidence) -> int | None:
+    record, sizes = evidence.record, _sizes(evidence)
+    known = [size for size in sizes if size is not None]
+    if known and len(known) == len(sizes):
+        return sum(known)
+    return record.totals.bytes if publishes_bytes(record) else record.known.bytes
+
+
+def _whole_tokens(record: Record) -> int | None:
+    counts = [one.sums.tokens for one in record.documents]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else record.totals.tokens

@@ -14,6 +14,7 @@ from services.corpus.audit.verdict import Mistake
 Predict = Callable[[int], int]
 
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII_WORD = re.compile(r"[A-Za-z]+")
 _SPECIALS = (
     *("<|endoftext|>", "<s>", "</s>", "<|begin_of_text|>", "<|end_of_text|>", "<bos>", "<eos>"),
     *("<|startoftext|>", "<|bos|>", "<|eos|>", "[CLS]", "[SEP]", "<unk>", "<pad>"),
@@ -52,19 +53,23 @@ def special_tokens(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
 
 
 def sentinels(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
-    """Marks for capital letters: one a letter, one a word, or two around words in capitals."""
-    marks: dict[int, tuple[int, Sequence[int]]] = {}
+    """Marks for capital letters: one a letter, one a word, or two around words in capitals.
 
-    def at(place: int) -> tuple[int, Sequence[int]]:
+    Of all letters, or of those from A to Z.
+    """
+    marks: dict[int, Sequence[tuple[int, int]]] = {}
+
+    def at(place: int) -> Sequence[tuple[int, int]]:
         if place not in marks:
-            marks[place] = _capitals(evidence.text(place))
+            text = evidence.text(place)
+            marks[place] = (*_capitals(text, _WORD), *_capitals(text, _ASCII_WORD))
         return marks[place]
 
-    for scheme in range(3):
+    for scheme in range(6):
         for width in (3, 1, 2, 4):
             yield (
                 Mistake.SENTINELS_AS_TEXT,
-                lambda i, s=scheme, w=width: at(i)[0] + w * at(i)[1][s],  # type: ignore[misc]
+                lambda i, s=scheme, w=width: at(i)[s][0] + w * at(i)[s][1],  # type: ignore[misc]
             )
 
 
@@ -73,20 +78,23 @@ def of_scored_tokens(cuts: Mapping[int, Cut], pattern: Pattern) -> Predict:
     return lambda i: pattern.covered(cuts[i].sizes)
 
 
-def with_tokens(cuts: Mapping[int, Cut]) -> Iterator[tuple[Mistake, Predict]]:
-    """Mistaken ways to count that go by tokens."""
+def with_tokens(
+    cuts: Mapping[int, Cut], sources: Sequence[int | None]
+) -> Iterator[tuple[Mistake, Predict]]:
+    """Mistaken ways to count that go by tokens; `sources` are the texts' bytes by place."""
     if any(cut.replaced != _total(cut) for cut in cuts.values()):
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
     if any(cut.alone != cut.decoded for cut in cuts.values()):
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
-    yield Mistake.LEADING_SPACE_TWICE, lambda i: _total(cuts[i]) + cuts[i].spaces
-    # The tokenizer's own space in front: counted as text, and then a second time, too.
-    for own in (1, 2):
-        yield (
-            Mistake.LEADING_SPACE_TWICE,
-            lambda i, n=own: _total(cuts[i]) + cuts[i].spaces + n * cuts[i].own_space,  # type: ignore[misc]
-        )
+    for total in (lambda i: _total(cuts[i]), lambda i: sources[i] or 0):
+        for spaces in (lambda i: cuts[i].spaces, lambda i: cuts[i].marked):
+            # The tokenizer's own space in front: counted as text, and then a second time, too.
+            for own in range(3):
+                yield (
+                    Mistake.LEADING_SPACE_TWICE,
+                    lambda i, t=total, s=spaces, n=own: t(i) + s(i) + n * cuts[i].own_space,  # type: ignore[misc]
+                )
     if any(cut.own_space for cut in cuts.values()):
         yield Mistake.OWN_SPACE_BYTES, lambda i: _total(cuts[i]) + cuts[i].own_space
     yield Mistake.DECODED_BYTES, lambda i: cuts[i].decoded
@@ -102,9 +110,12 @@ def _scored(evidence: Evidence, place: int) -> str:
     return evidence.text(place) if scored is None else scored
 
 
-def _capitals(text: str) -> tuple[int, Sequence[int]]:
-    """Return the bytes of a text in small letters, and how many marks each scheme adds."""
-    words = [word for word in _WORD.findall(text) if word[0].isupper()]
-    whole = sum(1 for word in words if len(word) > 1 and word.isupper())
-    letters = sum(map(str.isupper, text))
-    return size(text.lower()), (len(words), letters, len(words) + whole)
+def _capitals(text: str, word: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Return the bytes of a text in small letters and how many marks it has, by scheme."""
+    found = word.findall(text)
+    words = [one for one in found if one[0].isupper()]
+    whole = sum(1 for one in words if len(one) > 1 and one.isupper())
+    letters = sum(letter.isupper() for one in found for letter in one)
+    small = size(word.sub(lambda match: match[0].lower(), text))
+    for marks in (len(words), letters, len(words) + whole):
+        yield small, marks

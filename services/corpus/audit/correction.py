@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.corpus.audit.averages import LN2, document_nats, nats_of
+from services.corpus.audit.averages import LN2, document_nats, whole_nats
 from services.corpus.audit.byte_counts import size
 from services.corpus.audit.record import PublishedDocument
 from services.corpus.audit.scored_tokens import scored_in, scored_of
@@ -56,8 +56,8 @@ def _nats(trial: Trial) -> _Part | None:
     known = [trial.nats.get(i, document_nats(one)) for i, one in enumerate(documents)]
     found = [one for one in known if one is not None]
     whole = math.fsum(found) if found and len(found) == len(documents) else None
-    if whole is None:
-        whole = nats_of(trial.record.totals)
+    if whole is None and (sums := whole_nats(trial.record)) is not None:
+        whole = sums[0]
     pattern = trial.pattern
     if whole is None or pattern is None or trial.nats:
         return None if whole is None else _Part(whole)

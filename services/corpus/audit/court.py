@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.common.counts import plural
-from services.corpus.audit.averages import figures
+from services.corpus.audit.averages import figures, publishes_bytes
 from services.corpus.audit.correction import Correction, corrected
 from services.corpus.audit.evaluation_set import compare_with_set
 from services.corpus.audit.evidence import Evidence
@@ -51,10 +51,11 @@ def judge(
         trial.unchecked.append(f"{plural(missing, 'document')}, whose texts are not known")
     which_text(trial)
     which_tokens(trial)
-    if not which_bytes(trial):
+    explained = which_bytes(trial)
+    if not explained:
         never += impossible_bytes(trial.evidence)
     compare_with_set(trial)
-    recomputed = _which_average(trial)
+    recomputed = _which_average(trial, explained=explained)
     # Numbers that cannot be are not corrected.
     correction = None if never or not trial.correctable else corrected(trial)
     return _verdict(trial, never, recomputed, correction)
@@ -98,20 +99,29 @@ def _listed(problems: list[str]) -> tuple[str, ...]:
     return (*problems[:_SHOWN], *([f"and {more:,} more like these"] if more > 0 else []))
 
 
-def _which_average(trial: Trial) -> float | None:
-    """Compare the claim with the figures that the published sums give; return the right one."""
-    ways = list(figures(trial.record))
+def _which_average(trial: Trial, *, explained: bool) -> float | None:
+    """Compare the claim with the figures that the published sums give; return the right one.
+
+    `explained` says that a count of bytes, published or what the claim implies, was.
+    """
+    ways = list(figures(trial.evidence))
     if not ways:
         trial.unchecked.append("how the claim follows from the sums: not both nats and bytes")
         return None
     claim, right = trial.record.claim, ways[0].value
-    if claim.equals(right, ways[0].doubt):
-        trial.checked.append("the claim is what the published sums give")
+    published = publishes_bytes(trial.record)
+    sums = "the published sums" if published else "the published nats over the bytes of the texts"
+    if ways[0].fits(claim):
+        trial.checked.append(f"the claim is what {sums} give")
         return right
-    mistakes = [
-        way.mistake
-        for way in ways[1:]
-        if way.mistake is not None and claim.equals(way.value, way.doubt)
-    ]
-    trial.accuse(mistakes, f"the claim, {claim.value} where the published sums give {right:.6g}")
+    fitting = [way.mistakes for way in ways[1:] if way.fits(claim)]
+    fewest = min(map(len, fitting), default=0)
+    likely = [mistakes for mistakes in fitting if len(mistakes) == fewest]
+    detail = f"the claim, {claim.value} where {sums} give {right:.6g}"
+    # Of two mistakes at once one is the unit, and several averages may fit beside it.
+    for alternatives in zip(*likely, strict=True):
+        trial.accuse(alternatives, detail)
+    # What is not published was judged as the count of bytes that the claim implies.
+    if not likely and (published or not (explained or trial.findings)):
+        trial.accuse((), detail)
     return right

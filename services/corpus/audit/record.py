@@ -12,15 +12,17 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from services.common.safe_text import shown
 from services.corpus.shards.documents import Document
 from services.errors import InvalidArgument
 
 FORMAT = "assay-bpb-record/1"
 _MOST_PROBLEMS = 20
 _MOST = 1 << 53
+_MOST_DIGITS = 4000
 _COUNTS = ("tokens", "scored_tokens", "bytes", "characters")
 _NUMBERS = ("nats", "loss", "bits_per_byte")
 
@@ -103,14 +105,16 @@ def parse(data: bytes) -> Record:
     """
     try:
         value = _load(data)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidArgument("record", "is nested too deeply to be a record") from None
+    except ValueError as error:
         raise InvalidArgument("record", f"is neither JSON nor JSON lines ({error})") from None
     reader = _Reader()
     record = reader.record(value)
     if reader.problems:
-        shown = reader.problems[:_MOST_PROBLEMS]
-        more = len(reader.problems) - len(shown)
-        listed = "\n  ".join([*shown, *([f"and {more:,} more"] if more else [])])
+        first = reader.problems[:_MOST_PROBLEMS]
+        more = len(reader.problems) - len(first)
+        listed = "\n  ".join([*first, *([f"and {more:,} more"] if more else [])])
         raise InvalidArgument(
             "record", f"has {len(reader.problems)} problem(s); correct them:\n  {listed}"
         )
@@ -154,15 +158,27 @@ def _load(data: bytes) -> Any:
 
 
 def _object_of(text: str) -> Any:
-    """Parse JSON. Raises ValueError for an object with two values of one name."""
-    return json.loads(text, parse_float=Decimal, object_pairs_hook=_once)
+    """Parse JSON. Raises ValueError for a name with two values and for endless exponents."""
+    return json.loads(text, parse_float=_fraction, parse_int=_whole, object_pairs_hook=_once)
+
+
+def _whole(digits: str) -> int | Decimal:
+    """Read an integer; one of thousands of digits, which Python has no int for, is never right."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else Decimal(digits)
+
+
+def _fraction(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # whose exponent has 19 digits or more
+        raise ValueError(f"{digits[:40]} is not a number that can be read") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"it has {twice!r} twice; which of the values is meant?")
+        raise ValueError(f"it has {twice!r} twice; keep one of the values")
     return found
 
 
@@ -174,6 +190,8 @@ class _Reader:
 
     def record(self, value: Any) -> Record:
         fields = self._object("record", value, _RECORD_FIELDS)
+        # A field that is null is one that is not there.
+        fields = {name: one for name, one in fields.items() if one is not None}
         if fields.get("format", FORMAT) != FORMAT:
             self._say("format", f"is {fields['format']!r}; this program reads {FORMAT!r}")
         claim = self._number("bits_per_byte", fields.get("bits_per_byte"))
@@ -292,7 +310,7 @@ class _Reader:
         return tuple(None if one is None else float(one) for one in value)
 
     def _say(self, place: str, problem: str) -> None:
-        self.problems.append(f"{place}: {problem}")
+        self.problems.append(shown(f"{place}: {problem}"))
 
 
 _RECORD_FIELDS = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,6 +127,38 @@ def recognise(record: Record, tokens: Counts, scored: Counts, *, added: bool) ->
             if all(pattern.mistakes != other.mistakes for other in found):
                 found.append(pattern)
     return [one for one in found if not _coincidence(record, one, tokens)] or found
+
+
+def any_window(record: Record, tokens: Counts, scored: Counts, *, added: bool) -> list[Pattern]:
+    """Return the patterns that give these counts at a window that nobody would guess.
+
+    The more a window holds, the more tokens are scored, so the window is searched for. Arguments
+    are those of `recognise`.
+    """
+    if record.window or not len(tokens):
+        return []
+    boundary, guide = (Mistake.BOUNDARY_UNSCORED,), (Mistake.GUIDE_WEIGHTS,)
+    ways: list[Callable[[int], Pattern]] = [
+        lambda window: Pattern((Mistake.TRUNCATED,), window),
+        lambda window: Pattern((Mistake.TRUNCATED, Mistake.FIRST_TOKEN_MISSING), window),
+        lambda window: Pattern(boundary, window, 0),
+        lambda window: Pattern(boundary, window, 1),
+        lambda window: Pattern(guide, window, record.stride or window // 2),
+        lambda window: Pattern(guide, window, record.stride or max(window // 4, 1)),
+    ]
+    found: list[Pattern] = []
+    for way in ways:
+        enough = bisect_left(
+            range(2, int(tokens.max())),
+            int(scored.sum()),
+            key=lambda window, way=way: int(way(window).counts(tokens).sum()),  # type: ignore[misc]
+        )
+        pattern = way(2 + enough)
+        counts = pattern.counts(tokens)
+        fits = counts.sum() == scored.sum() if added else np.array_equal(counts, scored)
+        if fits and all(pattern.mistakes != other.mistakes for other in found):
+            found.append(pattern)
+    return found
 
 
 def _coincidence(record: Record, pattern: Pattern, tokens: Counts) -> bool:

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from services.corpus import tokenizing_memory
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, refuse_dropout
 from services.errors import EngineUnavailable, InvalidArgument
 
 _NO_COUNTS = "no count of its tokens can be compared with a published one"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_CAPITALS = "Some Words In CAPITALS, And Others"
 
 Counts = npt.NDArray[np.int64]
 
@@ -29,17 +31,20 @@ class Cut:
     those that come back when each token is decoded by itself.
 
     `replaced` are the bytes that decoding each token by itself gives, where a part of a character
-    becomes U+FFFD; `spaces` are the tokens that begin with a space; the tokenizer's own space in
-    front of the text is in none of them.
+    becomes U+FFFD; `spaces` are the tokens that begin with a space, and `marked` those of them that
+    are pieces of the vocabulary, not added tokens; the tokenizer's own space in front of the text
+    is in none of them. `loses` is true where the text does not come back.
     """
 
     sizes: Counts
     replaced: int
     spaces: int
+    marked: int
     own_space: int
     decoded: int
     spelled: int
     alone: int
+    loses: bool
 
 
 class Cutter(Protocol):
@@ -48,6 +53,11 @@ class Cutter(Protocol):
     @property
     def specials(self) -> Sequence[str]:
         """Spellings of its special tokens."""
+        ...
+
+    @property
+    def folds_case(self) -> bool:
+        """Whether it reads every text in small letters."""
         ...
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
@@ -69,6 +79,7 @@ class ByteCutter:
     """Tokens are bytes."""
 
     specials: Sequence[str] = ()
+    folds_case = False
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
         """Cut texts into bytes."""
@@ -77,7 +88,10 @@ class ByteCutter:
     def _one(self, data: bytes) -> Cut:
         sizes = np.ones(len(data), np.int64)
         replaced = sum(1 if byte < 0x80 else 3 for byte in data)
-        return Cut(sizes, replaced, data.count(b" "), 0, len(data), len(data), replaced)
+        spaces = data.count(b" ")
+        return Cut(
+            sizes, replaced, spaces, spaces, 0, len(data), len(data), alone=replaced, loses=False
+        )
 
 
 class TokenizerCutter:
@@ -106,40 +120,52 @@ class TokenizerCutter:
         self._tokenizer.no_padding()
         added = content.get("added_tokens") or []
         self.specials: Sequence[str] = [one["content"] for one in added if one.get("special")]
-        raw = _raw_tokens(self._tokenizer, content)
+        probe = [_CAPITALS, _CAPITALS.lower()]
+        read, folded = self._tokenizer.encode_batch(probe, add_special_tokens=False)
+        self.folds_case = read.ids == folded.ids and len(set(read.ids)) > 2
+        self._raw = raw = _raw_tokens(self._tokenizer, content)
         self._sizes = np.array([len(data) for data in raw], np.int64)
         self._replaced = np.array(
             [len(data.decode("utf-8", "replace").encode()) for data in raw], np.int64
         )
         self._spaces = np.array([data.startswith(b" ") for data in raw], np.int64)
+        self._marked = self._spaces.copy()
+        self._marked[[one["id"] for one in added if one["id"] < len(raw)]] = 0
         self._alone = np.full(len(raw), -1, np.int64)  # looked up when first seen
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
-        """Cut texts. Lone surrogates, which the library refuses, are read as U+FFFD."""
+        """Cut texts. Lone surrogates, which the library refuses, are read as U+FFFD.
+
+        Raises TooLarge for texts that together take more memory than is left.
+        """
         readable = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+        tokenizing_memory.require(sum(len(text.encode()) for text in readable))
         encodings = self._tokenizer.encode_batch_fast(readable, add_special_tokens=False)
         every = [np.array(one.ids, np.int64) for one in encodings]
         return [self._one(text, ids) for text, ids in zip(readable, every, strict=True)]
 
     def _one(self, text: str, ids: Counts) -> Cut:
         sizes = self._sizes[ids]
-        total, source = int(sizes.sum()), len(text.encode())
-        own = int(total == source + 1 and bool(self._spaces[ids[0]])) if len(ids) else 0
-        decoded = spelled = source
-        if own:
-            sizes[0] -= 1
-        elif total != source:
-            # Lossy: only decoding tells what comes back.
+        data, pieces = text.encode(), b"".join(self._raw[token] for token in ids.tolist())
+        space = bool(len(ids)) and bool(self._spaces[ids[0]])
+        own = int(space and (not data.startswith(b" ") or pieces == b" " + data))
+        sizes[:own] -= 1
+        decoded = spelled = len(data)
+        loses = pieces[own:] != data
+        if loses:
+            # Only decoding tells what comes back.
             tokens = ids.tolist()
-            decoded = len(self._tokenizer.decode(tokens).encode())
-            spelled = len(self._tokenizer.decode(tokens, skip_special_tokens=False).encode())
+            # Only the methods for batches let other threads run meanwhile.
+            decode = self._tokenizer.decode_batch
+            decoded = len(decode([tokens])[0].encode())
+            spelled = len(decode([tokens], skip_special_tokens=False)[0].encode())
         replaced = int(self._replaced[ids].sum()) - own
-        spaces = int(self._spaces[ids].sum()) - own
+        spaces, marked = (int(table[ids].sum()) - own for table in (self._spaces, self._marked))
         for token in np.unique(ids[self._alone[ids] < 0]).tolist():
             text = self._tokenizer.decode([token], skip_special_tokens=False)
             self._alone[token] = len(text.encode())
         alone = int(self._alone[ids].sum())
-        return Cut(sizes, replaced, spaces, own, decoded, spelled, alone)
+        return Cut(sizes, replaced, spaces, marked, own, decoded, spelled, alone, loses)
 
 
 class FileCutter(TokenizerCutter):
@@ -164,7 +190,9 @@ def _raw_tokens(tokenizer: Any, content: dict[str, Any]) -> list[bytes]:
     added = {one["id"] for one in content.get("added_tokens") or ()}
     parts = json.dumps([content.get(name) for name in ("pre_tokenizer", "decoder")])
     byte_level = '"ByteLevel"' in parts
-    fallback = bool((content.get("model") or {}).get("byte_fallback"))
+    model = content.get("model") or {}
+    fallback = bool(model.get("byte_fallback"))
+    prefix = model.get("continuing_subword_prefix") or ""
     raw = [b""] * (max(vocabulary.values(), default=-1) + 1)
     table = _byte_level_table()
     for piece, number in vocabulary.items():
@@ -175,7 +203,8 @@ def _raw_tokens(tokenizer: Any, content: dict[str, Any]) -> list[bytes]:
         elif fallback and len(piece) == 6 and piece.startswith("<0x"):
             raw[number] = bytes([int(piece[3:5], 16)])
         else:
-            raw[number] = piece.replace("\u2581", " ").encode("utf-8", "replace")
+            spelled = piece.removeprefix(prefix).replace("\u2581", " ")
+            raw[number] = spelled.encode("utf-8", "replace")
     return raw
 
 

@@ -29,12 +29,14 @@ class Mistake(StrEnum):
 
 
 MEANINGS = {
-    Mistake.REPLACEMENT_BYTES: "tokens that are part of a character were decoded by themselves, "
-    "and the three bytes of U+FFFD were counted for each",
+    Mistake.REPLACEMENT_BYTES: (
+        "tokens that are part of a character were decoded separately, and the three bytes of "
+        "U+FFFD were counted for each"
+    ),
     Mistake.LEADING_SPACE_TWICE: "the space in front of a word was counted with its token and once "
     "more beside it",
     Mistake.SENTINELS_AS_TEXT: "marks that stand for capital letters were counted as text",
-    Mistake.CASE_FOLDED: "capital letters were folded away before the model read the text, so the "
+    Mistake.CASE_FOLDED: "capital letters were removed before the model read the text, so the "
     "figure is of another text",
     Mistake.BOUNDARY_UNSCORED: "the first token of each chunk is counted with its bytes, and its "
     "likelihood is not",
@@ -44,16 +46,17 @@ MEANINGS = {
     Mistake.FIRST_TOKEN_MISSING: "the first token of each document was not scored, and its bytes "
     "are counted",
     Mistake.SPECIAL_TOKEN_BYTES: "the spelling of special tokens was counted as text",
-    Mistake.DECODED_BYTES: "the bytes are those of the text that the tokenizer gives back, which "
-    "is not the source",
+    Mistake.DECODED_BYTES: "the bytes are those of the decoded tokens, which differ from the "
+    "source text",
     Mistake.CHARACTERS: "characters were counted, not bytes",
     Mistake.GUIDE_WEIGHTS: "windows were weighted as in Hugging Face's guide to perplexity: one "
     "token too few each, and the first token never scored",
     Mistake.OWN_SPACE_BYTES: "the space that the tokenizer puts in front of a text was counted as "
     "text",
     Mistake.MEAN_OF_RATIOS: "the documents' figures were averaged, each with the same weight",
-    Mistake.NATS_FOR_BITS: "the figure is in nats a byte: it was not divided by ln 2",
-    Mistake.PER_TOKEN: "the figure is in bits a token, not a byte",
+    Mistake.NATS_FOR_BITS: "the figure is in nats: it was not divided by ln 2, unless what is "
+    "published as nats is in bits",
+    Mistake.PER_TOKEN: "the figure is a token's, not a byte's",
 }
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 from services.common.percent import percent
 from services.corpus.audit import byte_counts
-from services.corpus.audit.averages import LN2, nats_of
+from services.corpus.audit.averages import LN2, figures, publishes_bytes, whole_nats
 from services.corpus.audit.byte_counts import Predict
 from services.corpus.audit.evidence import Evidence
 from services.corpus.audit.record import Number, Record
@@ -20,7 +20,12 @@ _TOO_MANY = (
     *(Mistake.LEADING_SPACE_TWICE, Mistake.REPLACEMENT_BYTES, Mistake.SENTINELS_AS_TEXT),
     *(Mistake.SPECIAL_TOKEN_BYTES, Mistake.DECODED_BYTES),
 )
-_TOO_FEW = (Mistake.CHARACTERS, Mistake.DECODED_BYTES, Mistake.CASE_FOLDED)
+_TOO_FEW = (
+    *(Mistake.CHARACTERS, Mistake.DECODED_BYTES, Mistake.CASE_FOLDED),
+    Mistake.REPLACEMENT_BYTES,  # of tokens that lose their space
+)
+# Where bytes are only implied by the claim.
+_AVERAGES = (Mistake.TOKEN_WEIGHTED_MEAN, Mistake.MEAN_OF_RATIOS)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ def which_bytes(trial: Trial) -> bool:
                 f"the bytes of {len(off):,} of {len(published):,} documents",
             ),
         )
+    if not publishes_bytes(trial.record):
+        # The claim may be another average of the right bytes, which is the next question's.
+        ways = figures(evidence)
+        if any(way.fits(trial.record.claim) for way in ways if way.mistakes):
+            return False
     sources = [size for size in evidence.sources if size is not None]
     if total is None or not sources or len(sources) < len(evidence.sources):
         _without_texts(trial, total)
@@ -111,7 +121,9 @@ def _can_be_cut(evidence: Evidence, count: _Count) -> bool:
 def _ways(evidence: Evidence, count: _Count) -> Iterator[tuple[Mistake, Predict, list[int]]]:
     """Ways of counting that are not the right one, with the documents that they are tried on."""
     if _can_be_cut(evidence, count):
-        for mistake, predict in byte_counts.with_tokens(evidence.cuts(count.sample)):
+        for mistake, predict in byte_counts.with_tokens(
+            evidence.cuts(count.sample), evidence.sources
+        ):
             yield mistake, predict, count.sample
     texts = [i for i in count.published if evidence.texts[i] is not None]
     if count.total is None or len(texts) == len(count.published):
@@ -127,15 +139,15 @@ def _total_bytes(record: Record) -> Number | None:
     if record.totals.bytes is not None:
         return Number(float(record.totals.bytes), 0.0)
     sizes = [one.sums.bytes for one in record.documents if one.sums.bytes is not None]
-    # Of a part of the set, a sum is none of the set.
+    # The sum over a part of the set is not the sum over the set.
     if sizes and len(sizes) == len(record.documents) == (record.known_documents or len(sizes)):
         return Number(float(sum(sizes)), 0.0)
-    nats = nats_of(record.totals)
-    if nats is None or record.claim.value <= 0:
+    whole = whole_nats(record)
+    if whole is None or whole[0] <= 0 or record.claim.value <= 0:
         return None
+    nats, off = whole
     size = nats / LN2 / record.claim.value
-    parts = (record.claim, record.totals.nats or record.totals.loss)
-    doubt = sum(part.half_digit / part.value for part in parts if part is not None and part.value)
+    doubt = record.claim.half_digit / record.claim.value + off / nats
     return Number(size, size * (doubt + 2e-6))
 
 
@@ -167,4 +179,5 @@ def _without_texts(trial: Trial, total: Number | None) -> None:
     ):
         trial.accuse([Mistake.SPECIAL_TOKEN_BYTES], detail)
     else:
-        trial.accuse(_TOO_MANY if excess > 0 else _TOO_FEW, detail)
+        averages = () if publishes_bytes(trial.record) or documents == 1 else _AVERAGES
+        trial.accuse((*(_TOO_MANY if excess > 0 else _TOO_FEW), *averages), detail)

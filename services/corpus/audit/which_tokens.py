@@ -8,10 +8,19 @@ from itertools import chain
 import numpy as np
 
 from services.corpus.audit.guide import Listed, guide_pattern
-from services.corpus.audit.scored_tokens import Pattern, recognise, scored_in, scored_of
+from services.corpus.audit.scored_tokens import (
+    Pattern,
+    any_window,
+    recognise,
+    scored_in,
+    scored_of,
+)
 from services.corpus.audit.tokenizer import Counts, Cutter
 from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Mistake
+
+_READ = "the text that was read"
+_ENOUGH = 3  # documents, whose numbers of tokens show a window that is not named
 
 
 def which_text(trial: Trial) -> None:
@@ -30,6 +39,17 @@ def which_text(trial: Trial) -> None:
             f"the text that was read is the source in small letters in {len(other):,} of "
             f"{len(pairs):,} documents",
         )
+    cutter = evidence.cutter
+    if cutter is not None and cutter.folds_case:
+        texts = [evidence.text(i) for i in evidence.with_text]
+        capitals = sum(text != text.lower() for text in texts)
+        if capitals:
+            trial.folded = True
+            trial.accuse(
+                [Mistake.CASE_FOLDED],
+                f"the tokenizer, which reads the {capitals:,} of {len(texts):,} texts with capital "
+                "letters in small ones",
+            )
 
 
 def which_tokens(trial: Trial) -> None:
@@ -58,29 +78,58 @@ def _tokens_of_texts(trial: Trial, cutter: Cutter, published: dict[int, int]) ->
     scored = np.array([total] if added else [published[i] for i in places], np.int64)
     cuts = evidence.cuts(places)
     tokens = np.array([len(cuts[i].sizes) for i in places], np.int64)
+    lost = sum(cuts[i].loses for i in places)
+    if lost and not trial.folded:
+        trial.unchecked.append(
+            f"the text of {lost:,} of {len(places):,} documents: the tokenizer cannot reproduce "
+            "it, so the figure is about another text"
+        )
     found = recognise(trial.record, tokens, scored, added=added)
-    if not found and (read := _other_text(trial, cutter, places, scored)):
+    where = f"tokens in {len(places):,} documents"
+    if found and not found[0].mistakes:
+        _conclude(trial, found, where)
+        return
+    read = _other_text(trial, cutter, places, scored)
+    if found and read == _READ:  # a cut that shows in the text too
+        _conclude(trial, found, where)
+    elif read and found:
+        trial.patterns, trial.contradicted = tuple(found), True
+        mistakes = chain.from_iterable(one.mistakes for one in found)
+        trial.accuse([*mistakes, Mistake.CASE_FOLDED], f"the number of scored {where}")
+    elif read:
         trial.checked.append(f"the tokens of {len(places):,} documents are those of {read}")
+        if read != _READ:
+            trial.folded = True
+            detail = f"the tokens are those of {read}, not of the source"
+            trial.accuse([Mistake.CASE_FOLDED], detail)
     else:
-        _conclude(trial, found, f"tokens in {len(places):,} documents")
+        counted = _counted(trial, places, added=added)
+        fewer = list(counted) == ([int(tokens.sum())] if added else tokens.tolist())
+        if not found and (fewer or (not added and len(tokens) >= _ENOUGH)):
+            found = any_window(trial.record, tokens, scored, added=added)
+        _conclude(trial, found, where, fewer=int(tokens.sum() - scored.sum()) if fewer else 0)
+
+
+def _counted(trial: Trial, places: Sequence[int], *, added: bool) -> Sequence[int | None]:
+    """Return how many tokens the record says there are, scored or not."""
+    documents, totals = trial.evidence.documents, trial.record.totals
+    if added:
+        return [totals.tokens if totals.scored_tokens is not None else None]
+    sums = [documents[i] for i in places]
+    return [len(one.token_nats) if one.token_nats is not None else one.sums.tokens for one in sums]
 
 
 def _other_text(trial: Trial, cutter: Cutter, places: Sequence[int], scored: Counts) -> str:
     """Name the text that was read in the place of the source; "" where none fits."""
     evidence = trial.evidence
     read = [evidence.documents[i].scored_text for i in places]
-    texts = {"the text that was read": [one or "" for one in read]} if all(read) else {}
+    texts = {_READ: [one or "" for one in read]} if all(read) else {}
     for name, fold in (("in small letters", str.lower), ("with folded case", str.casefold)):
         texts[f"the text {name}"] = [fold(evidence.text(i)) for i in places]
     for what, candidate in texts.items():
         tokens = np.array([len(cut.sizes) for cut in cutter.cut(candidate)], np.int64)
         found = recognise(trial.record, tokens, scored, added=len(scored) < len(places))
         if found and not found[0].mistakes:
-            if what != "the text that was read":
-                trial.folded = True
-                trial.accuse(
-                    [Mistake.CASE_FOLDED], f"the tokens are those of {what}, not of the source"
-                )
             return what
     return ""
 
@@ -94,8 +143,10 @@ def _tokens_of_documents(trial: Trial, published: dict[int, int]) -> bool:
     ]
     if not counted:
         return False
-    pairs = np.array(counted, np.int64)
-    _conclude(trial, recognise(trial.record, pairs[:, 0], pairs[:, 1], added=False), "tokens")
+    tokens, scored = np.array(counted, np.int64).T
+    found = recognise(trial.record, tokens, scored, added=False)
+    found = found or any_window(trial.record, tokens, scored, added=False)
+    _conclude(trial, found, "tokens", fewer=int((tokens - scored).sum()))
     trial.unchecked.append("whether the tokens are those of the texts: no texts with a tokenizer")
     return True
 
@@ -107,7 +158,8 @@ def _tokens_in_total(trial: Trial) -> None:
     scored = scored_in(totals)
     if counted is None or scored is None or scored >= counted:
         return
-    if documents and scored == counted - documents:
+    missing = counted - scored
+    if documents and missing == documents:
         trial.patterns = (Pattern((Mistake.FIRST_TOKEN_MISSING,)),)
         trial.accuse(
             trial.patterns[0].mistakes,
@@ -116,13 +168,30 @@ def _tokens_in_total(trial: Trial) -> None:
         )
     else:
         trial.contradicted = True
-        trial.accuse((), f"{scored:,} tokens were scored of {counted:,}")
+        trial.accuse(
+            _may_leave_out(missing, documents), f"{scored:,} tokens were scored of {counted:,}"
+        )
 
 
-def _conclude(trial: Trial, found: Sequence[Pattern], where: str) -> None:
+def _may_leave_out(missing: int, documents: int | None) -> list[Mistake]:
+    """Return what may leave so many tokens out; texts may have none, and folded ones have fewer."""
+    mistakes = [
+        *(Mistake.TRUNCATED, Mistake.BOUNDARY_UNSCORED, Mistake.GUIDE_WEIGHTS),
+        Mistake.CASE_FOLDED,
+    ]
+    first = documents is None or missing <= documents
+    return [Mistake.FIRST_TOKEN_MISSING, *mistakes] if first else mistakes
+
+
+def _conclude(trial: Trial, found: Sequence[Pattern], where: str, *, fewer: int = 0) -> None:
+    """Note which tokens were scored; `fewer` than there are, by the record itself."""
+    if not found and fewer > 0 and _counts_whole_texts(trial):
+        trial.contradicted = True
+        trial.accuse((), f"the number of scored {where}: {fewer:,} are missing")
+        return
     if not found:
         # A text that was marked or normalised has other tokens: its bytes may say which.
-        trial.unchecked.append(f"which {where} were scored: their number is none of the known ones")
+        trial.unchecked.append(f"which {where} were scored: their number is not a known one")
         return
     trial.patterns = tuple(found)
     if not found[0].mistakes:
@@ -135,6 +204,16 @@ def _conclude(trial: Trial, found: Sequence[Pattern], where: str) -> None:
     else:
         mistakes = chain.from_iterable(one.mistakes for one in found)
         trial.accuse(mistakes, f"the number of scored {where}")
+
+
+def _counts_whole_texts(trial: Trial) -> bool:
+    """Whether the published bytes are those of the texts, scored or not."""
+    evidence, total = trial.evidence, trial.record.totals.bytes
+    sizes = [one.sums.bytes for one in evidence.documents]
+    sources = evidence.sources
+    if None in sources:
+        return False
+    return sizes == sources or (total is not None and total == sum(filter(None, sources)))
 
 
 def _likelihoods(trial: Trial) -> None:

@@ -123,9 +123,11 @@ def _estimates(
         return between, model, against
     sides = [span_nats(drawing, [pair[side] for pair in pairs]) for side in (0, 1)]
     nats = (levels.differences(*sides), *sides)
+    counts = [{name: tally.tokens for name, tally in _side(pairs, side).items()} for side in (0, 1)]
+    both = {name: min(one[name] for one in counts) for name in counts[0]}
     first, second, third = (
-        Sampled(quantity, scope, drawing.unit, drawing.parts, one, level=level)
-        for quantity, one in zip(kinds, nats, strict=True)
+        Sampled(quantity, scope, drawing.unit, drawing.parts, one, level=level, tokens=tokens)
+        for quantity, one, tokens in zip(kinds, nats, (both, *counts), strict=True)
     )
     return first, second, third
 

@@ -11,6 +11,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from services.corpus.bpb.scored_windows import (
     unscored,
 )
 from services.corpus.shards.documents import Document
-from services.errors import ModelUnusable
+from services.errors import ModelUnusable, TooLarge
 
 Progress = Callable[[int], None]
 Range = tuple[int, int]
@@ -48,7 +49,8 @@ def score_document(
 
     Before every batch and at the end `progress` is called with the tokens scored since the last
     call; what it raises ends the scoring. An excluded document is scored as far as that is
-    possible. Raises ModelUnusable for a likelihood that is not a finite number.
+    possible. Raises ModelUnusable for a likelihood that is not a finite number, and TooLarge for a
+    document that takes more memory than is left.
     """
     if spans is not None:
         return _score_spans(model, definition, document, progress, spans)
@@ -63,7 +65,8 @@ def score_document(
         sums.append(_total(window, row))
         counted += window.counted
     if definition.counts_scored_bytes:
-        size -= _unscored_bytes(model, definition, text, len(tokens))
+        with naming(document):
+            size -= _unscored_bytes(model, definition, text, len(tokens))
     nats = _negative(sums)
     return DocumentScore(document.id, document.subset, nats, size, counted, excluded, words)
 
@@ -86,7 +89,9 @@ def score_ranges(
     if excluded in {Exclusion.TOKEN_OUT_OF_RANGE, Exclusion.EMPTY}:
         nothing = DocumentScore(document.id, document.subset, 0.0, size, 0, excluded)
         return nothing, [[] for _ in ranges]
-    starts = np.asarray(model.token_starts(text, special_tokens=bool(definition.special_tokens)))
+    with naming(document):
+        found = model.token_starts(text, special_tokens=bool(definition.special_tokens))
+    starts = np.asarray(found)
     wanted = [_pair(np.searchsorted(starts, ends)) for ends in ranges]
     nats = _token_nats(model, definition, tokens, wanted, document=document.id, progress=progress)
     total = math.fsum(itertools.chain.from_iterable(nats))
@@ -108,7 +113,8 @@ def score_after(
     """
     text, tokens, excluded = _read(model, definition, document)
     size, words = len(document.text), count_words(text)
-    before = model.encode(context.decode("utf-8", "surrogatepass"))
+    with naming(document):
+        before = model.encode(context.decode("utf-8", "surrogatepass"))
     if excluded is None and max(before, default=0) >= model.vocabulary:
         excluded = Exclusion.TOKEN_OUT_OF_RANGE
     if excluded in {Exclusion.TOKEN_OUT_OF_RANGE, Exclusion.EMPTY}:
@@ -187,16 +193,26 @@ def _score_spans(
     )
 
 
+@contextmanager
+def naming(document: Document) -> Iterator[None]:
+    """Name the document in the error for one that takes more memory than is left."""
+    try:
+        yield
+    except TooLarge as error:
+        raise TooLarge(f"document {document.id}: {error}") from error
+
+
 def _read(
     model: LanguageModel, definition: Definition, document: Document
 ) -> tuple[str, list[int], Exclusion | None]:
     """Return the text, its tokens, and why it is to be excluded."""
     # A lone surrogate, three bytes in WTF-8, is one in the string too; models see to it themselves.
     text = document.text.decode("utf-8", "surrogatepass")
-    tokens = model.encode(text)
-    excluded = None if model.decode(tokens) == text else Exclusion.NOT_ROUND_TRIPPING
-    if definition.special_tokens:
-        tokens = model.encode(text, special_tokens=True)
+    with naming(document):
+        tokens = model.encode(text)
+        excluded = None if model.decode(tokens) == text else Exclusion.NOT_ROUND_TRIPPING
+        if definition.special_tokens:
+            tokens = model.encode(text, special_tokens=True)
     if not document.text:
         excluded = Exclusion.EMPTY
     elif max(tokens, default=0) >= model.vocabulary:

@@ -33,7 +33,7 @@ class Standing(Enum):
     """How far a figure answers the question.
 
     EXACT: everything was scored. ESTIMATE: it has an interval. EXAMPLE: too little was scored for
-    one, so that it is no measurement.
+    one, so that it is not a measurement.
     """
 
     EXACT = "exact"
@@ -216,12 +216,14 @@ class Sampled:
         nats: Nats,
         *,
         level: float = LEVEL,
+        tokens: Mapping[str, int] | None = None,
     ) -> None:
         """`nats` are of every span that was drawn, or the differences of two models'.
 
-        `level` is of the intervals.
+        `level` is of the intervals. `tokens` were scored by subset: without any there is no figure.
         """
         self._level = level
+        self._empty = set() if tokens is None else {name for name in drawn if not tokens.get(name)}
         self._quantity, self._scope, self._unit = quantity, scope, unit
         self._drawn, self._nats = drawn, nats
         self._levels = {name: levels.subset_level(part, nats) for name, part in drawn.items()}
@@ -233,7 +235,9 @@ class Sampled:
 
     @property
     def overall(self) -> Figure | None:
-        """Over all bytes; None when all that was drawn is excluded."""
+        """Over all bytes; None when all that was drawn is excluded or has no token scored."""
+        if self._empty == self._levels.keys():
+            return None
         sizes = {name: one.text_bytes for name, one in self._levels.items()}
         found = self._averaged(sizes, self._drawn, alone=True)
         return found and replace(found, weight=1.0)
@@ -248,7 +252,10 @@ class Sampled:
         here = {
             name: weight
             for name, weight in weights.items()
-            if weight and name in self._levels and self._levels[name].rate is not None
+            if weight
+            and name in self._levels
+            and name not in self._empty
+            and self._levels[name].rate is not None
         }
         parts = {name: self._drawn[name] for name in here}
         return self._averaged(here, parts, alone=len(here) == 1)
@@ -318,7 +325,10 @@ class Sampled:
         return self._nats[key] is not None
 
 
-_ONLY_THE_WHOLE = "of a corpus behind them, intervals are of the whole and of single subsets"
+_ONLY_THE_WHOLE = (
+    "intervals about the corpus behind the documents exist only for the whole and for "
+    "single subsets"
+)
 
 
 def _merged(parts: Iterable[_Part]) -> _Part:
@@ -336,6 +346,6 @@ def _standing(interval: Interval | None, *, exact: bool) -> Standing:
 
 def _worth(documents: int, error: TooFewError, quantity: Quantity) -> str:
     return (
-        f"nothing is said of a corpus behind them: these {documents:,} documents are worth "
-        f"{error.have:,} of equal size, and a {quantity.value} wants {error.need:,}"
+        f"too little to estimate the corpus behind them: these {documents:,} documents count as "
+        f"{error.have:,} of equal size, and a {quantity.value} needs {error.need:,}"
     )

@@ -13,7 +13,7 @@ from services.common.statistics.samples.sampling import METHOD
 from services.corpus.bpb.compressors import COMPRESSORS
 from services.corpus.bpb.definition import Definition
 from services.corpus.bpb.difference import Differences
-from services.corpus.bpb.document_scoring import Progress, score_after, score_document
+from services.corpus.bpb.document_scoring import Progress, naming, score_after, score_document
 from services.corpus.bpb.estimates import LEVEL, Scope
 from services.corpus.bpb.figures import DocumentScore
 from services.corpus.bpb.models.choice import Loaded
@@ -165,10 +165,11 @@ class Scorers:
             context = contexts.get(document.id, b"")
             found, nats = score_after(loaded.model, definition, document, context, progress)
             token_nats[document.id] = nats
-            starts = loaded.model.token_starts(
-                document.text.decode("utf-8", "surrogatepass"),
-                special_tokens=bool(definition.special_tokens),
-            )
+            with naming(document):
+                starts = loaded.model.token_starts(
+                    document.text.decode("utf-8", "surrogatepass"),
+                    special_tokens=bool(definition.special_tokens),
+                )
             # The first is not scored without a prefix.
             token_starts[document.id] = starts[len(starts) - len(nats) :]
             return found
@@ -218,7 +219,7 @@ class ScoringJobs:
         self, work: Callable[[Scoring], Result]
     ) -> AsyncGenerator[Running | Result, None]:
         scoring = Scoring()
-        steps = self._runner.follow(lambda: work(scoring), scoring.cancel)
+        steps = self._runner.follow(lambda: work(scoring), scoring.caller)
         async with aclosing(steps) as results:
             async for result in results:
                 yield scoring.running() if result is None else result
@@ -227,7 +228,8 @@ class ScoringJobs:
         both = [(one, self._scorers.takes(one.name, task.definition)) for one in (model, against)]
         task.definition.require_whole_texts("two models")
         for wanted, definition in both:  # before hours of work, not after
-            self._scorers.resolve(wanted.name, definition)
+            with scoring.caller.waiting():
+                self._scorers.resolve(wanted.name, definition)
             _require_cut(task, wanted.name)
         ours, theirs = (
             self._score(scoring, replace(task, definition=definition), wanted)
@@ -237,11 +239,14 @@ class ScoringJobs:
         return Comparison(ours, theirs, found)
 
     def _score(self, scoring: Scoring, task: Task, wanted: Model) -> Final:
-        info = self._scorers.describe(wanted.name)
+        # The first call reads all files, and another may be loading a model.
+        with scoring.caller.waiting():
+            info = self._scorers.describe(wanted.name)
         require_ref(wanted, info)
         definition = self._scorers.resolve(wanted.name, task.definition)
         _require_cut(task, wanted.name)
-        loaded = self._scorers.start(wanted.name, task.compute)
+        with scoring.caller.waiting():
+            loaded = self._scorers.start(wanted.name, task.compute)
         if loaded is not None:
             info = replace(info, engine=loaded.engine)
         facts = {**task.keeping.facts, **_facts(info, definition, task.sample)}

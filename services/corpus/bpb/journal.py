@@ -150,15 +150,15 @@ class Journal:
             old, new = known.get(name, "nothing"), wanted.get(name, "nothing")
             if old != new:
                 raise CheckpointMismatch(
-                    f"the checkpoint {self._path.stem!r} is of another {name}: it has "
+                    f"the checkpoint {self._path.stem!r} was made with another {name}: it has "
                     f"{old[:_SHOWN_CHARACTERS]}, the request {new[:_SHOWN_CHARACTERS]}; name "
-                    "another checkpoint, or ask for a fresh one"
+                    "another checkpoint, or request a fresh one"
                 )
 
     def _damaged(self, offset: int) -> CheckpointMismatch:
         return CheckpointMismatch(
-            f"the checkpoint {self._path.stem!r} is damaged at byte {offset}; name another, or ask "
-            "for a fresh one"
+            f"the checkpoint {self._path.stem!r} is damaged at byte {offset}; name another, or "
+            "request a fresh one"
         )
 
     def _write(self, content: object) -> None:

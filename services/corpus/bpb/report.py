@@ -74,8 +74,9 @@ class Report:
             for score in kept:
                 self.totals.add(score)
             nats = span_nats(drawing, kept)
+            tokens = {name: score.tokens for name, score in self.totals.subsets.items()}
             self.estimates = Sampled(
-                Quantity.LEVEL, scope, drawing.unit, drawing.parts, nats, level=level
+                Quantity.LEVEL, scope, drawing.unit, drawing.parts, nats, level=level, tokens=tokens
             )
 
     @property

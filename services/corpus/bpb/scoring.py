@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from services.corpus.bpb.document_scoring import Progress
 from services.corpus.bpb.figures import DocumentScore, Score, ScoreTotals
-from services.corpus.bpb.one_at_a_time import CancelledError
+from services.corpus.bpb.one_at_a_time import Caller
 from services.corpus.bpb.sampling import Chooser, Sample
 from services.corpus.bpb.store import NoJournal, ScoreJournal
 from services.corpus.shards.documents import Document
@@ -44,7 +44,7 @@ class Scoring:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cancelled = threading.Event()
+        self.caller = Caller()
         self._begin("")
 
     def _begin(self, model: str) -> None:
@@ -57,7 +57,7 @@ class Scoring:
 
     def cancel(self) -> None:
         """Make `run` end at the next batch."""
-        self._cancelled.set()
+        self.caller.leave()
 
     def running(self) -> Running:
         """Say how far it is."""
@@ -103,7 +103,7 @@ class Scoring:
         journal = journal or NoJournal()
         chooser = Chooser(sample)
         for document in documents():
-            self._check()
+            self.caller.check()
             chooser.see(document)
         chooser.choose()
         with self._lock:
@@ -129,12 +129,12 @@ class Scoring:
         documents = filter(chooser.chosen, every())
         scores: list[DocumentScore] = []
         for restored in journal.finished:
-            self._check()
+            self.caller.check()
             document = next(documents, None)
             if document is None or document.id != restored.id:
                 raise CheckpointMismatch(
                     f"the checkpoint holds document {restored.id} where the selection has "
-                    f"{document.id if document else 'none'}; ask for a fresh one"
+                    f"{document.id if document else 'none'}; request a fresh one"
                 )
             scores.append(restored)
             with self._lock:
@@ -152,11 +152,7 @@ class Scoring:
             journal.append(finished)
         return scores
 
-    def _check(self) -> None:
-        if self._cancelled.is_set():
-            raise CancelledError
-
     def _progress(self, tokens: int) -> None:
-        self._check()
+        self.caller.check()
         with self._lock:
             self._tokens += tokens

@@ -22,7 +22,7 @@ from services.corpus.build.workspace import FOLDER, read_json, write_json
 from services.corpus.minhash import algorithm
 from services.errors import PreconditionFailed, SourceChanged
 
-FORMAT = "assay-build/1"
+FORMAT = "assay-build/2"
 CARD = "card.json"
 
 
@@ -104,7 +104,7 @@ def open_job(
             return Job(recipe, folder, out, variables, _units_of(known["units"]))
     elif any(path.name != FOLDER for path in out.iterdir()):
         raise PreconditionFailed(
-            f"--out: {out} holds something that is no build; name an empty directory"
+            f"--out: {out} holds something that is not a build; name an empty directory"
         )
     units = list_units(recipe, variables, folder, tell)
     if known is None:

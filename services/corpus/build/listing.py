@@ -1,19 +1,23 @@
 """Finds what a recipe's sources consist of, and cuts it into units of work.
 
-A unit is some files of one source, about a 64th of all sources, but at least 4 MiB and at most 64.
-A larger file is a unit of its own, unless it has an index: then a unit is a range of its frames.
-The units follow from the files alone, not from how many processes there are.
+A unit is some files of one source, about a 64th of all sources, but at least half a MiB and at most
+64. Units of small files are about the same size, so that processes with as many of them end
+together. A larger file is a unit of its own, unless it has an index: then a unit is a range of its
+frames. The units follow from the files alone, not from how many processes there are.
 """
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 from pathlib import Path, PurePosixPath
 
 from services.corpus.build.recipe import MIB, Recipe, Source
-from services.corpus.build.recipe_file import expanded
+from services.corpus.build.recipe_file import expanded, of_a_recipe
+from services.corpus.shards.formats import WARC_SUFFIXES
 from services.corpus.shards.index.format import Index, IndexFormatError, index_path, open_index
 from services.corpus.shards.layout import SUFFIX, LayoutError, find_layout
 from services.corpus.shards.names import natural
@@ -22,9 +26,8 @@ from services.corpus.storage.files import size_and_version
 from services.errors import InvalidArgument, NotFound
 
 _UNITS = 64
-MIN_UNIT_BYTES, MAX_UNIT_BYTES = 4 * MIB, 64 * MIB
+MIN_UNIT_BYTES, MAX_UNIT_BYTES = MIB // 2, 64 * MIB
 SHARD, TEXT, WARC = "shard", "text", "warc"
-_WARC_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _parts(source: Source, path: str, where: str, tell: Callable[[str], None]) -
                 continue
             raise
         if layout.left_out and not warcs:
-            tell(f"source {source.name!r}: {layout.notice()}")
+            tell(of_a_recipe(f"source {source.name!r}: {layout.notice()}"))
         for shard in layout.shards:
             if source.splits and shard.split not in source.splits:
                 continue
@@ -150,7 +153,9 @@ def _matches(path: str) -> list[Path]:
 
 def _texts(source: Source, root: Path, where: str) -> Iterator[Part]:
     if not root.is_dir():
-        raise InvalidArgument(where, f"{root} is no folder, and files are looked for below one")
+        raise InvalidArgument(
+            where, f"{root} is not a folder; name the folder that holds the files"
+        )
     found = [
         file.relative_to(root).as_posix() for file in root.glob(source.files) if file.is_file()
     ]
@@ -167,8 +172,8 @@ def _under(path: str, pattern: str) -> bool:
 
 def _warcs(root: Path) -> list[tuple[str, Path]]:
     if root.is_file():
-        return [(root.name, root)] if root.name.lower().endswith(_WARC_SUFFIXES) else []
-    files = (file for file in root.rglob("*") if file.name.lower().endswith(_WARC_SUFFIXES))
+        return [(root.name, root)] if root.name.lower().endswith(WARC_SUFFIXES) else []
+    files = (file for file in root.rglob("*") if file.name.lower().endswith(WARC_SUFFIXES))
     named = [(file.relative_to(root).as_posix(), file) for file in files if file.is_file()]
     return sorted(named, key=lambda one: natural(one[0]))
 
@@ -208,17 +213,26 @@ def _part(path: str, file: Path, kind: str) -> Part:
 
 def _grouped(parts: Iterable[Part], unit_bytes: int) -> Iterator[tuple[Part, ...]]:
     """Put small files together; one that is large, or a range of frames, stands alone."""
-    group: list[Part] = []
-    size = 0
+    small: list[Part] = []
     for part in parts:
-        alone = part.end > 0 or part.size >= unit_bytes
-        if group and (alone or size + part.size > unit_bytes):
-            yield tuple(group)
-            group, size = [], 0
-        if alone:
+        if part.end > 0 or part.size >= unit_bytes:
+            yield from _evenly(small, unit_bytes)
+            small = []
             yield (part,)
         else:
-            group.append(part)
-            size += part.size
-    if group:
-        yield tuple(group)
+            small.append(part)
+    yield from _evenly(small, unit_bytes)
+
+
+def _evenly(parts: Sequence[Part], unit_bytes: int) -> Iterator[tuple[Part, ...]]:
+    """Cut a run of small files into as few units as its bytes need, each at its share of them."""
+    total = sum(part.size for part in parts)
+    units = max(1, math.ceil(total / unit_bytes))
+
+    def unit_of(numbered: tuple[int, Part]) -> int:
+        end, part = numbered  # by the middle of a file
+        return (2 * end - part.size) * units // (2 * total) if total else 0
+
+    ends = accumulate(part.size for part in parts)
+    for _, group in groupby(zip(ends, parts, strict=True), unit_of):
+        yield tuple(part for _, part in group)

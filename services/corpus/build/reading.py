@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from services.corpus.build.listing import SHARD, TEXT, Part
 from services.corpus.build.recipe import Source
+from services.corpus.build.recipe_file import of_a_recipe
 from services.corpus.shards.bad_lines import BadLines
 from services.corpus.shards.blocks import MAX_LINE_BYTES, read_blocks
 from services.corpus.shards.documents import Document, parse_line
@@ -53,7 +53,7 @@ def read_part(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
     """Read the documents of a part, in order.
 
     Raises SourceChanged where the file is gone or another one than when the build began, also
-    behind its last document, and DataLoss at damage and at records that are no documents, unless
+    behind its last document, and DataLoss at damage and at records that are not documents, unless
     the source skips those.
     """
     require_unchanged(part, source)
@@ -62,20 +62,8 @@ def read_part(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
     except DataLoss as error:
         # Shards of several sources may have the same name.
         shard = f"source {source.name!r}: {error.shard}"
-        raise DataLoss(shard, error.offset, _of_a_recipe(error.problem)) from None
+        raise DataLoss(shard, error.offset, of_a_recipe(error.problem)) from None
     require_unchanged(part, source)
-
-
-def _of_a_recipe(problem: str) -> str:
-    """Spell what a command's flags are in a recipe."""
-    for flag, entry in (
-        (r"--skip-bad-lines of index and stream", "`skip_bad_lines: true` of its source"),
-        (r"--long (\d+) \(in settings: window_log\)", r"`long: \1` of its source"),
-        (r"--text-key \(in settings: text_key\)", "`text_key` of its source"),
-        (r"--text-key", "`text_key` of its source"),
-    ):
-        problem = re.sub(flag, entry, problem)
-    return problem
 
 
 def _documents(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
@@ -102,7 +90,7 @@ def require_unchanged(part: Part, source: Source) -> None:
     except OSError as error:
         raise SourceChanged(
             f"{where} existed when the build began and cannot be read now ({error.strerror}); "
-            "put it back, and the same command goes on"
+            "put it back, and the same command continues"
         ) from None
     if now != (part.size, part.version):
         raise SourceChanged(

@@ -50,7 +50,7 @@ class Source(Document):
     def problems(self) -> Iterator[Violation]:
         """What is wrong beyond types."""
         if self.weight is not None and self.epochs is not None:
-            yield "weight", "stands beside epochs; give one of the two"
+            yield "weight", "is given together with epochs; give one of the two"
         if self.exclude and not self.files:
             yield "exclude", "is for sources with files alone"
         unknown = [split for split in self.splits if split not in SPLITS]

@@ -29,7 +29,7 @@ def read_recipe(file: Path) -> Recipe:
     except ValueError as error:
         raise InvalidArgument(file.name, f"is not YAML ({error})") from error
     if not isinstance(value, dict):
-        raise InvalidArgument(file.name, "is no recipe: it has to be a mapping with `sources`")
+        raise InvalidArgument(file.name, "is not a recipe: a recipe is a mapping with `sources`")
     return recipe_of(value)
 
 
@@ -73,6 +73,19 @@ def _spelled_out(step: Any) -> Any:
 def _explained(violation: Violation) -> Violation:
     path, problem = violation
     match = _UNKNOWN_STEP.fullmatch(path)
-    if match and problem == "is not a known key":
-        return match[1], f"{match[2]!r} is no step; steps are {', '.join(STEPS)}"
+    if match and problem.startswith("is not a known key"):
+        return match[1], f"{match[2]!r} is not a step; steps are {', '.join(STEPS)}"
     return path, problem
+
+
+def of_a_recipe(problem: str) -> str:
+    """Spell what flags and settings are in a recipe."""
+    for flag, entry in (
+        (r"--skip-bad-lines of index and stream", "`skip_bad_lines: true` of its source"),
+        (r"--long (\d+) \(in settings: window_log\)", r"`long: \1` of its source"),
+        (r"--text-key \(in settings: text_key\)", "`text_key` of its source"),
+        (r"--every-file \(in settings: every_file\)", "`every_file: true` of its source"),
+        (r"--text-key", "`text_key` of its source"),
+    ):
+        problem = re.sub(flag, entry, problem)
+    return problem

@@ -86,7 +86,7 @@ def _processes(job: Job, jobs: int) -> Iterator[Run]:
     except BrokenProcessPool:
         raise Unavailable(
             "a process of the build was killed, as a machine short of memory does; the same "
-            "command goes on"
+            "command continues"
         ) from None
 
 
@@ -104,7 +104,7 @@ def _wait_for_others(stage: Stage, progress: Progress, stopped: Stopped) -> None
 
 def _raise_if(stopped: Stopped) -> None:
     if stopped():
-        raise Unavailable("the build was stopped; the same command goes on")
+        raise Unavailable("the build was stopped; the same command continues")
 
 
 _builder: Builder | None = None

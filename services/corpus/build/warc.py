@@ -83,7 +83,7 @@ def _records(
                 archive.read_to_end()
                 cut_off = getattr(record.raw_stream, "limit", 0) > 0
             except StopIteration:
-                # Where a record's headers end with the file, warcio just ends.
+                # If the file ends within a record's headers, warcio reports no error.
                 if archive.offset < file.stat().st_size:
                     raise _cut_off(name, archive.offset) from None
                 return

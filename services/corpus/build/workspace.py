@@ -72,7 +72,7 @@ def full_disk_told(out: Path, doing: str) -> Iterator[None]:
             raise
         raise StorageFull(
             f"{doing}: there is no room left to write {out} ({error.strerror}); what is finished "
-            "stays: make room, and the same command goes on"
+            "stays: make room, and the same command continues"
         ) from error
 
 

@@ -110,8 +110,8 @@ class Catalog:
             raise NotFound("corpus", name, self._corpora)
         if digest and digest != corpus.ref.digest:
             raise DigestMismatch(
-                f"corpus.digest: {name!r} has digest {corpus.ref.digest} here, and the "
-                f"request wants {digest}"
+                f"corpus.digest: {name!r} has digest {corpus.ref.digest} here, and the request "
+                f"requires {digest}"
             )
         return corpus
 
@@ -130,8 +130,8 @@ class Catalog:
                 del self._mixed[next(iter(self._mixed))]
         if digest and digest != mix.ref.digest:
             raise DigestMismatch(
-                f"corpus.digest: these corpora together have digest {mix.ref.digest} here, and the "
-                f"request wants {digest}"
+                f"corpus.digest: these corpora together have digest {mix.ref.digest} here, and "
+                f"the request requires {digest}"
             )
         return mix
 

@@ -73,6 +73,12 @@ class Shard:
         return FrameReader(self.path, self.file, self.text_file, self.index)
 
 
+_NEED_INDEX = (
+    "seed, mixture, epochs, ranks, frames, `resume` and `skip_damaged` need; make one with `assay "
+    "corpus index` and serve what it writes"
+)
+
+
 class Corpus:
     """A corpus whose shards have been found and digested. Safe to share between threads."""
 
@@ -194,14 +200,14 @@ class Corpus:
             return reader.documents(self.shards, selection)
         return unit_reader.documents(self.shards_of(selection), self.plan(selection))
 
-    def check_indexed(self, selection: Selection) -> None:
-        """Raise IndexRequired when a shard of a resolved selection has no index."""
+    def check_indexed(self, selection: Selection, needed: str = _NEED_INDEX) -> None:
+        """Raise IndexRequired when a shard of a resolved selection has no index.
+
+        `needed` ends the sentence that says what an index is needed for.
+        """
         missing = self.unindexed(selection)
         if missing:
-            raise IndexRequired(
-                f"{missing} has no index, which seed, mixture, epochs, ranks, frames, `resume` and "
-                "`skip_damaged` need; make one with `assay corpus index` and serve what it writes"
-            )
+            raise IndexRequired(f"{missing} has no index, which {needed}")
 
     def check_unchanged(self, selection: Selection) -> None:
         """Look whether the shards of a resolved selection are still those that were digested.

@@ -47,7 +47,7 @@ def find_documents(
                 continue
             size += (len(document.text) + len(document.meta)) * asked[document.id]
             if size > max_bytes:
-                raise TooLarge("these documents do not fit in a message; ask for fewer at a time")
+                raise TooLarge("these documents do not fit in a message; request fewer at a time")
             found[document.id] = document
     try:
         yield [found[one] for one in ids]

@@ -155,7 +155,7 @@ def parse(data: bytes) -> Proof:
     prefix = _checked(data, 0, _PREFIX.size, "beginning")
     _, version, *lengths = _PREFIX.unpack(prefix)
     if version != _VERSION:
-        raise _refuse(f"is of version {version}; this program reads version {_VERSION}")
+        raise _refuse(f"has version {version}; this program reads version {_VERSION}")
     expected = FIXED_BYTES + sum(lengths)
     if len(data) != expected:
         what = "cut short" if len(data) < expected else "longer than it says"

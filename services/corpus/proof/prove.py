@@ -82,10 +82,10 @@ def code(
     if lossy and not leave_out_lossy:
         named = ", ".join(lossy[:_NAMED]) + (", ..." if len(lossy) > _NAMED else "")
         raise ModelUnusable(
-            f"the tokenizer of {model.info.name} does not give back {len(lossy):,} of "
-            f"{len(lossy) + len(kept):,} documents ({named}), or gives tokens that the model does "
-            "not have, so no code decodes to their bytes; leave them out (they are then listed in "
-            "the proof), or use a model with a lossless tokenizer"
+            f"the tokenizer of {model.info.name} cannot reproduce {len(lossy):,} of "
+            f"{len(lossy) + len(kept):,} documents ({named}), or produces tokens that the model "
+            "does not have, so no code decodes to their bytes; leave them out (the proof lists "
+            "them), or use a model with a lossless tokenizer"
         )
     if not kept:
         raise InvalidArgument(

@@ -62,7 +62,7 @@ def require_same(header: Header, model: ProvingModel, *, elsewhere: bool = False
     ]
     if problems:
         raise DigestMismatch(
-            f"the proof is of another model: {'; '.join(problems)}; give the folder of "
+            f"the proof was made with another model: {'; '.join(problems)}; give the folder of "
             f"{header.model} that it was made with"
         )
     if not elsewhere and (differences := header.pins.differences(model.pins)):
@@ -84,7 +84,7 @@ def verify(
     """Decode every document and compare it with its digest, its nats and the length of its code.
 
     `expected` are the documents that the proof must be of, all of them. It may leave out those that
-    it lists and that the tokenizer really does not give back; without `expected`, a document that
+    it lists and that the tokenizer really cannot reproduce; without `expected`, a document that
     is left out is claimed to be lossy and not checked. `decoded` gets every document's text.
 
     Raises what `require_same` raises, and InvalidArgument for a definition that has
@@ -139,7 +139,7 @@ def _against(proof: Proof, model: ProvingModel, expected: Iterable[Document]) ->
             yield Failure(name, "is another text than the document of that id")
         if name in left_out:
             if lossless_tokens(model, document.text) is not None:
-                yield Failure(name, "is left out as lossy, and the tokenizer gives its text back")
+                yield Failure(name, "is left out as lossy, and the tokenizer reproduces its text")
         elif name not in proved:
             yield Failure(name, "is not in the proof, which does not list it as left out either")
     for name in proved.keys() - names:

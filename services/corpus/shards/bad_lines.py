@@ -1,4 +1,4 @@
-"""Lines of a shard that are no documents: refused, or passed over and reported."""
+"""Lines of a shard that are not documents: refused, or passed over and reported."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _WAY_OUT = "--skip-bad-lines of index and stream"
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no document. `line` counts from 0 in `shard`; `offset` is a compressed byte.
+    """A line that is no document. `line` counts from 0 in `shard`.
 
-    `rest` says that the shard cannot be read from there on.
+    `offset` is the compressed byte up to which the shard was read; where the line itself begins is
+    in `reason`, if it is known. `rest` says that the shard cannot be read from there on.
     """
 
     shard: str
@@ -55,21 +56,21 @@ class BadLines:
             if not raw or raw.isspace():
                 return
             reason = str(error)
-        if number == 0 and (other := foreign(raw)):  # no line of it is one
+        if number == 0 and (other := foreign(raw, self._shard)):  # no line of it is one
             raise Unreadable(self._shard, block.offset, f"{other},")
+        place = block.place(number)
+        where = "" if place is None else f", at byte {place} of its lines"
         if not self._skip:
             hint = ""
             if reason.startswith('has no "'):
                 hint = "; --text-key names the member with the text"
-            place = block.place(number)
-            where = "" if place is None else f" at byte {place} of its lines,"
-            problem = f"line {number} {reason} ({_WAY_OUT} passes over it{hint}),{where}"
+            problem = f"line {number} {reason} ({_WAY_OUT} passes over it{hint}){where},"
             raise DataLoss(self._shard, block.offset, problem)
-        self._add(BadLine(self._shard, number, block.offset, reason))
+        self._add(BadLine(self._shard, number, block.offset, f"{reason}{where}"))
         if self.count > max(FREE, MAX_SHARE * (number + 1)):
             problem = (
-                f"{self.count} of the first {number + 1} lines are no documents, which is more "
-                f"than {percent(MAX_SHARE)} and than --skip-bad-lines passes over; the last: "
+                f"{self.count} of the first {number + 1} lines are not documents, which is more "
+                f"than {percent(MAX_SHARE)} and more than --skip-bad-lines allows; the last: "
                 f"{reason},"
             )
             raise DataLoss(self._shard, block.offset, problem)
@@ -91,7 +92,7 @@ class BadLines:
         lost = 0 if self._size is None else self._size - error.offset
         if not line or lost > max(_FREE_BYTES, MAX_SHARE * (self._size or 0)):
             what = f"the {lost:,} bytes behind it" if line else "all of it"
-            told = f"{problem}; {what} would be lost, which --skip-bad-lines does not pass over,"
+            told = f"{problem}; {what} would be lost, which --skip-bad-lines does not skip,"
             raise DataLoss(error.shard, error.offset, told) from None
         reason = f"{problem}; nothing behind it was read"
         self._add(BadLine(self._shard, line, error.offset, reason, rest=True))

@@ -275,7 +275,7 @@ def json_problem(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} at byte {error.start}"
     if "UTF-8 BOM" in str(error):
-        return "a byte order mark stands before it, as where files were joined"
+        return "a byte order mark comes before it, as in joined files"
     if "integer string conversion" in str(error):  # Python's own limit
         return f"an integer of more than {sys.get_int_max_str_digits():,} digits"
     return str(error)[:120]

@@ -77,10 +77,14 @@ class _Decoder:
             else:
                 if start == 0:
                     refuse_another_kind(self._name, magic + self._source.read(_MORE_BYTES), ".zst")
-                what = "does not begin with" if start == 0 else "goes on with something that is not"
+                what = (
+                    "does not begin with" if start == 0 else "continues with something that is not"
+                )
                 raise DataLoss(self._name, start, f"{what} a zstd frame")
         if not frames:
-            raise DataLoss(self._name, 0, "is empty, without even a zstd frame,")
+            raise DataLoss(
+                self._name, 0, "is empty, without even a zstd frame; fetch it again, or remove it,"
+            )
 
     def _frame(self) -> Iterator[tuple[int, bytes]]:
         start = self._offset - len(_MAGIC)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from services.corpus.shards.formats import Unreadable
+from services.corpus.shards.formats import COMPRESSIONS, Unreadable
 
 _AGAIN = "fetch it again"
 _CONVERT = "convert it to UTF-8, with `iconv` for one"
-_NAME = "its name has to end with {} for it to be read"
+_NAMED = "its name has to end with"
+_NAME = _NAMED + " {} for it to be read"
 _UNPACK = "unpack it, and give the files"
 _BEGINNINGS = (
     (b"\x1f\x8b", "gzip data", _NAME.format(".gz")),
@@ -46,14 +47,17 @@ _OLD_LINES = re.compile(rb"\}\r+\{")
 _TAR_MAGIC = slice(257, 262)
 
 
-def foreign(begun: bytes) -> str:
+def foreign(begun: bytes, shard: str = "") -> str:
     """Say what data that begins so is, and what to do, where it is surely no JSON lines.
 
-    Empty where nothing is known. `begun` are the first bytes: 512, where there are as many.
+    Empty where nothing is known. `begun` are the first bytes: 512, where there are as many. They
+    are what is left once the data of `shard`, where it is given, was decompressed.
     """
     for beginning, what, remedy in _BEGINNINGS:
         if begun.startswith(beginning):
-            return f"is {what}: {remedy}"
+            twice = remedy.startswith(_NAMED) and shard.lower().endswith(tuple(COMPRESSIONS))
+            told = f"holds {what} once it is decompressed: decompress it, and give that"
+            return told if twice else f"is {what}: {remedy}"
     if begun[_TAR_MAGIC] == b"ustar":
         return f"is a tar archive: {_UNPACK}"
     if begun.lstrip()[:20].lower().startswith(_PAGES):

@@ -20,6 +20,8 @@ _CONTENTS: dict[str, Literal["lines", "json", "parquet", "arrow"]] = {
 TEXT_SUFFIX = ".txt"
 TEXT_FOLDER = "*.txt"
 """Last part of the path of a shard that is a folder of text files."""
+WARC_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
+_ARCHIVES = (".7z", ".rar", ".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz", ".zip")
 # Data that may be part of a corpus and that is not read.
 _UNREAD = (
     ".arc", ".avro", ".bin", ".csv", ".feather", ".h5", ".hdf5", ".ipc", ".jsonl.lz4", ".lz4",
@@ -102,6 +104,14 @@ def looks_like_data(name: str) -> bool:
     return whole.endswith(_UNREAD) or name.endswith(_UNREAD)
 
 
+def how_to_read(path: str) -> str:
+    """Say what to do with an archive, by its name; of other files nothing."""
+    if path.lower().endswith(WARC_SUFFIXES):
+        return "WARC files are sources of `assay corpus build`, which makes a corpus; "
+    packed = path.lower().endswith(_ARCHIVES)
+    return "archives are not read: unpack them, and give the folder; " if packed else ""
+
+
 def _split(name: str) -> tuple[str, str]:
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem else (name, "")
@@ -112,7 +122,7 @@ class Keys:
     """Where a record has its text, its own id and its subset.
 
     A key is a member's name, or several joined by dots ("meta.lang"). Without `subset` what is
-    published of well-known data sets finds it; `FOLDER_SUBSET` takes the shard's folder.
+    published of well-known datasets finds it; `FOLDER_SUBSET` takes the shard's folder.
     """
 
     text: str = "text"

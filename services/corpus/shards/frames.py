@@ -6,6 +6,7 @@ import errno
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -80,10 +81,7 @@ class FrameReader:
         Raises DamagedFrame when it is not what the index says; Unavailable, and of object storage
         what `storage.objects` raises, when it cannot be read now.
         """
-        record = self.index.frames[frame]
-        digest = int(record["text_digest" if text else "digest"])
-        offset = int(record["text_offset" if text else "offset"])
-        size = int(record["text_frame_bytes" if text else "bytes"])
+        offset, size, digest = self._place(frame, text=text)
         try:
             opened = self._open.get(text)
             if opened is None:
@@ -94,14 +92,47 @@ class FrameReader:
                 raise Unavailable(f"{self.name}: {error.strerror}") from None
             problem = f"cannot be read ({error.strerror})"
             raise DamagedFrame(self.name, frame, offset, problem) from None
+        self._check(data, frame, text=text)
+        return data
+
+    def compressed_in_memory(self, frame: int, *, text: bool, limit: int) -> memoryview | None:
+        """As `compressed`, without waiting for a disk.
+
+        None for a frame that is not in memory, is larger than `limit`, is damaged, cannot be
+        read or is of a file that `compressed` has not opened: it says why.
+        """
+        offset, size, _ = self._place(frame, text=text)
+        opened = self._open.get(text)  # opening waits for a disk or the network
+        if size > limit or opened is None or not isinstance(self._files[text], Path):
+            return None
+        try:
+            data = opened.read_in_memory(offset, size)
+            if data is not None:
+                self._check(data, frame, text=text)
+        except (OSError, DamagedFrame):
+            return None
+        return data
+
+    def _place(self, frame: int, *, text: bool) -> tuple[int, int, int]:
+        """Return where a frame is, its size and its digest."""
+        record = self.index.frames[frame]
+        if text:
+            place = record["text_offset"], record["text_frame_bytes"], record["text_digest"]
+        else:
+            place = record["offset"], record["bytes"], record["digest"]
+        offset, size, digest = place
+        return int(offset), int(size), int(digest)
+
+    def _check(self, data: bytes | memoryview, frame: int, *, text: bool) -> None:
+        """Raise DamagedFrame unless `data` is a frame as it is stored."""
+        offset, _, digest = self._place(frame, text=text)
         if xxhash.xxh3_64_intdigest(data) != digest:
             problem = "is not what its index says: the digest is off"
             raise DamagedFrame(self.name, frame, offset, problem)
-        content = int(record["text_bytes" if text else "jsonl_bytes"])
+        content = int(self.index.frames[frame]["text_bytes" if text else "jsonl_bytes"])
         # A decompression bomb is refused before the server or the client allocates memory for it.
         if content > _MAX_FRAME_BYTES or _content_bytes(data) != content:
             raise DamagedFrame(self.name, frame, offset, "is not of the size that its index says")
-        return data
 
     def texts(self, frame: int) -> list[bytes]:
         """Decode the texts of a frame. Raises DamagedFrame."""
@@ -172,7 +203,7 @@ class FrameReader:
             raise DamagedFrame(self.name, frame, offset, f"is damaged ({error})") from None
 
 
-def _content_bytes(data: bytes) -> int:
+def _content_bytes(data: bytes | memoryview) -> int:
     """Return what a frame says that it decodes to; -1 where it says nothing or is none."""
     try:
         size: int = zstandard.frame_content_size(data)

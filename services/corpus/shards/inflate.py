@@ -107,7 +107,11 @@ class _Inflater:
                     )
             members += 1
         if not members:
-            raise DataLoss(self._name, 0, f"is empty, without even a {self._what},")
+            raise DataLoss(
+                self._name,
+                0,
+                f"is empty, without even a {self._what}; fetch it again, or remove it,",
+            )
 
     @property
     def _what(self) -> str:
@@ -132,5 +136,5 @@ class _Inflater:
         if first:
             problem = f"is damaged, or no {self._what} ({str(error)[:80]}),"
         else:
-            problem = f"is damaged, or goes on with something else ({str(error)[:80]}),"
+            problem = f"is damaged, or continues with something else ({str(error)[:80]}),"
         return DataLoss(self._name, self._offset, problem)

@@ -31,6 +31,7 @@ from services.corpus.shards.formats import (
     TEXT_SUFFIX,
     Reading,
     format_of,
+    how_to_read,
     looks_like_data,
     stem_of,
 )
@@ -39,7 +40,7 @@ from services.corpus.shards.names import SPLITS, is_split, natural, split_of
 SUFFIX = ".jsonl.zst"
 BUILD_WORK, BUILD_NOTES = "_build", "_provenance"
 """Folders that `assay corpus build` writes beside the shards; none of their files is one."""
-# Files that describe a data set and are none of its documents, by their names without a suffix.
+# Files that describe a dataset and are none of its documents, by their names without a suffix.
 _DESCRIBING = frozenset(
     {"card", "config", "croissant", "dataset_dict", "dataset_info", "dataset_infos", "index"}
     | {"license", "manifest", "meta", "metadata", "notice", "readme", "requirements", "state"}
@@ -52,8 +53,7 @@ _RED_PAJAMA = frozenset(
 _SNIFFED_BYTES = 1 << 16
 _BEGINNING_BYTES = 64
 _NAMED = 5
-# Files of a folder that is passed over.
-_LOOKED_AT = 10_000
+_LOOKED_AT = 10_000  # files of a folder that is passed over
 
 
 class LayoutError(ValueError):
@@ -89,11 +89,10 @@ class Layout:
         """Say in one line what is left out; empty where nothing is."""
         if not self.left_out:
             return ""
-        advice = (
-            "; --every-file (in settings: every_file) reads them" if self.others_are_read else ""
-        )
-        what = "file that looks" if len(self.left_out) == 1 else "files that look"
-        return f"left out {len(self.left_out)} {what} like shards: {_list(self.left_out)}{advice}"
+        advice = "; --every-file (in settings: every_file) reads them"
+        many = f"{len(self.left_out)} files that look like shards"
+        what = many if len(self.left_out) > 1 else "1 file that looks like a shard"
+        return f"left out {what}: {_list(self.left_out)}{advice * self.others_are_read}"
 
 
 def find_shards(
@@ -132,7 +131,10 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
         spread = (
             f"{path} {SEVERAL_LINES}; " for path in sorted(left) if is_over_lines(root / path)
         )
-        told = _BEGUN if any(f"{SUFFIX}.partial" in path for path in found) else next(spread, "")
+        begun = any(f"{SUFFIX}.partial" in path for path in found)
+        told = (
+            _BEGUN if begun else next(spread, "") or next(filter(None, map(how_to_read, found)), "")
+        )
         raise LayoutError(f"{root} holds no shard; {there}{told}{_EXPECTED}")
     shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
     _check_libraries(root, shards)
@@ -146,7 +148,7 @@ _EXPECTED = (
     "(also .gz, .zst, .bz2, .xz), *.parquet, *.arrow or *.txt in any folders"
 )
 
-_BEGUN = "an index was begun there and is not done: run `assay corpus index` once more; "
+_BEGUN = "the index there is unfinished: run `assay corpus index` again; "
 
 
 def in_order(paths: Iterable[str]) -> list[tuple[str, str]]:
@@ -365,7 +367,7 @@ def _single(file: Path, reading: Reading) -> ShardFile:
     path = TEXT_FOLDER if file.suffix.lower() == TEXT_SUFFIX else file.name
     _is_utf8(path)
     if format_of(path) is None:
-        raise LayoutError(f"{file} is not of a format that is read; {_EXPECTED}")
+        raise LayoutError(f"{file} is not of a format that is read; {how_to_read(path)}{_EXPECTED}")
     shard = ShardFile(split_of(path), path, file, reading)
     _check_libraries(file.parent, (shard,))
     return shard

@@ -68,7 +68,7 @@ def usual_line(record: object, keys: Keys, shard: str) -> bytes:
 
 
 def subset_of_record(record: Mapping[str, Any]) -> str:
-    """Name the subset of a record of a well-known data set; empty where it names none."""
+    """Name the subset of a record of a well-known dataset; empty where it names none."""
     meta = _object(record.get("meta"))
     if meta is not None:
         for key in _META_SUBSETS:

@@ -15,6 +15,8 @@ StoredFile: TypeAlias = Path | RemoteFile
 
 
 _DIGEST_READ_BYTES = 1 << 20
+# Linux has it; elsewhere every read may wait.
+_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
 
 class Ranges(Protocol):
@@ -22,6 +24,10 @@ class Ranges(Protocol):
 
     def read(self, offset: int, size: int, digest: int) -> bytes:
         """Read a frame whose XXH3-64 should be `digest`; the caller checks it."""
+        ...
+
+    def read_in_memory(self, offset: int, size: int) -> memoryview | None:
+        """Read a range without waiting; None unless the machine's memory has all of it."""
         ...
 
     def close(self) -> None:
@@ -38,6 +44,17 @@ class LocalRanges:
     def read(self, offset: int, size: int, digest: int) -> bytes:  # noqa: ARG002
         """Read a range; shorter at the end of the file."""
         return os.pread(self._handle, size, offset)
+
+    def read_in_memory(self, offset: int, size: int) -> memoryview | None:
+        """Read a range without waiting; None unless the page cache has all of it."""
+        if _NO_WAIT is None:
+            return None
+        data = bytearray(size)
+        try:
+            read = os.preadv(self._handle, [data], offset, _NO_WAIT)
+        except OSError:  # nothing of it is there, or the file system does not know the flag
+            return None
+        return memoryview(data) if read == size else None
 
     def close(self) -> None:
         """Close the file."""

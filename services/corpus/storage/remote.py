@@ -85,6 +85,10 @@ class RemoteRanges:
             file.check_unchanged()
         return data
 
+    def read_in_memory(self, offset: int, size: int) -> memoryview | None:  # noqa: ARG002
+        """Say that it may wait."""
+        return None
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -118,7 +118,7 @@ def cut_items(
         if document and too_much_meta:
             raise TooLarge(
                 f"{document.id}: its meta of {len(document.meta)} bytes does not fit in a "
-                "message; ask for DELIVERY_JSONL"
+                "message; request DELIVERY_JSONL"
             )
         if oversized:
             yield from _fragments(item, codec, limits.fragment_bytes)

@@ -137,7 +137,7 @@ def _decode(cursor: bytes) -> tuple[str, dict[str, str], Position]:
     version = fields.get("version")
     if version != VERSION:
         raise CursorMismatch(
-            f"cursor: is of version {str(version)[:20]}, and this server reads version {VERSION}; "
+            f"cursor: has version {str(version)[:20]}, and this server reads version {VERSION}; "
             "start over without a cursor"
         )
     try:

@@ -108,7 +108,7 @@ def check(position: TokenPosition, total: int, batch: int, *, wrap: bool) -> Non
     begun = [0, *(bound for span in position.begun for bound in span), position.next]
     if begun != sorted(begun) or position.next > steps * batch or position.next % batch:
         raise InvalidArgument(
-            "cursor", f"is of a place that {total} sequences in steps of {batch} do not have"
+            "cursor", f"has a position that {total} sequences in steps of {batch} do not have"
         )
 
 

@@ -89,12 +89,16 @@ class StreamPlan:
 
     def unit(self, number: int) -> Unit:
         """Spell a unit out."""
-        chosen = self._order[self._bounds[number] : self._bounds[number + 1]]
-        frames = tuple((int(self._shard[one]), int(self._frame[one])) for one in chosen)
+        frames = self.frames(number)
         sizes = np.concatenate([self._text_bytes(shard, frame) for shard, frame in frames])
         order = self._arrange(number, sizes)[: self.counts[number]].astype(np.uint32)
         as_they_stand = self._selection.seed is None and len(order) == len(sizes)
         return Unit(frames, order, as_they_stand)
+
+    def frames(self, number: int) -> tuple[tuple[int, int], ...]:
+        """Return (shard, frame) of each frame of a unit."""
+        chosen = self._order[self._bounds[number] : self._bounds[number + 1]]
+        return tuple((int(self._shard[one]), int(self._frame[one])) for one in chosen)
 
     def first_lines(self) -> list[Integers]:
         """Of each shard: the first line of each frame, and its number of lines."""
@@ -259,7 +263,7 @@ def _turns(own: Integers, seed: int | None, epoch: int, subset: int, pass_: int)
 def _check(occurrences: int) -> None:
     if occurrences > _MAX_OCCURRENCES:
         raise InvalidArgument(
-            "selection.epochs", "is more than one stream can plan; ask for fewer at a time"
+            "selection.epochs", "is more than one stream can plan; request fewer at a time"
         )
 
 

@@ -96,7 +96,7 @@ class Reader:
     With `parse` it finds documents, else lines, which it parses only where the selection's filter
     or limit needs to know what is in them. Shards are read in blocks of about `block_bytes`;
     unparsed lines come together in pieces of at most `piece_bytes`, or one longer line. With
-    `skip_bad_lines` every line is parsed, and those that are no documents are passed over.
+    `skip_bad_lines` every line is parsed, and those that are not documents are passed over.
     Raises InvalidArgument when `position` is not in the selection.
     """
 

@@ -1,4 +1,4 @@
-"""Where each rank resumes in a stream of units, and how what is left is dealt to another world.
+"""Where each rank resumes, and how the remaining units are divided among a new number of ranks.
 
 Ranks take the units of a plan in turn. A rank's position is all that it has still to deliver: units
 that it has begun or was left with, then every `stride`-th unit from `next` on. A position says
@@ -104,14 +104,14 @@ def redeal(
     """
     start(rank, world_size)
     if not positions:
-        raise InvalidArgument("resume", "has no place to go on from")
+        raise InvalidArgument("resume", "has no position to continue from")
     stride = positions[0].stride
     if any(position.stride != stride for position in positions):
         raise InvalidArgument("resume", "mixes places of worlds of different sizes")
     ranks = [position.rank for position in positions]
     if sorted(ranks) != list(range(stride)):
         missing = sorted(set(range(stride)) - set(ranks))
-        what = f"rank {missing[0]} is missing" if missing else "a rank is there twice"
+        what = f"rank {missing[0]} is missing" if missing else "a rank appears twice"
         raise InvalidArgument(
             "resume", f"needs the place of each of the {stride} ranks once, and {what}"
         )

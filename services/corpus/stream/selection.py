@@ -122,7 +122,7 @@ def resolve(
     both = sorted(selection.subsets & selection.exclude_subsets)
     if both:
         raise InvalidArgument(
-            "selection.exclude_subsets", f"excludes {both[0]!r}, which `subsets` asks for"
+            "selection.exclude_subsets", f"excludes {both[0]!r}, which `subsets` includes"
         )
     if selection.max_text_bytes and selection.max_text_bytes < selection.min_text_bytes:
         raise InvalidArgument("selection.max_text_bytes", "is less than min_text_bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,23 @@ from services.corpus.stream.plan import StreamPlan, Unit
 
 # Of a stream; each has up to two open files.
 _MAX_OPEN_SHARDS = 4
+# Checking more than this takes too long for the event loop.
+_MAX_READY_BYTES = 4 << 20
+
+
+StoredFrame: TypeAlias = tuple[FrameReader, int, bytes | memoryview]
+"""A shard, the number of a frame of it, and the frame as it is stored."""
 
 
 @dataclass(frozen=True)
 class StoredUnit:
-    """Frames as they are stored, (shard, frame, data), and which of their documents to take.
+    """Frames as they are stored, and which of their documents to take.
 
     `order` is empty for all as they stand. `documents` of the unit are dealt with, and what
     follows them is `damage`, where there is some. the places of `skipped` count among them.
     """
 
-    frames: list[tuple[FrameReader, int, bytes]]
+    frames: list[StoredFrame]
     order: list[int]
     documents: int
     damage: DamagedFrame | None = None
@@ -53,6 +59,8 @@ class UnitReader:
         self._shards, self.plan, self._skip = shards, plan, skip_damaged
         self._open: dict[int, FrameReader] = {}
         self._damaged: list[SkippedFrame] = []
+        # What `prepare` has read.
+        self._ready: dict[tuple[int, int], bytes | memoryview] = {}
 
     def close(self) -> None:
         """Close the shards' files."""
@@ -110,6 +118,21 @@ class UnitReader:
                 line = int(reader.index.frames["first_line"][frame]) + within
                 yield after, decoded[place][within], reader, line, frame
 
+    def prepare(self, number: int) -> bool:
+        """Read the frames of a unit for `stored`, if that is possible without waiting."""
+        self._ready.clear()
+        room = _MAX_READY_BYTES
+        for shard, frame in self.plan.frames(number):
+            reader = self.shard(shard)
+            text = reader.has_text(frame)
+            data = reader.compressed_in_memory(frame, text=text, limit=room)
+            if data is None:
+                self._ready.clear()
+                return False
+            room -= len(data)
+            self._ready[shard, frame] = data
+        return True
+
     def stored(self, number: int, taken: int, until: int | None = None) -> StoredUnit:
         """Read the frames of a unit as they are stored, for its documents `taken` to `until`."""
         unit = self.plan.unit(number)
@@ -154,8 +177,11 @@ class UnitReader:
         kept = [] if whole else taken_from.tolist()
         return StoredUnit(frames, kept, len(order), damage, tuple(skipped))
 
-    def _stored_frame(self, shard: int, frame: int) -> tuple[FrameReader, int, bytes]:
+    def _stored_frame(self, shard: int, frame: int) -> StoredFrame:
         reader = self.shard(shard)
+        ready = self._ready.pop((shard, frame), None)
+        if ready is not None:
+            return reader, frame, ready
         return reader, frame, reader.compressed(frame, text=reader.has_text(frame))
 
     def _frame_of(self, unit: Unit) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

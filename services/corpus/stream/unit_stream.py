@@ -14,7 +14,8 @@ from services.corpus.stream.plan import StreamPlan
 from services.corpus.stream.reader import Item
 from services.corpus.stream.resume import RankPosition
 from services.corpus.stream.spans import SpanPosition
-from services.corpus.stream.unit_reader import StoredUnit, UnitReader
+from services.corpus.stream.unit_reader import StoredFrame, StoredUnit, UnitReader
+from services.corpus.stream.waiting import Waiting
 
 UnitPosition: TypeAlias = RankPosition | SpanPosition
 
@@ -25,7 +26,7 @@ class FramePart:
 
     shard: FrameReader
     frame: int
-    data: bytes
+    data: bytes | memoryview
     first: bool
     continues: bool
 
@@ -41,16 +42,25 @@ class FrameChunk:
 
 
 def frame_chunks(
-    units: UnitReader, position: UnitPosition, codec: CursorCodec, limits: Limits
+    units: UnitReader,
+    position: UnitPosition,
+    codec: CursorCodec,
+    limits: Limits,
+    waiting: Waiting | None = None,
 ) -> Generator[FrameChunk | None, None, None]:
     """Pass the stored frames of a rank's units on, in batches of about `chunk_bytes`.
 
     No chunk has more than `fragment_bytes` of them. Raises DamagedFrame as `units` does.
     """
     batch = _Batch()
+    waiting = waiting or Waiting()
     while (next_part := _head(position, units.plan)) is not None:
         number, taken, until = next_part
+        if not waiting.allowed and not units.prepare(number):
+            waiting.failed()
+            yield None
         stored = units.stored(number, taken, until)
+        waiting.read()
         if stored.damage is not None:
             position = after(position, units.plan, stored.documents)
         else:
@@ -96,7 +106,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self._units: list[StoredUnit] = []
-        self.frames: list[tuple[FrameReader, int, bytes]] = []
+        self.frames: list[StoredFrame] = []
         self.skipped: list[SkippedFrame] = []
         self.bytes = self.documents = 0
 
@@ -162,9 +172,7 @@ def _items(units: UnitReader, position: UnitPosition, *, jsonl: bool) -> Iterato
         yield Item(None, b"", position, damaged)
 
 
-def _parts(
-    found: Sequence[tuple[FrameReader, int, bytes]], limit: int
-) -> Iterator[tuple[FramePart, ...]]:
+def _parts(found: Sequence[StoredFrame], limit: int) -> Iterator[tuple[FramePart, ...]]:
     """Group frames so that none of the groups has more than `limit` bytes of data."""
     group: list[FramePart] = []
     room = limit

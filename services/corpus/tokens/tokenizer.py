@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from services.corpus import tokenizing_memory
 from services.corpus.bpb.models.checkpoint.folder_kinds import NotAModelError, refuse_dropout
 from services.corpus.bpb.models.checkpoint.json_files import (
     NUMBER,
@@ -146,6 +147,7 @@ class _Library:
         self._opened = opened
 
     def cut(self, texts: Sequence[bytes]) -> list[Ids]:
+        tokenizing_memory.require(sum(map(len, texts)))
         decoded = [text.decode("utf-8", "replace") for text in texts]
         encode = getattr(self._opened, "encode_batch_fast", None) or self._opened.encode_batch  # type: ignore[attr-defined]
         return [np.array(one.ids, np.uint32) for one in encode(decoded, add_special_tokens=False)]

@@ -237,6 +237,25 @@ def record(**more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("place", ["name", "id", "field"])
+async def test_a_record_may_have_names_that_are_no_utf8(serve: Start, place: str) -> None:
+    names = {"name": "n", "id": "i"} | {place: "\ud800"}
+    document = {"id": names["id"], "nats": -1.0, "bytes": 1}
+    value: dict[str, Any] = {
+        "name": names["name"],
+        "bits_per_byte": 1.0,
+        "documents": [document],
+    }
+    client = await serve({})
+    if place == "field":
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await audit(client, value | {"\ud800": 1})
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        return
+    verdict = await audit(client, value)
+    assert "\ufffd" in verdict.name + "".join(verdict.impossible)
+
+
 async def audit(client: Client, value: Any, **more: Any) -> audit_pb2.AuditBPBResponse:
     data = value if isinstance(value, bytes) else json.dumps(value).encode()
     return await client.audit.AuditBPB(audit_pb2.AuditBPBRequest(record=data, **more))
@@ -293,7 +312,7 @@ async def test_a_path_in_a_record_is_never_read(serve: Start, root: Path, tmp_pa
     [
         (b"", {}, "neither JSON nor JSON lines"),
         (b"\xff", {}, "neither JSON nor JSON lines"),
-        (b"[" * 100_000, {}, "neither JSON nor JSON lines"),
+        (b"[" * 100_000, {}, "nested too deeply"),
         (b"{}", {}, "bits_per_byte"),
         ({"bits_per_byte": 1}, {"tokenizer_json": b"nonsense"}, "cannot be read as a tokenizer"),
         ({"bits_per_byte": 1}, {"tokenizer_json": b"\xff"}, "cannot be read as a tokenizer"),

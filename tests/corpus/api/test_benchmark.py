@@ -70,7 +70,7 @@ async def test_a_sample_may_be_less_than_a_shard(serve: Start, tmp_path: Path) -
     lines = [line(f"{number} " + "many words, " * 100) for number in range(1000)]
     lines[3] = b"{not json}\n"
     lines[4] = b'{"text": "caf\xe9"}\n'
-    lines[5] = b'{"text": "a", "meta": ' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+    lines[5] = b'{"text": "a", "meta": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n"
     client = await serve({"small": write_corpus(tmp_path / "root", {"val.jsonl.zst": lines})})
     last = [update async for update in _run(client, sample_bytes=200_000)][-1].result
     assert 200_000 <= last.sample_bytes < 200_000 + (128 << 10)

@@ -408,9 +408,7 @@ async def test_a_sample_is_for_scoring_and_a_small_one_is_an_example(
     overall, basis = final.overall, final.overall.basis
     assert 24 <= overall.documents == basis.scored < 50
     assert basis.standing == scoring_pb2.STANDING_EXAMPLE
-    assert (
-        basis.no_interval == f"50 spans drawn by chance are needed, and there are {basis.by_chance}"
-    )
+    assert basis.no_interval == f"needs 50 spans drawn by chance, has {basis.by_chance}"
     assert basis.scope == scoring_pb2.INTERVAL_SCOPE_DOCUMENTS
     assert basis.unit == scoring_pb2.SAMPLE_UNIT_DOCUMENTS
     assert (basis.documents, basis.text_bytes) == (50, truth.text_bytes)
@@ -439,7 +437,7 @@ async def test_spans_are_of_models_and_of_these_documents(serve: Start, root: Pa
     assert final.overall.basis.unit == scoring_pb2.SAMPLE_UNIT_SPANS
     assert final.overall.basis.scored >= 10
     request.interval_scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
-    with pytest.raises(grpc.aio.AioRpcError, match="only whole documents tell"):
+    with pytest.raises(grpc.aio.AioRpcError, match="need whole documents"):
         await _last(client.scoring.ScoreBPB(request))
     request.selection.sample.documents = 10
     with pytest.raises(grpc.aio.AioRpcError, match="are both given"):
@@ -479,7 +477,7 @@ async def test_of_the_corpus_behind_is_told_when_asked(serve: Start, root: Path)
     assert final.overall.HasField("interval")
     for subset in final.subsets:
         assert subset.score.basis.standing == scoring_pb2.STANDING_EXAMPLE
-        assert "wants 25" in subset.score.basis.no_interval
+        assert "needs 25" in subset.score.basis.no_interval
     with pytest.raises(grpc.aio.AioRpcError, match="99 is not a scope"):
         await _last(client.scoring.ScoreBPB(_score(interval_scope=99)))
 

@@ -46,6 +46,25 @@ def test_all_problems_are_told_at_once() -> None:
     assert "has 9 problem(s)" in message
 
 
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b'{"bits_per_byte": ' + b"9" * 5000 + b"}", "must be a number that is not as large"),
+        (b'{"bits_per_byte": 1, "window": ' + b"9" * 5000 + b"}", "must be a whole number"),
+        (b'{"documents": [{"token_nats": [' + b"9" * 5000 + b"]}]}", "must be a list of numbers"),
+        (b'{"bits_per_byte": 1e99999999999999999999}', "is not a number that can be read"),
+        (b'{"bits_per_byte": 1e-99999999999999999999}', "is not a number that can be read"),
+        (b"[" * 100_000, "is nested too deeply to be a record"),
+        (b'{"bits_per_byte": 1, "\\ud800": 1}', "record.\ufffd: is not a field"),
+    ],
+)
+def test_what_python_cannot_read_is_said_without_python(data: bytes, problem: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse(data)
+    assert problem in str(caught.value)
+    str(caught.value).encode()
+
+
 def test_many_problems_are_counted() -> None:
     with pytest.raises(InvalidArgument, match="and 30 more"):
         _parse({"bits_per_byte": 1, "documents": [0] * 50})
@@ -181,7 +200,7 @@ def test_published_sums_are_as_exact_as_they_are_printed(record: str, consistent
     ],
 )
 def test_a_name_with_two_values_is_refused(data: bytes) -> None:
-    with pytest.raises(InvalidArgument, match="twice; which of the values is meant"):
+    with pytest.raises(InvalidArgument, match="twice; keep one of the values"):
         parse(data)
 
 

@@ -23,7 +23,7 @@ NAMES = sorted(COMPRESSORS)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=20)
-@given(st.binary(max_size=300))
+@given(st.binary(max_size=300) | st.binary(min_size=505, max_size=520))
 def test_a_document_costs_the_file_that_gives_it_back(name: str, text: bytes) -> None:
     calls: list[int] = []
     score = COMPRESSORS[name].score(document(text), calls.append)

@@ -172,7 +172,7 @@ def test_a_level_wants_more_spans_than_a_difference() -> None:
     assert overall.figure.interval is not None
     assert overall.figure.detectable is not None
     assert overall.model_figure.interval is None
-    assert "50 spans drawn by chance are needed" in overall.model_figure.basis.no_interval
+    assert "needs 50 spans drawn by chance" in overall.model_figure.basis.no_interval
 
 
 def test_of_a_corpus_behind_a_difference_wants_250_documents() -> None:
@@ -184,4 +184,4 @@ def test_of_a_corpus_behind_a_difference_wants_250_documents() -> None:
     few = Differences(ours[:200], theirs[:200], None, Scope.CORPUS).overall.figure
     assert few is not None
     assert few.interval is None
-    assert "worth 200 of equal size, and a difference wants 250" in few.basis.no_interval
+    assert "count as 200 of equal size, and a difference needs 250" in few.basis.no_interval

@@ -112,7 +112,8 @@ def test_another_request_is_refused_by_what_differs(tmp_path: Path) -> None:
     write(path, SCORES)
     other = FACTS | {"definition.max_length": "1024"}
     with pytest.raises(
-        PreconditionFailed, match=r"'mine' is of another definition.max_length: it has 512, the"
+        PreconditionFailed,
+        match=r"'mine' was made with another definition.max_length: it has 512, the",
     ):
         Journal(path, other)
     journal = Journal(path, other, fresh=True)

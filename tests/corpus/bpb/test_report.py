@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.statistics.samples.spans import NAT_UNITS
+from services.corpus.bpb.difference import Differences
 from services.corpus.bpb.estimates import Everything, Quantity, Scope, Standing
 from services.corpus.bpb.exclusion import Exclusion
 from services.corpus.bpb.figures import DocumentScore
@@ -79,6 +82,26 @@ def test_everything_scored_is_exact_and_has_no_interval() -> None:
     assert macro is not None
     assert macro.value == pytest.approx(sum(subsets) / 2)
     assert macro.interval is None
+
+
+@pytest.mark.parametrize("unit", Unit)
+@pytest.mark.parametrize("without", ["a", "ab"])
+def test_a_sample_without_a_scored_token_has_no_figure(unit: Unit, without: str) -> None:
+    spans, documents = (160, 0) if unit is Unit.SPANS else (0, 160)
+    scores, drawing = scored(corpus(300), Sample(spans, documents, 0, Allocation.BYTES))
+    nothing: dict[str, Any] = {"nats": 0.0, "tokens": 0}
+    left = [
+        dataclasses.replace(one, spans=tuple((number, 0) for number, _ in one.spans), **nothing)
+        if one.subset in without
+        else one
+        for one in scores
+    ]
+    estimates = Report(left, drawing).estimates
+    assert (estimates.overall is None) is (without == "ab")
+    assert (estimates.macro is None) is (without == "ab")
+    assert [name for name, one in estimates.subsets.items() if one is None] == list(without)
+    difference = Differences(left, scores, drawing)
+    assert (difference.overall.figure is None) is (without == "ab")
 
 
 @pytest.mark.slow
@@ -151,7 +174,7 @@ def test_few_drawn_by_chance_are_an_example() -> None:
     assert figure is not None
     assert figure.interval is None
     assert figure.basis.standing is Standing.EXAMPLE
-    assert "50 spans drawn by chance are needed" in figure.basis.no_interval
+    assert "needs 50 spans drawn by chance" in figure.basis.no_interval
 
 
 def test_what_the_tokenizer_loses_is_in_no_figure() -> None:
@@ -191,7 +214,7 @@ def test_a_corpus_behind_is_only_told_of_when_asked(sample: Sample | None) -> No
         assert figure.interval is not None
     assert macro.interval is None
     assert macro.basis.standing is Standing.EXAMPLE
-    assert "of the whole and of single subsets" in macro.basis.no_interval
+    assert "for the whole and for single subsets" in macro.basis.no_interval
 
 
 @pytest.mark.parametrize("sample", [None, Sample(0, 60)])
@@ -202,7 +225,7 @@ def test_too_few_documents_tell_nothing_of_a_corpus(sample: Sample | None) -> No
     assert figure is not None
     assert figure.interval is None
     assert figure.basis.standing is Standing.EXAMPLE
-    assert "these 61 documents are worth 1 of equal size, and a level wants 25" in (
+    assert "these 61 documents count as 1 of equal size, and a level needs 25" in (
         figure.basis.no_interval
     )
 

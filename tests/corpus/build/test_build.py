@@ -217,13 +217,13 @@ def test_a_source_that_vanishes_midway_is_told_and_gone_on_with(tmp_path: Path) 
 def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("")
-    with pytest.raises(PreconditionFailed, match="holds something that is no build"):
+    with pytest.raises(PreconditionFailed, match="holds something that is not a build"):
         opened(write_recipe(tmp_path), two_sources(tmp_path / "sources"), tmp_path / "out")
 
 
 def test_nothing_left_is_told(tmp_path: Path) -> None:
     steps = [{"filter": {"function": "length", "options": {"min_words": 10_000}}}]
-    with pytest.raises(PreconditionFailed, match="no document is left"):
+    with pytest.raises(PreconditionFailed, match="leave no document"):
         built(tmp_path, steps=steps)
 
 

@@ -29,7 +29,7 @@ from tests.corpus.build.recipes import (
 pytest.importorskip("rensa", reason="needs the build extra")
 
 ROOT = Path(__file__).parents[3]
-RECIPE = ROOT / "examples" / "corpus/build" / "python.yaml"
+RECIPE = ROOT / "examples" / "corpus-build" / "python.yaml"
 _COMMAND = (sys.executable, "-m", "services.cli", "corpus", "build")
 _SECONDS = 240
 
@@ -122,6 +122,16 @@ def test_one_process_eight_and_shares_give_the_same_bytes(
     ])  # fmt: skip
     assert tree(shares) == expected
     assert "up to date" in build(recipe, shares, SOURCES=sources)
+
+
+def test_bad_records_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\nno record\n')
+    source = {"name": "one", "path": str(tmp_path / "a.jsonl"), "license": "MIT"}
+    recipe = write_recipe(
+        tmp_path / "recipe", sources=[{**source, "skip_bad_lines": True}], steps=[]
+    )
+    said = build(recipe, tmp_path / "out", "--jobs=1", "--quiet")
+    assert "source 'one': skipped 1 bad record" in said
 
 
 @pytest.mark.slow
@@ -260,7 +270,7 @@ def test_a_full_disk_is_told_in_each_stage_and_gone_on_from(
     )  # fmt: skip
     told = paths["ALL"].read_text()
     assert done.returncode == 0, told[-2000:]
-    assert "make room, and the same command goes on" in told
+    assert "make room, and the same command continues" in told
     stages = set(re.findall(r"stage (\w+)[-\d]*, task \d+: there is no room left", told))
     assert stages >= {"pass", "scatter", "gather"}, told[-2000:]
     assert tree(paths["KEPT"]) == tree(whole)
@@ -273,7 +283,7 @@ def test_bad_input_is_told_in_a_line(tmp_path: Path) -> None:
         "step": (
             command(write_recipe(tmp_path / "a", steps=["dedupe"]), out, SOURCES=sources),
             4,
-            r"steps\[0\]: 'dedupe' is no step",
+            r"steps\[0\]: 'dedupe' is not a step",
         ),
         "variable": (command(write_recipe(tmp_path), out), 4, r"uses \$\{SOURCES\}"),
         "set": ([*command(write_recipe(tmp_path), out), "--set=X"], 4, "X is not NAME=VALUE"),

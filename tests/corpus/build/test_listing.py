@@ -58,6 +58,7 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     list_units(recipe, {}, tmp_path, told.append)
     assert told[0].startswith("source 'one': left out 1 file")
     assert "other.jsonl" in told[0]
+    assert told[0].endswith("; `every_file: true` of its source reads them")
 
 
 def test_files_are_a_document_each(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_sources_without_a_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no file for source named 'one'"):
         units(tmp_path, source(path="nothing*"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidArgument, match="is no folder"):
+    with pytest.raises(InvalidArgument, match="is not a folder"):
         units(tmp_path, source(path="file", files="*"))
 
 
@@ -131,6 +132,18 @@ def test_small_files_share_a_unit_and_large_ones_are_cut_by_their_index(
     assert {part.kind for unit in cut for part in unit.parts} == {SHARD}
     found = [one for unit in cut for part in unit.parts for one in read(part, source(path="cut"))]
     assert found == [(text, "Prose") for text in texts]
+
+
+def test_small_files_make_units_of_about_the_same_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MIN_UNIT_BYTES", 4000)
+    for number in range(11):
+        (tmp_path / f"{number:02d}.jsonl").write_text(f'{{"text": "{prose(number):.900}"}}\n')
+    found = units(tmp_path, source(path="*.jsonl"))
+    paths = [part.path for unit in found for part in unit.parts]
+    assert paths == [f"{number:02d}.jsonl" for number in range(11)]
+    assert [len(unit.parts) for unit in found] == [4, 3, 4]
 
 
 def test_a_source_that_is_gone_or_changed_is_told(tmp_path: Path) -> None:

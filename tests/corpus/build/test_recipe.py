@@ -21,7 +21,7 @@ def problems(**changes: Any) -> dict[str, str]:
 def test_an_unknown_step_is_told_with_those_that_there_are() -> None:
     told = problems(steps=["exact_duplicates", {"deduplicate": {"hard": True}}])
     assert told["steps[1]"].startswith(
-        "'deduplicate' is no step; steps are exact_duplicates, near_"
+        "'deduplicate' is not a step; steps are exact_duplicates, near_"
     )
 
 
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_recipe_is_told(tmp_path: Path) -> None:
     for content, problem in (
         (b"a: [1", "is not YAML"),
         (b"a: &b 1\nc: *b", "no aliases"),
-        (b"- a", "has to be a mapping"),
+        (b"- a", "a recipe is a mapping"),
         (b"name: x\nname: y", "twice"),
     ):
         file.write_bytes(content)

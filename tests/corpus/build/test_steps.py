@@ -48,7 +48,7 @@ def test_filters_keep_what_they_should() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "problem"),
     [
-        ("long", {}, "'long' is no filter; filters are length, repetition, word_shape"),
+        ("long", {}, "'long' is not a filter; filters are length, repetition, word_shape"),
         ("length", {"min": 3}, "unexpected keyword argument 'min'"),
         ("length", {"min_words": "3"}, "steps.options.min_words: must be a number, not '3'"),
         ("no_such_module:keep", {}, "no_such_module cannot be imported"),
@@ -98,6 +98,13 @@ def test_languages_are_those_that_an_audit_tells(tmp_path: Path) -> None:
     assert audited.found()["de"] == len(kept_texts)
     (identity,) = identity_of(0, step, {}, tmp_path).values()
     assert re.fullmatch(r"py3langid \d.*", identity)
+
+
+def test_a_language_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("py3langid")
+    step = parsed(steps=[{"language": {"keep": ["de", "german", "xx"]}}]).steps[0]
+    with pytest.raises(InvalidArgument, match=r"keep: 'german', 'xx': no language .*, de, .*, en"):
+        identity_of(0, step, {}, tmp_path)
 
 
 def test_a_language_function_that_is_none_is_told(tmp_path: Path) -> None:

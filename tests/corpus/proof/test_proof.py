@@ -265,7 +265,7 @@ def test_other_documents_than_expected_are_named(
 @pytest.mark.parametrize(
     ("left_out", "reason"),
     [
-        ("test.jsonl.zst:1", "the tokenizer gives its text back"),
+        ("test.jsonl.zst:1", "the tokenizer reproduces its text"),
         ("test.jsonl.zst:9", "not among the documents of the selection"),
     ],
 )
@@ -460,7 +460,7 @@ def test_another_version_is_refused(made: tuple[Path, Proof], tmp_path: Path) ->
     size = file_format._PREFIX.size
     struct.pack_into("<I", data, size, zlib.crc32(data[:size]))
     (tmp_path / "p").write_bytes(data)
-    with pytest.raises(InvalidArgument, match="of version 2; this program reads version 1"):
+    with pytest.raises(InvalidArgument, match="has version 2; this program reads version 1"):
         file_format.read(tmp_path / "p")
 
 

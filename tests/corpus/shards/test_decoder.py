@@ -151,7 +151,7 @@ def test_rubbish_after_the_frames(tmp_path: Path) -> None:
     assert [block.data for block in blocks] == [b"a\nb\n"]
     assert damage is not None
     assert damage.offset == len(good)
-    assert "goes on with something that is not a zstd frame" in str(damage)
+    assert "continues with something that is not a zstd frame" in str(damage)
 
 
 def test_empty_file(tmp_path: Path) -> None:

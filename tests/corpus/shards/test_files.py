@@ -115,7 +115,7 @@ def test_a_line_break_behind_the_last_member_is_no_damage(tmp_path: Path, pack: 
     write_corpus(tmp_path, {f"a.jsonl{pack}": whole + b"\r\n \n"})
     assert texts(tmp_path) == TEXTS * 2
     write_corpus(tmp_path, {f"a.jsonl{pack}": whole + b"\nmore"})
-    with pytest.raises(DataLoss, match=r"goes on with something|cut off"):
+    with pytest.raises(DataLoss, match=r"continues with something|cut off"):
         texts(tmp_path)
 
 
@@ -429,7 +429,7 @@ def test_an_index_that_is_not_done_is_called_that(tmp_path: Path) -> None:
     root = write_corpus(
         tmp_path, {"train/00.jsonl.zst.partial": b"", "train/x.text.zst.partial": b""}
     )
-    with pytest.raises(LayoutError, match="an index was begun there and is not done: run `assay"):
+    with pytest.raises(LayoutError, match="the index there is unfinished: run `assay"):
         find_layout(root)
 
 
@@ -460,10 +460,20 @@ def test_a_pipe_is_no_shard(tmp_path: Path) -> None:
 
 def test_nothing_to_read_says_what_was_found(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a.csv": b"", "b.tar": b""})
-    with pytest.raises(LayoutError, match=r"holds no shard; found a\.csv, b\.tar; a corpus has"):
+    with pytest.raises(
+        LayoutError, match=r"found a\.csv, b\.tar; archives are .* unpack them, .*; a corpus"
+    ):
         find_shards(tmp_path)
     with pytest.raises(LayoutError, match=r"a\.csv is not of a format that is read"):
         find_shards(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["a.warc.gz", "b.WARC", "crawl/c.wet.gz"])
+def test_files_of_a_crawl_are_sent_to_build(tmp_path: Path, name: str) -> None:
+    write_corpus(tmp_path, {name: b"WARC/1.0", "0.csv": b""})
+    for root in (tmp_path, tmp_path / name):
+        with pytest.raises(LayoutError, match=r"WARC files are sources of `assay corpus build`"):
+            find_layout(root)
 
 
 def test_one_object_over_several_lines_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -581,7 +591,7 @@ def test_formats_by_name() -> None:
     assert stem_of("d/*.txt") == "d/texts"
 
 
-# Lines that are no documents.
+# Lines that are not documents.
 
 
 BAD = {
@@ -637,9 +647,7 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": compress(marked)})
     assert texts(tmp_path) == TEXTS
     write_corpus(tmp_path, {"test.jsonl.zst": compress(marked + marked)})
-    with pytest.raises(
-        DataLoss, match=r"\(a byte order mark stands before it, as where files were"
-    ):
+    with pytest.raises(DataLoss, match=r"\(a byte order mark comes before it, as in joined"):
         texts(tmp_path)
 
 
@@ -651,7 +659,7 @@ def test_too_many_bad_lines_are_an_error(tmp_path: Path) -> None:
     (done,) = index_corpus(tmp_path, tmp_path / "out", skip, jobs=1)
     assert done.bad_lines == FREE
     write_corpus(tmp_path, {"test.jsonl.zst": [*few, b"{}\n"]})
-    with pytest.raises(DataLoss, match=r"101 of the first 201 lines are no documents.*1 %"):
+    with pytest.raises(DataLoss, match=r"101 of the first 201 lines are not documents.*1 %"):
         index_corpus(tmp_path, tmp_path / "more", skip, jobs=1)
 
 

@@ -62,6 +62,8 @@ def index(folder: Path, name: str, content: bytes, *, skip: bool = False) -> int
         ("a.jsonl.gz", zipped(), "is a zip archive: unpack it"),
         ("a.jsonl.gz", zstandard.compress(LINES), r"is zstd data: .* \.zst"),
         ("a.jsonl.zst", gzip.compress(LINES, mtime=0), r"is gzip data: .* \.gz"),
+        ("a.jsonl.gz", gzip.compress(gzip.compress(LINES)), "holds gzip data once it is decompr"),
+        ("a.jsonl.zst", zstandard.compress(lzma.compress(LINES)), "holds xz data once it is dec"),
         ("a.jsonl.gz", LINES, r"is not compressed: take \.gz off its name"),
         ("a.jsonl.xz", LINES, r"is not compressed: take \.xz off its name"),
         ("a.jsonl.zst", LINES, r"is not compressed: take \.zst off its name"),

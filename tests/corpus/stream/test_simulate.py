@@ -112,3 +112,15 @@ def test_the_command(
     assert "leaves every document out" in capsys.readouterr().err
     assert main(["corpus", "plan", "--shards", str(root)]) == 0
     assert "leaves every document out" not in capsys.readouterr().err
+
+
+def test_a_plan_of_a_corpus_without_an_index_gives_its_own_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    make_corpus(tmp_path)
+    asked = ["corpus", "plan", "--shards", str(tmp_path / "source")]
+    assert main(asked) != 0
+    told = capsys.readouterr().err
+    assert "train/00.jsonl.zst has no index, which every plan needs; make one with" in told
+    assert "mixture" not in told

@@ -242,7 +242,7 @@ async def test_any_number_of_workers_gives_the_same_batches(address: str) -> Non
         ({"length": 0}, "tokens.length: 0 is not between"),
         ({"length": 1 << 19}, "tokens.length"),
         ({"tokenizer": "nobody"}, "no language model named 'nobody'"),
-        ({"separator": 257}, "257 is no token"),
+        ({"separator": 257}, "257 is not a token"),
         ({"global_batch": 7, "world_size": 2}, "7 sequences cannot be divided"),
         ({"rank": 2, "world_size": 2}, "not one of 2 ranks"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.corpus.tokens.tokenizer import Tokenizers
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, TooLarge
 
 _TOO_LARGE = 1 << 32
 # Without them transformers is asked, which imports torch.
@@ -64,3 +64,15 @@ def test_a_file_that_the_library_refuses_is_told(
 def test_a_byte_models_separator_is_of_32_bits(tmp_path: Path, token: int) -> None:
     with pytest.raises(InvalidArgument, match=f"prefix_token {token}, which is not of 32 bits"):
         _written(tmp_path, {"lm.json": {"prefix_token": token}}).open("mine")
+
+
+def test_texts_that_take_more_memory_than_is_left_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tokenizers")
+    opened = _written(tmp_path, {"tokenizer.json": _words({"a": 1})}).open("mine")
+    monkeypatch.setattr("services.corpus.tokenizing_memory._ALWAYS_BYTES", 100_000)
+    monkeypatch.setattr("services.common.memory.left", lambda: 150_000)
+    assert len(opened.cutter.cut([b"a " * 500])[0]) == 500
+    with pytest.raises(TooLarge, match="tokenizing 1,200 bytes"):
+        opened.cutter.cut([b"a " * 300, b"a " * 300])

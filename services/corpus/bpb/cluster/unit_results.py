@@ -146,8 +146,8 @@ def merge(directory: Path, scope: Scope = Scope.DOCUMENTS) -> Merged:
         drawing = Drawing(unit, first.drawn)
         if unit is Unit.SPANS and scope is Scope.CORPUS:
             raise PreconditionFailed(
-                "of the corpus behind the documents only whole documents tell, and the job is of a "
-                "sample of spans; score another one with --sample-documents"
+                "intervals about the corpus behind the documents need whole documents, but this "
+                "job sampled spans; score again with --sample-documents"
             )
 
     def documents() -> Iterator[DocumentScore]:
@@ -176,7 +176,8 @@ def _require_same(path: Path, found: dict[str, object], wanted: dict[str, object
     ]
     if differs:
         raise PreconditionFailed(
-            f"{path} is of another job: it differs in {', '.join(differs)}; give another directory"
+            f"{path} belongs to another job: it differs in {', '.join(differs)}; give another "
+            "directory"
         )
 
 

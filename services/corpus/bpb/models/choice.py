@@ -102,7 +102,7 @@ def _start_bytes(
         try:
             return _start_bytes_on(found, engine, precision)
         except (EngineUnavailable, ImportError) as error:
-            _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
+            _log.warning("engine skipped", model=name, engine=engine, reason=str(error))
     return _start_bytes_on(found, engines[-1], precision)
 
 

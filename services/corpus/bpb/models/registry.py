@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.corpus.bpb.compressors import COMPRESSORS
@@ -84,6 +84,21 @@ class Registry:
             self._find(name)
         return self._directories[name]
 
+    @contextmanager
+    def reading(self, name: str) -> Iterator[ByteManifest | HuggingFaceModel]:
+        """Give what a model's directory says to work that reads its files by itself.
+
+        What was read is of the digest that `describe` gives, or SourceChanged is raised: at the end
+        of the work, which may itself fail over a file that is half written. Raises NotFound.
+        """
+        self.describe(name)
+        found = self._found[name]  # kept, now that a digest was given of it
+        self._require_unchanged(name, found)
+        try:
+            yield found
+        finally:
+            self._require_unchanged(name, found)
+
     def load(self, name: str, compute: Compute = FASTEST) -> LanguageModel:
         """Load a model, or return it when it was the last one loaded. Blocks.
 
@@ -104,8 +119,10 @@ class Registry:
             if self._loaded is None or self._loaded[0] != (name, compute):
                 self._loaded = None  # two models need not fit into memory
                 self._require_unchanged(name, found)
-                loaded = choice.start(name, found, compute)
-                self._require_unchanged(name, found)
+                try:
+                    loaded = choice.start(name, found, compute)
+                finally:  # a file that is half written cannot be loaded either
+                    self._require_unchanged(name, found)
                 self._loaded = ((name, compute), loaded)
             return self._loaded[1]
 

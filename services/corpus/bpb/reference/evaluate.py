@@ -95,7 +95,7 @@ def main() -> int:
     measured = (
         f"File: SHA-256 `{manifest['sha256']}`, trained on {training['tokens']:,} tokens with seed "
         f"{training['seed']}. Bits per byte on the test split of Python "
-        f"{platform.python_version()}, each document by itself:\n\n{figures}"
+        f"{platform.python_version()}, each document separately:\n\n{figures}"
     )
     head, rest = _CARD.read_text(encoding="utf-8").split(_BEGIN)
     tail = rest.split(_END)[1]

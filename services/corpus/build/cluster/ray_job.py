@@ -93,7 +93,7 @@ class _Pool:
                 running[actor.run.remote(stage.name, task)] = actor, task, new
             finished, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_SECONDS)
             if self._stopped():
-                raise Unavailable("the build was stopped; the same command goes on")
+                raise Unavailable("the build was stopped; the same command continues")
             waited = 0.0 if finished or self._idle else waited + _POLL_SECONDS
             if waited > _START_TIMEOUT_SECONDS and not self._room():
                 raise Unavailable(

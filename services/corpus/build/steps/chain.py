@@ -116,7 +116,13 @@ def _apply(number: int, step: Step, variables: Mapping[str, str], folder: Path) 
 
 def _language_function(options: Language, where: str) -> Callable[..., Any]:
     if options.function == languages.NAME:
-        languages.require_library()
+        unknown = [code for code in options.keep if code not in languages.known()]
+        if unknown:
+            raise InvalidArgument(
+                f"{where}.keep",
+                f"{', '.join(map(repr, unknown))}: no language of {languages.NAME}, which knows "
+                f"{', '.join(sorted(languages.known()))}",
+            )
         return languages.language_of
     if ":" not in options.function:
         raise InvalidArgument(

@@ -111,6 +111,7 @@ def load_filter(name: str, where: str) -> Callable[..., Any]:
     if ":" not in name:
         known = ", ".join(FILTERS)
         raise InvalidArgument(
-            f"{where}.function", f"{name!r} is no filter; filters are {known}, and module:function"
+            f"{where}.function",
+            f"{name!r} is not a filter; filters are {known}, and module:function",
         )
     return load_function(name, f"{where}.function")

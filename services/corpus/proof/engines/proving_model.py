@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from services.corpus.bpb import reference
 from services.corpus.bpb.models.checkpoint.model_directory import (
     ByteManifest,
     HuggingFaceModel,
-    read_directory,
 )
 from services.corpus.bpb.models.checks.parity import trial_windows
 from services.corpus.bpb.models.engines.threads import threads_for
@@ -51,22 +49,30 @@ class ProvingModel:
 def open_model(name: str, directory: Path | None = None) -> ProvingModel:
     """Open a model's folder, or the packaged reference model without one.
 
-    Raises InvalidArgument for a folder that is not a model's; EngineUnavailable when a library is
-    missing; ModelUnusable when the model cannot be read token by token, or doing so gives other
-    likelihoods.
+    Raises InvalidArgument for a folder that is not a model's, and as `open_registered` does.
     """
     if directory is None:
-        name, directory = REFERENCE, Path(next(iter(reference.__path__)))
-    info = Registry({name: directory}).describe(name)
+        return open_registered(Registry({}), REFERENCE)
+    return open_registered(Registry({name: directory}), name)
+
+
+def open_registered(registry: Registry, name: str) -> ProvingModel:
+    """Open a registered model: the weights that are stepped are those of its digest.
+
+    Raises NotFound; EngineUnavailable when a library is missing; SourceChanged when files have
+    changed since the registry read them, or do while they are loaded; ModelUnusable when the model
+    cannot be read token by token, or doing so gives other likelihoods.
+    """
+    info = registry.describe(name)
     if info.vocabulary > LARGEST_VOCABULARY:
         raise ModelUnusable(
             f"{name} has {info.vocabulary:,} tokens; a proof holds at most {LARGEST_VOCABULARY:,}"
         )
-    found = read_directory(name, directory)
     try:
-        if isinstance(found, ByteManifest):
-            return _open_bytes(info, found)
-        return _open_hugging_face(name, info, found)
+        with registry.reading(name) as found:
+            if isinstance(found, ByteManifest):
+                return _open_bytes(info, found)
+            return _open_hugging_face(name, info, found)
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         extra = "export" if missing == "onnx" else "score"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -28,10 +29,11 @@ from services.corpus.shards.layout import ShardFile, find_shards, indexed_names
 from services.corpus.shards.places import is_read_from
 from services.corpus.storage.files import size_and_version
 from services.corpus.worker_processes import without_interrupts, worker_processes
-from services.errors import PreconditionFailed, Unavailable
+from services.errors import PreconditionFailed, StorageFull, Unavailable
 
 _LOCK = ".index.lock"
 _POLL_SECONDS = 0.1
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,8 @@ def index_corpus(
             f"--out: {out} is the corpus itself, or within it, where what is written would be "
             "taken for a part of it; name another directory"
         )
-    out.mkdir(parents=True, exist_ok=True)
     read = multiprocessing.get_context("spawn").RawArray("Q", len(shards))
-    with _locked(out), _workers(min(jobs, len(shards)), read) as pool:
+    with _room_for(out), _locked(out), _workers(min(jobs, len(shards)), read) as pool:
         with without_interrupts():
             running = [
                 pool.submit(_index_and_count, number, shard, names[shard.path], out, options)
@@ -94,11 +95,26 @@ def index_corpus(
         while not _all_done(running):
             progress(sum(read), sum(sizes))
             if stopped():
-                raise Unavailable("indexing was stopped; the same command goes on")
+                raise Unavailable("indexing was stopped; the same command continues")
         progress(sum(read), sum(sizes))
         for failed in (future for future in running if future.done()):
             failed.result()  # the first that failed ends the others
         return [future.result() for future in running]
+
+
+@contextmanager
+def _room_for(out: Path) -> Iterator[None]:
+    """Turn a full disk into StorageFull, which says what to do."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StorageFull(
+            f"{out} cannot be written ({error.strerror}); shards that are indexed stay: make room "
+            "or raise the limit, and the same command continues"
+        ) from error
 
 
 @contextmanager
@@ -109,7 +125,7 @@ def _workers(count: int, read: Any) -> Iterator[ProcessPoolExecutor]:
     except BrokenProcessPool:
         raise Unavailable(
             "a process of the indexer was killed, as a machine short of memory does; the "
-            "same command goes on"
+            "same command continues"
         ) from None
 
 

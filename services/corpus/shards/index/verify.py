@@ -40,7 +40,7 @@ def _source_digests(
         lines.pop()
         for number, line in enumerate(lines, block.first_line):
             try:
-                # Where every line was a document, only the subset has to be found.
+                # If every line was a document, only its subset must be found.
                 subset = parse_line(line, "", number).subset if bad_lines else subset_of(line)
             except BadLineError as error:
                 bad.met(block, number, line, error)
@@ -49,7 +49,7 @@ def _source_digests(
         jsonl += len(block.data)
         progress(block.offset, jsonl)
     if bad.count != bad_lines:
-        problem = f"has {bad.count} lines that are no documents, and its index {bad_lines},"
+        problem = f"has {bad.count} lines that are not documents, and its index {bad_lines},"
         raise DataLoss(shard.path, 0, problem)
     return digests, jsonl
 

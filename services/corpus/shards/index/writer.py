@@ -52,7 +52,7 @@ Progress = Callable[[int, int], None]
 class IndexOptions:
     """How shards are re-framed: zstd's level, whether with texts, and a frame's size in jsonl.
 
-    With `skip_bad_lines` lines that are no documents are left out, and reported.
+    With `skip_bad_lines` lines that are not documents are left out, and reported.
     """
 
     level: int = LEVEL

@@ -166,7 +166,7 @@ def test_results_of_another_job_are_refused(
         is_done(done, other.units[0], other.facts())
     mixed = Path(shutil.copytree(done, tmp_path / "mixed"))
     write_result(mixed, other.score(other.units[2]))
-    with pytest.raises(PreconditionFailed, match=r"unit-000002\.json is of another job"):
+    with pytest.raises(PreconditionFailed, match=r"unit-000002\.json belongs to another job"):
         merge(mixed)
     assert is_done(done, scorer.units[0], scorer.facts())
 
@@ -293,5 +293,5 @@ def test_of_the_corpus_behind_a_merge_tells_when_asked(
     spans = UnitScorer(replace(job, sample=Sample(6)))
     for unit in spans.units:
         write_result(tmp_path, spans.score(unit))
-    with pytest.raises(PreconditionFailed, match="only whole documents tell"):
+    with pytest.raises(PreconditionFailed, match="need whole documents"):
         merge(tmp_path, Scope.CORPUS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -239,16 +238,17 @@ def test_a_damaged_source_ends_it(tmp_path: Path, damage: str) -> None:
 def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path) -> None:
     source = make_source(tmp_path, some_lines(600))
 
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
+    # By the process itself: a fork for it would copy this one, in which gRPC may have threads.
+    limit = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, source, NAME, tmp_path / "out"],
+        [sys.executable, "-c", limit + _RUN, source, NAME, tmp_path / "out"],
         check=False,
         capture_output=True,
         text=True,
-        preexec_fn=limit,
     )
     assert "OSError: [Errno 27]" in done.stderr
     assert not (tmp_path / "out" / NAME).exists()

@@ -38,6 +38,12 @@ _OTHER_CLASSES = {
     "RewardModel": "a reward model, which rates whole texts",
 }
 
+# Kinds that predict otherwise than from left to right, whatever their class is called.
+_OTHER_KINDS = {
+    "xlnet": "a permutation language model, which predicts tokens in random orders with both sides "
+    "in view",
+}
+
 
 class NotAModelError(Exception):
     """The message says what is missing or what the folder is instead, as the rest of a sentence."""
@@ -52,7 +58,8 @@ def refuse_other_files(directory: Path) -> None:
     has_config = (directory / "config.json").exists()
     if (directory / _ADAPTER).exists():
         raise NotAModelError(
-            "holds a model and an adapter of it: a figure would be of one of the two; move one away"
+            "holds a model and an adapter of it: a figure would be of one of the two; move "
+            "one of them out of the folder"
             if has_config
             else "is an adapter (PEFT) without its base model; merge the two with `python -m "
             f"services.corpus.bpb.models.merge_adapter BASE {directory.name} OUT` and score OUT"
@@ -79,7 +86,7 @@ def refuse_pointer(file: Path) -> None:
         begun = opened.read(len(_LFS_POINTER))
     if begun == _LFS_POINTER:
         raise NotAModelError(
-            f"has a git-lfs pointer in the place of {file.name}: get the file with `git lfs pull` "
+            f"has a git-lfs pointer instead of {file.name}: get the file with `git lfs pull` "
             f"in the clone, or the whole model with `hf download NAME --local-dir "
             f"{file.parent.name}`"
         )
@@ -88,6 +95,12 @@ def refuse_pointer(file: Path) -> None:
 def refuse_other_classes(config: Mapping[str, Any]) -> None:
     """Refuse a model by what config.json says of it. Raises NotAModelError."""
     names = [name for name in config.get("architectures") or () if isinstance(name, str)]
+    kind = config.get("model_type")
+    if isinstance(kind, str) and kind in _OTHER_KINDS:
+        raise NotAModelError(
+            f"is {_OTHER_KINDS[kind]} ({', '.join(names) or kind}): it has no likelihood of a text "
+            "from left to right; score a causal language model"
+        )
     for name in names:
         if name.endswith("ForCausalLM"):
             return

@@ -54,7 +54,7 @@ def parsed_object(
         ) from None
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise NotAModelError(f"has a {name} that is no JSON: {reason}") from None
+        raise NotAModelError(f"has a {name} that is not JSON: {reason}") from None
     if not isinstance(values, dict):
         raise NotAModelError(f"has a {name} that holds {kind(values)}, not a JSON object")
     for key, due in (entries or {}).items():

@@ -87,7 +87,7 @@ def require_all(model: str, module: Any, info: Mapping[str, Any]) -> tuple[str, 
         raise ModelUnusable(
             f"{model}: its weights hold {_some(foreign)}, which a {kind} of its config.json does "
             "not use: "
-            + (f"they are those of {known}" if known else layers or "they are of another model")
+            + (f"they are those of {known}" if known else layers or "they belong to another model")
             + "; get the config.json and the weights of one model"
         )
     if not unexpected:
@@ -172,8 +172,8 @@ def require_tied(model: str, module: Any, weights: Iterable[Path]) -> None:
             ):
                 raise ModelUnusable(
                     f"{model}: config.json says tie_word_embeddings, and its weights hold {one} "
-                    f"that differs from {embeddings[0]}; where the head was trained by itself, set "
-                    '"tie_word_embeddings" to false, or else get the weights that belong to this '
+                    f"that differs from {embeddings[0]}; if the head was trained separately, set "
+                    '"tie_word_embeddings" to false, otherwise get the weights that belong to this '
                     "config.json"
                 )
 

@@ -71,9 +71,14 @@ def read_text_config(
             get = lambda key: getattr(known, key, None)  # noqa: E731  reads either
     length, assumed = _max_length(get, tokenizer_config)
     vocabulary = get("vocab_size")
-    for what, value in (("window", length), ("vocabulary", vocabulary)):
+    for what, value, remedy in (
+        ("window", length, "max_position_embeddings to the longest input that it was trained on"),
+        ("vocabulary", vocabulary, "vocab_size to the number of rows of its embedding"),
+    ):
         if not isinstance(value, int) or value < 1:
-            raise NotAModelError(f"has a {what} of {value!r} tokens, by its config.json")
+            raise NotAModelError(
+                f"has a {what} of {value!r} tokens, by its config.json; set {remedy}"
+            )
     return TextConfig(str(config["model_type"]), length, assumed, int(vocabulary))
 
 

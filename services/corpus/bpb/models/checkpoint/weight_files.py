@@ -51,11 +51,19 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 def tensor_shapes(weights: tuple[Path, ...]) -> dict[str, list[int]]:
     """Read the shapes of the tensors from the headers of safetensors files.
 
-    Raises NotAModelError for a file that is cut short, and for one of another format.
+    Raises NotAModelError for a file that is cut short, for one of another format, and for a tensor
+    that is in two files: which of them is loaded depends on the library.
     """
     shapes: dict[str, list[int]] = {}
+    first: dict[str, Path] = {}
     for path in weights:
-        shapes.update({name: tensor["shape"] for name, tensor in _header(path).items()})
+        for name, tensor in _header(path).items():
+            if name in first:
+                raise NotAModelError(
+                    f"has the tensor {name} in {first[name].name} and in {path.name}; remove the "
+                    "files that are not of this model"
+                )
+            first[name], shapes[name] = path, tensor["shape"]
     return shapes
 
 
@@ -79,7 +87,9 @@ def _header(path: Path) -> dict[str, Any]:
             raise NotAModelError(f"{_cut_short(path)} ({there} bytes)")
         size = struct.unpack("<Q", start)[0]
         if not 0 < size <= _MAX_HEADER:
-            raise NotAModelError(f"has a {path.name} that is no safetensors file; fetch it again")
+            raise NotAModelError(
+                f"has a {path.name} that is not a safetensors file; fetch it again"
+            )
         if size > there - 8:
             raise NotAModelError(f"{_cut_short(path)} (its header is of {size:,} bytes)")
         header = parsed_object(file.read(size), f"{path.name} header")
@@ -94,6 +104,10 @@ def _header(path: Path) -> dict[str, Any]:
     whole = 8 + size + max(ends, default=0)
     if there < whole:
         raise NotAModelError(f"{_cut_short(path)} ({there:,} of {whole:,} bytes)")
+    if there > whole:
+        raise NotAModelError(
+            f"has a {path.name} with {there - whole:,} bytes behind its tensors; fetch it again"
+        )
     return header
 
 

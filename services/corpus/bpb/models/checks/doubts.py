@@ -47,7 +47,7 @@ def tokenizer_doubts(
                 f"{there[int(number)]!r} in tokenizer.json"
             )
     if model.decode(model.encode(text)) != text:
-        yield "the tokenizer does not give back plain English and Python"
+        yield "the tokenizer cannot reproduce plain English and Python"
     yield from chance_doubts(model, nats_per_token)
 
 

@@ -77,7 +77,7 @@ def start(
         except (EngineUnavailable, ModelUnusable, ImportError) as error:
             if number == len(engines):
                 raise
-            _log.warning("engine passed over", model=name, engine=engine, reason=str(error))
+            _log.warning("engine skipped", model=name, engine=engine, reason=str(error))
         else:
             return model, engine, shift, doubts
     raise ValueError("no engine was given")
@@ -133,6 +133,8 @@ def _openvino(
     threads = threads_for(found.parameters)
     if precision is not Precision.FP32 and _has_gated_layers(module):
         threads = _at_least_two(threads, precision)
+    if reason := _never_converts(module):
+        raise EngineUnavailable(f"OpenVINO cannot convert {name}: {reason}; use {TORCH}")
     try:
         graphs = openvino_graphs.convert(module, found.max_length)
     except Exception as error:  # whatever torch.export and OpenVINO raise
@@ -154,6 +156,19 @@ def _openvino(
         threads=threads,
         longer=longer,
     )
+
+
+def _never_converts(module: Any) -> str:
+    """Say why a conversion would fail, after up to a minute of tracing; "" where it may not."""
+    # Of state-space and linear attention layers: Mamba, the gated delta rule.
+    if any(name.endswith("A_log") for name, _ in module.named_parameters()):
+        return (
+            "its layers scan a text step by step (A_log), and a graph has a fixed number of steps"
+        )
+    # In batches of matrices they would convert, with a copy of an expert's weights for each token.
+    if any(type(part).__name__.endswith("Experts") for part in module.modules()):
+        return "it has no rule for the products of a mixture of experts"
+    return ""
 
 
 def _has_gated_layers(module: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import openvino
 import torch
+import torch.export._trace
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 from torch import Tensor, nn
@@ -60,9 +61,15 @@ def convert(model: Any, max_length: int) -> tuple[openvino.Model, openvino.Model
     return body, _convert(_Head(model), (hidden, targets), shapes)
 
 
+def _say_nothing(*_: object, **__: object) -> None:
+    """Take the place of `print`."""
+
+
 def _convert(
     module: nn.Module, example: tuple[Tensor, ...], shapes: dict[str, Any]
 ) -> openvino.Model:
+    # torch prints the whole graph of what it can't export, 30 kB and more, into a service's log.
+    vars(torch.export._trace)["print"] = _say_nothing
     # Not openvino.convert_model, which reports each conversion to the maker.
     frontend = FrontEndManager().load_by_framework("pytorch")
     previous = logging.root.manager.disable

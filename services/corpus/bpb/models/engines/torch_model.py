@@ -24,6 +24,8 @@ _ROWS = 2048
 # Logits that are held at once, in numbers: 256 MB in float32. The logits of a whole window of
 # 131,072 tokens would take 67 GB with a vocabulary of 128,000.
 _LOGITS = 1 << 26
+# Tokens that every model reads, if it reads any.
+_FEW = 4
 
 
 class TorchModel:
@@ -57,10 +59,28 @@ class TorchModel:
                 return self._at_once(windows)
         except (RuntimeError, IndexError, ValueError) as error:
             problem = str(error).strip().partition("\n")[0]
+            kind = type(self._model).__name__
+            if self._reads(windows[0].inputs[:_FEW]):
+                raise ModelUnusable(
+                    f"{kind} fails on a window of {len(windows[0].inputs)} tokens ({problem}); "
+                    "choose a shorter one (max_length)"
+                ) from error
+            if isinstance(error, torch.OutOfMemoryError) or "CUDA error" in str(error):
+                raise ModelUnusable(f"{kind} cannot run on {self._device} ({problem})") from error
             raise ModelUnusable(
-                f"{type(self._model).__name__} fails on a window of {len(windows[0].inputs)} "
-                f"tokens ({problem}); choose a shorter one (max_length)"
+                f"{kind} fails on every window ({problem}): sizes in config.json do not fit each "
+                "other, or this version of transformers cannot run the model; compare config.json "
+                "with that of the weights' source"
             ) from error
+
+    def _reads(self, tokens: Sequence[int]) -> bool:
+        """Try whether a window works."""
+        try:
+            with torch.inference_mode():
+                self._model(torch.tensor([list(tokens)], device=self._device), use_cache=False)
+        except (RuntimeError, IndexError, ValueError):
+            return False
+        return True
 
     def _at_once(self, windows: Sequence[Window]) -> list[npt.NDArray[np.float32]]:
         # What follows a token doesn't change its likelihood, so no mask is needed.

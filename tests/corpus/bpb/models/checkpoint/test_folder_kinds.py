@@ -33,6 +33,10 @@ def refusal(directory: Path) -> str:
             "is a sequence-to-sequence model (T5ForConditionalGeneration)",
         ),
         ({"model_type": "t5", "is_encoder_decoder": True}, "is a sequence-to-sequence model (t5)"),
+        (
+            {"model_type": "xlnet", "architectures": ["XLNetLMHeadModel"]},
+            "is a permutation language model, which predicts tokens in random orders",
+        ),
     ],
 )
 def test_models_of_another_kind(tmp_path: Path, config: dict[str, Any], words: str) -> None:
@@ -106,7 +110,7 @@ def test_a_pointer_of_git_lfs_is_told_to_be_pulled(tmp_path: Path, file: str) ->
         f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 548105171\n"
     )
     problem = refusal(tmp_path)
-    assert f"a git-lfs pointer in the place of {file}" in problem
+    assert f"a git-lfs pointer instead of {file}" in problem
     assert "`git lfs pull`" in problem
     assert f"`hf download NAME --local-dir {tmp_path.name}`" in problem
 
@@ -123,10 +127,35 @@ def test_weights_that_are_cut_short_are_told_to_be_fetched_again(tmp_path: Path)
         assert "has a model.safetensors that is cut short; fetch it again" in refusal(tmp_path)
 
 
+def _weights(*names: str) -> bytes:
+    tensors = {
+        name: {"dtype": "F32", "shape": [7, 4], "data_offsets": [112 * i, 112 * i + 112]}
+        for i, name in enumerate(names)
+    }
+    header = json.dumps(tensors).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(112 * len(names))
+
+
+def test_bytes_behind_the_tensors_are_named(tmp_path: Path) -> None:
+    file = folders.write(tmp_path) / "model.safetensors"
+    file.write_bytes(_weights("embed") + b"12345678")
+    assert "has a model.safetensors with 8 bytes behind its tensors" in refusal(tmp_path)
+
+
+def test_a_tensor_in_two_files_is_refused_whatever_the_index_says(tmp_path: Path) -> None:
+    (folders.write(tmp_path) / "model.safetensors").unlink()
+    first, second = (f"model-0000{n}-of-00002.safetensors" for n in (1, 2))
+    (tmp_path / first).write_bytes(_weights("embed", "head"))
+    (tmp_path / second).write_bytes(_weights("norm", "head"))
+    index = {"weight_map": {"embed": first, "head": first, "norm": second}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert f"has the tensor head in {first} and in {second}" in refusal(tmp_path)
+
+
 def test_weights_of_another_format_are_not_called_cut_short(tmp_path: Path) -> None:
     file = folders.write(tmp_path) / "model.safetensors"
     file.write_bytes(b"<!DOCTYPE html><title>Not found</title>")
-    assert "is no safetensors file" in refusal(tmp_path)
+    assert "is not a safetensors file" in refusal(tmp_path)
 
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:

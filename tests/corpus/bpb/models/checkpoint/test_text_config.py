@@ -77,5 +77,5 @@ def test_a_window_that_no_file_states_is_assumed(
 def test_sizes_that_are_none(tmp_path: Path, size: object) -> None:
     for key in ("vocab_size", "max_position_embeddings"):
         plain = {"model_type": "llama", "vocab_size": 7, "max_position_embeddings": 8, key: size}
-        with pytest.raises(NotAModelError):
+        with pytest.raises(NotAModelError, match=f"by its config.json; set {key} to"):
             length(tmp_path, plain)

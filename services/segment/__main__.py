@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a second or more
+    from services.rpc.serving.starting import end_when_told
+
+    end_when_told()
+
 import sys
 
 import grpc
@@ -33,11 +38,12 @@ def build_service(settings: SegmentSettings) -> Service:
     """Return the service; nothing is opened before its `warm`."""
     failure = Failure()
     models = Models(settings, failure.report)
-    servicer = SegmentService(settings, models)
+    tracing = tracing_of(settings.tracing, "segment")
+    servicer = SegmentService(settings, models, tracing)
     benchmark = SegmentBenchmarkService(settings, models)
     reconciler = Reconciler(settings, models)
     admin = SegmentAdminService(models, reconciler)
-    inference = OpenInferenceService(settings, models, reconciler)
+    inference = OpenInferenceService(settings, models, reconciler, tracing)
 
     def register(server: grpc.aio.Server) -> None:
         segment_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
@@ -64,7 +70,7 @@ def build_service(settings: SegmentSettings) -> Service:
     ]
     return Service(
         name="segment",
-        tracing=tracing_of(settings.tracing, "segment"),
+        tracing=tracing,
         register=register,
         full_names=tuple(service.full_name for service in services),
         warm=warm,

@@ -225,7 +225,7 @@ class Manifest(Document):
             yield "graph.labels_type", f"is {kind}; {count} classes need {wanted}"
         tried = [(one.engine, one.precision) for one in self.parities]
         if len(set(tried)) != len(tried):
-            yield "parities", "an engine and precision is there twice"
+            yield "parities", "an engine and precision appears twice"
         if self.parities and not self.parities[0].passed:
             yield "parities", "the first did not pass; such a graph is never written"
         if MODEL_FILE not in self.digests:

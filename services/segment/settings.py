@@ -36,92 +36,101 @@ class SegmentSettings(ServerSettings):
     models: tuple[Path, ...] = Field(
         (REFERENCE_MODELS,),
         min_length=1,
-        description="JSON list of model directories that `assay export` wrote, or of folders of "
-        "them (NAME/ or NAME/VERSION/). Default: the reference model that comes with the package.",
+        description="JSON list of model directories that `assay export` wrote, or of folders "
+        "that contain such directories (NAME/ or NAME/VERSION/). Default: the "
+        "reference model that comes with the package.",
     )
     desired: Path | None = Field(
         None,
-        description="File that says which of the models are to be served, on storage that all "
-        "replicas share; `SetDesiredModels` writes it and every replica follows it, without a "
-        "restart. Without it every model is served that is there at the start.",
+        description="File that lists the models to serve, on storage that all replicas share. "
+        "`SetDesiredModels` writes it, and every replica follows it without a "
+        "restart. Default: serve every model that is present at the start.",
     )
     reconcile_seconds: float = Field(
-        5, gt=0, le=3600, description="How often a replica looks at that file and at the models."
+        5, gt=0, le=3600, description="How often a replica checks that file and the models."
     )
     accepted_licenses: frozenset[str] = Field(
         frozenset(),
-        description="JSON list of the ids of licences that have to be accepted: of weights for "
-        "research only, and LicenseRef-Unknown for weights without a stated licence.",
+        description="JSON list of the licence ids that you accept for weights that need it: "
+        "licences for research only, and LicenseRef-Unknown for weights without a "
+        "stated licence.",
     )
     device: Device = Field(
-        "cpu", description="Where models run. The service does not start if it isn't there."
+        "cpu", description="Where models run. The service does not start if the device is missing."
     )
     engine: EngineSetting = Field(
         "auto",
-        description="What runs them: openvino (processors only), onnxruntime, tensorrt (GPUs only; "
-        "never tried on one), or auto: OpenVINO on a processor where it is installed, else ONNX "
-        "Runtime.",
+        description="Engine that runs the models: openvino (CPUs only), onnxruntime, tensorrt "
+        "(GPUs only; not yet tested on one), or auto, which is OpenVINO on a CPU if "
+        "it is installed, else ONNX Runtime.",
     )
     precision: Precision = Field(
         "fp32",
-        description="Number type that is multiplied in. bf16 and fp16 are refused for a model that "
-        "was not close enough to its source in them when it was exported, or is not on this "
-        "processor.",
+        description="Number format of matrix products. bf16 or fp16 is refused for a model whose "
+        "results in that format were not close enough to its source, at export or on "
+        "this processor.",
     )
     gpus: tuple[int, ...] = Field(
         (0,),
         min_length=1,
-        description="JSON list of the numbers of the GPUs that each model runs on, with the device "
-        "cuda. A request goes to the one with the least to do.",
+        description="JSON list of GPU numbers that each model runs on, with the device cuda. A "
+        "request goes to the least busy GPU.",
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="Threads of one model's operators; 0: one a processor."
+        0, ge=0, le=1024, description="Threads of one model's operators; 0: one per processor."
     )
     workers: int = Field(
-        0, ge=0, le=1024, description="Threads that decode and encode; 0: one a processor."
+        0,
+        ge=0,
+        le=1024,
+        description="Threads that decode images and encode results; 0: one per processor.",
     )
     max_pixels: int = Field(
         32_000_000,
         ge=1,
         le=PILLOW_LIMIT,
-        description="Most pixels of an image, and of a label map whose size a request gives. An "
-        "image with more is refused before it is decoded. A worker takes up to 25 bytes for each; "
-        f"the default lets two of them work in 2 GiB. At most {MAX_SIDE:,} pixels a side, whatever "
-        "this says.",
+        description="Most pixels of an image, and of a label map whose size a request gives. A "
+        "larger image is refused before it is decoded. A worker needs up to 25 bytes of memory per "
+        f"pixel, so with the default two workers fit in 2 GiB. At most {MAX_SIDE:,} pixels a side, "
+        "whatever this setting says.",
     )
     max_batch: int = Field(
         0,
         ge=0,
         le=256,
-        description="Most images a batch; 0: 1 on processors, where more gain nothing, and 32 on "
-        "GPUs.",
+        description="Most images in a batch; 0: 1 on CPUs, where larger batches are no faster, "
+        "and 32 on GPUs.",
     )
     batch_window_seconds: float = Field(
-        0, ge=0, le=10, description="How long the first image of a batch waits for others."
+        0, ge=0, le=10, description="How long the first image of a batch waits for further images."
     )
     gpu_memory_bytes: int = Field(
         0,
         ge=0,
-        description="Most bytes of a GPU's memory that ONNX Runtime takes for one session of a "
-        "model; 0: any. A model has one session, a second with tensorrt, and with CUDA graphs one "
-        "for each size of batch.",
+        description="Most GPU memory that ONNX Runtime takes for one session of a model, in "
+        "bytes; 0: no limit. A model has one session, a second one with tensorrt, "
+        "and with CUDA graphs one per batch size.",
     )
     gpu_graphs: bool = Field(
         False,
-        description="Capture each size of batch as a CUDA graph, which one call launches. Where "
-        "that fails models are served without, and the log says why. Never tried on a GPU.",
+        description="Capture a CUDA graph for each batch size, so that one call launches the "
+        "whole batch. If this fails, models are served without graphs, and the log "
+        "says why. Not yet tested on a GPU.",
     )
     queue_items: int = Field(
-        64, ge=1, le=100_000, description="Most requests of one model that are accepted at once."
+        64, ge=1, le=100_000, description="Most requests of one model that may wait or run at once."
     )
     queue_bytes: int = Field(
-        Limits.max_bytes, ge=1 << 20, description="Most bytes that those requests may hold."
+        Limits.max_bytes,
+        ge=1 << 20,
+        description="Most bytes that those requests may hold in memory.",
     )
 
     home: Path = Field(
         _HOME,
         validation_alias="ASSAY_HOME",
-        description="Folder with this machine's timing reference, by which benchmarks are judged.",
+        description="Folder with this machine's timing reference, which tells whether a "
+        "benchmark was disturbed.",
     )
 
     max_request_bytes: int = Field(
@@ -135,16 +144,17 @@ class SegmentSettings(ServerSettings):
     held_bytes: int = Field(
         192 << 20,
         ge=1 << 20,
-        description="Most bytes of requests that are held at once, from when they are read until "
-        "they are answered. Each takes up to three times its size; what finds no room is refused "
-        "before it is parsed.",
+        description="Most bytes of requests held in memory at once, from reading a request to "
+        "answering it. A request counts with up to three times its size. A request "
+        "that does not fit is refused before it is parsed.",
     )
 
     shared_memory: bool = Field(
         False,
         description="Let clients of the Open Inference Protocol pass tensors in POSIX shared "
-        "memory. Only where every caller is on this machine and trusted: the server reads and "
-        "writes the objects that they name.",
+        "memory. Turn this on only if every caller is on this machine and trusted, "
+        "since the server reads and writes the shared memory objects that callers "
+        "name.",
     )
 
     @field_validator("gpus")

@@ -200,7 +200,7 @@ def test_digest_depends_on_content_and_not_on_whitespace() -> None:
         (
             "parities",
             [MANIFEST.parities[0].model_dump()] * 2,
-            "parities: an engine and precision is there twice",
+            "parities: an engine and precision appears twice",
         ),
         ("digests", {}, "digests: lacks 'model.onnx'"),
         ("digests", {"model.onnx": DIGEST, "a/../b": DIGEST}, "is not a file name"),
@@ -234,7 +234,7 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         (b"\xff", "not UTF-8 at byte 0"),
         (b"[]", r"must be an object, not \[\]"),
         (b'{"schema": NaN}', "NaN is not JSON"),
-        (b'{"schema": 1, "schema": 1}', "key 'schema' is there twice"),
+        (b'{"schema": 1, "schema": 1}', "key 'schema' appears twice"),
         (b"[" * 100_000, "nested too deep"),
     ],
 )

@@ -250,9 +250,9 @@ def _batch_sizes(
         if not 1 <= size <= _MAX_BATCH:
             raise InvalidArgument(field, f"{size}; 1 to {_MAX_BATCH} is allowed")
     if len(set(sizes)) != len(sizes):
-        raise InvalidArgument(field, "a size is there twice")
+        raise InvalidArgument(field, "a size appears twice")
     if sizes != (1,) and scenario != _OFFLINE:
-        raise InvalidArgument(field, "only offline sends batches: ask for 1, or for that scenario")
+        raise InvalidArgument(field, "only offline sends batches: set 1, or use that scenario")
     return sizes
 
 

@@ -280,13 +280,13 @@ class _Pair:
     def _why(self, value: int) -> str:
         classes = self.meaning.classes
         if self.meaning.zero_is_none:
-            advice = "name it in `ignore` if it is to be left out, or ask for CLASS_IDS"
-            return f"the value {value} is class {value - 1}, of {classes} classes: {advice}"
+            advice = "name it in `ignore` to leave it out, or set MASK_VALUES_CLASS_IDS"
+            return f"the value {value} means class {value - 1}, of {classes} classes: {advice}"
         advice = (
-            "ask for MASK_VALUES_ZERO_IS_NONE if 0 is no class, or name it in `ignore` if it is "
-            "to be left out"
+            "set MASK_VALUES_ZERO_IS_NONE (--zero-is-none) if 0 means no class, or name the value "
+            "in `ignore` to leave it out"
         )
-        return f"the value {value} is no class, of {classes} classes: {advice}"
+        return f"the value {value} is not a class of the {classes} of this model: {advice}"
 
 
 def _result(

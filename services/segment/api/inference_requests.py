@@ -25,7 +25,9 @@ _RESAMPLERS: dict[int, Resampler | None] = {
 def inference(message: models_pb2.Inference) -> Inference:
     """Return what is asked for; an absent message asks for nothing. Raises InvalidArgument."""
     if message.resize not in _RESIZES:
-        raise InvalidArgument("inference.resize", f"{message.resize} is no way to resize a picture")
+        raise InvalidArgument(
+            "inference.resize", f"{message.resize} is not a way to resize a picture"
+        )
     if message.resampler not in _RESAMPLERS:
         raise InvalidArgument("inference.resampler", f"{message.resampler} is none")
     edges, windows = message.edges, message.windows

@@ -24,6 +24,8 @@ from services.errors import (
 from services.inference.v2 import open_inference_pb2 as pb
 from services.rpc.call import caller, encoded_size, left_of_call, remaining, require_fits
 from services.rpc.load_report import LoadReport
+from services.rpc.tracing.tracing import Tracing
+from services.segment.api import spans
 from services.segment.api.image_stream import answered
 from services.segment.api.open_extensions import TritonExtensions
 from services.segment.api.open_replies import (
@@ -67,8 +69,15 @@ _log = structlog.get_logger(__name__)
 class OpenInferenceService(TritonExtensions):
     """Serves the models to clients of the standard, and of Triton."""
 
-    def __init__(self, settings: SegmentSettings, models: Models, reconciler: Reconciler) -> None:
+    def __init__(
+        self,
+        settings: SegmentSettings,
+        models: Models,
+        reconciler: Reconciler,
+        tracing: Tracing | None = None,
+    ) -> None:
         super().__init__(settings, models, reconciler)
+        self._tracing = tracing or Tracing()
         self._requests = Requests(settings.max_pixels, settings.max_output_bytes, self._regions)
         self._max_request_bytes = settings.request_limit
         self._stream_items = settings.stream_items
@@ -204,6 +213,7 @@ class OpenInferenceService(TritonExtensions):
             raise DeadlineExceeded(
                 "the request's time was over before its answer was made"
             ) from None
+        spans.add(self._tracing, loaded.model, trace)
         now = time.monotonic()
         spent = Spent(now - start, parsed - start + trace.prepare, trace.compute, trace.finish)
         return found, wanted, spent

@@ -229,7 +229,7 @@ class Requests:
         if nbytes > self._max_bytes:
             raise TooLarge(
                 f"the outputs take {nbytes} bytes and a reply holds {self._max_bytes}: send fewer "
-                "pictures at a time, or ask for less"
+                "pictures at a time, or request less"
             )
 
 

@@ -13,7 +13,8 @@ from assay_rpc.segment.v1 import segment_pb2, segment_pb2_grpc
 from services.rpc.call import caller, encoded_size, remaining
 from services.rpc.load_report import LoadReport
 from services.rpc.pagination import page
-from services.segment.api import segment_replies, segment_requests
+from services.rpc.tracing.tracing import Tracing
+from services.segment.api import segment_replies, segment_requests, spans
 from services.segment.api.evaluate import Bounds, evaluate
 from services.segment.api.image_stream import answer_item, answered, with_own_ids
 from services.segment.api.inference_requests import inference
@@ -28,8 +29,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
     """Segments images and describes the models that do it."""
 
-    def __init__(self, settings: SegmentSettings, models: Models) -> None:
+    def __init__(
+        self, settings: SegmentSettings, models: Models, tracing: Tracing | None = None
+    ) -> None:
         self._models = models
+        self._tracing = tracing or Tracing()
         self._max_pixels = settings.max_pixels
         self._max_message_bytes = settings.max_message_bytes
         self._stream_items = settings.stream_items
@@ -73,6 +77,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
                 max_pixels=self._max_pixels,
                 admitted=admitted,
             )
+        spans.add(self._tracing, model, trace)
         return segment_replies.segmentation(model, result, trace)
 
     async def SegmentImages(  # noqa: N802  # the contract's name

@@ -319,7 +319,7 @@ class Scheduler(Generic[I, O]):
         if compute < left <= compute + ticket.reserve:
             problem = (
                 f"computing and encoding the answer takes about {compute + ticket.reserve:.3g} s "
-                f"and the deadline leaves {left:.3g} s: allow more time or ask for a smaller answer"
+                f"and the deadline leaves {left:.3g} s: allow more time or request a smaller answer"
             )
             if ticket.admission.deadline - ticket.queued_at <= compute + ticket.reserve:
                 self._finish_cost.relax(item.units)

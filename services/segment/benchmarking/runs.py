@@ -118,7 +118,7 @@ async def measure(
     if not answered:
         raise InvalidArgument(
             "target_rate",
-            f"none of {done} requests was answered at {measurement.rate:g} a second: ask for fewer",
+            f"none of {done} requests was answered at {measurement.rate:g} a second: request fewer",
         )
 
 

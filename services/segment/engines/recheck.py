@@ -75,7 +75,7 @@ def _refusal(
     recorded = record.instruction_set or "instructions that it does not name"
     remedy = "use fp32"
     if manifest.graph.precision != "fp32":
-        remedy = "export it with --precision fp32 and ask for that"
+        remedy = "export it with --precision fp32 and use that"
     return EngineUnavailable(
         f"{manifest.name} is not served by {choice.engine} in {choice.precision} on this "
         f"processor, whose instruction set is {found.instruction_set}: measured here, "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from services.errors import InvalidArgument, Unavailable
+from services.common.missing_library import MissingLibrary
+from services.errors import InvalidArgument
 from services.segment.export.architectures import architecture as check_architecture
 from services.segment.export.given import Given
 from services.segment.export.output import check_output
@@ -54,7 +55,7 @@ def export_checkpoint(
     which one of that name.
     `probes` are pictures to check the graph on, beside drawn ones. `precision` is the number type
     that the graph multiplies in. `progress` is called with a line
-    for each step. Raises InvalidArgument (a bad checkpoint, name or out), NotFound or Unavailable
+    for each step. Raises InvalidArgument (checkpoint, name or out), NotFound or MissingLibrary
     (hub, or torch or OpenVINO not installed), TooLarge (disk full), InternalError (the graph isn't
     the model).
     """
@@ -161,7 +162,7 @@ def import_graph(
     """Write a ready ONNX file as the new directory `out`.
 
     `labels` is a file with the names of the classes. Raises InvalidArgument naming what the file
-    lacks, Unavailable where a library is not installed, TooLarge (disk full), InternalError (an
+    lacks, MissingLibrary where a library is not installed, TooLarge (disk full), InternalError (an
     engine does not give what the file gives).
     """
     if not is_name(version):
@@ -184,7 +185,7 @@ def _pipeline() -> ModuleType:
         # Torch takes seconds to import and is in an extra of its own.
         from services.segment.export import pipeline  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise Unavailable(
+        raise MissingLibrary(
             f"exporting needs {error.name}, which is not installed: "
             "pip install 'assay-services[export]'"
         ) from error

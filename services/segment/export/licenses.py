@@ -65,7 +65,8 @@ def stated_license(given: str, found: ModelLicense) -> ModelLicense:
     """
     if _ID.fullmatch(given) is None:
         raise InvalidArgument(
-            "license", f"{given!r} is no SPDX id, such as MIT or CC-BY-4.0, and no LicenseRef-NAME"
+            "license",
+            f"{given!r} is neither an SPDX id, such as MIT or CC-BY-4.0, nor a LicenseRef-NAME",
         )
     terms = _KNOWN.get(given, ModelLicense(id=given, name=given, url="", research_only=False))
     if found.known and found.id != terms.id:

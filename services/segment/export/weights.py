@@ -89,7 +89,9 @@ def _shards(index: Path) -> list[Path]:
         named = json.loads(index.read_text())["weight_map"]
         names = sorted(set(named.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidArgument("checkpoint", f"{index} is no index of shards: {error!r}") from error
+        raise InvalidArgument(
+            "checkpoint", f"{index} is not an index of shards: {error!r}"
+        ) from error
     for name in names:
         if not isinstance(name, str) or PurePosixPath(name).name != name:
             raise InvalidArgument("checkpoint", f"{index}: {name!r} is not the name of a file")

@@ -23,7 +23,7 @@ MAX_TOP = 16
 _PNG_WORK = 2
 _OVERLAY_WORK = {PictureFormat.JPEG: 6, PictureFormat.PNG: 60}
 _BEST_WORK, _NEXT_WORK = 200, 100
-# Of a message, for an item with its name left out.
+# Bytes of a message around an item, without the item's name.
 _ITEM_BYTES = 32
 
 
@@ -225,8 +225,8 @@ class Outputs:
         return self._label_bytes
 
 
-_ASK_FOR_ANOTHER = "ask for another encoding or a smaller size"
-_ASK_FOR_LESS = "ask for fewer or for a smaller size"
+_ASK_FOR_ANOTHER = "request another encoding or a smaller size"
+_ASK_FOR_LESS = "request fewer or a smaller size"
 
 
 def warm() -> None:

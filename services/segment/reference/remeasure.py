@@ -42,7 +42,7 @@ def remeasured(directory: Path) -> Manifest:
     verify_files(directory, manifest)
     first = manifest.parity
     if first is None or first.label_agreement < 1:
-        raise ValueError("ONNX Runtime's labels can't stand for the source model's")
+        raise ValueError("ONNX Runtime's labels cannot replace the source model's")
     threads = len(os.sched_getaffinity(0))
     reference = OnnxEngine(directory, manifest, threads=threads)
     probes = engine_probes(reference, probe_inputs(manifest.preprocessing))

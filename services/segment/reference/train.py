@@ -171,7 +171,7 @@ def _source(model: Model, training: Training) -> Source:
         "reference",
         APACHE,
         f"trained by this project from random weights on {training.scenes} drawn scenes, seed "
-        f"{training.seed}; a stand-in that decides nothing about a real model",
+        f"{training.seed}; a substitute that decides nothing about a real model",
         ADE20K_CLASSES,
         ADE20K_PREPROCESSING.replaced(height=SIDE, width=SIDE),
     )

@@ -68,7 +68,7 @@ class _Content(Document):
         for model, count in Counter(self.models).items():
             if count > 1:
                 version = f" version {model.version}" if model.version else ""
-                yield "models", f"{model.name}{version} is there twice"
+                yield "models", f"{model.name}{version} appears twice"
 
 
 @dataclass(frozen=True)

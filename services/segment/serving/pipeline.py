@@ -236,7 +236,7 @@ class Pipeline:
         """Segment a picture in windows, or whole in its own proportions."""
         wanted = work.wanted
         if isinstance(wanted.size, ModelSize):
-            raise InvalidArgument("output_size", "there is no one size of the logits: give a size")
+            raise InvalidArgument("output_size", "the logits have several sizes: give a size")
         try:
             mapped, trace = await self._in_windows.label(
                 work.way,

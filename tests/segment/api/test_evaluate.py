@@ -184,13 +184,16 @@ RUNS = images_pb2.LabelMap(height=HEIGHT, width=WIDTH, encoding=images_pb2.LABEL
         ([settings(), pair(MASK * 0 + 255)], "pairs: their masks leave every pixel out"),
         (
             [settings(), pair(), pair(STRANGE)],
-            f"pairs[1].mask: the value {CLASSES} is no class, of {CLASSES} classes: ask for MASK",
+            f"pairs[1].mask: the value {CLASSES} is not a class of the {CLASSES} of this",
         ),
         (
             [settings(mask_values=ZERO_IS_NONE), pair(STRANGE + 1)],
-            f"pairs[0].mask: the value {CLASSES + 1} is class {CLASSES}",
+            f"pairs[0].mask: the value {CLASSES + 1} means class {CLASSES}",
         ),
-        ([settings(ignore=300), pair(MASK * 0 + 255)], "pairs[0].mask: the value 255 is no class"),
+        (
+            [settings(ignore=300), pair(MASK * 0 + 255)],
+            "pairs[0].mask: the value 255 is not a class",
+        ),
         ([settings(ignore=70_000), pair()], "settings.ignore: 70000"),
         ([settings(mask_values=9), pair()], "settings.mask_values: 9"),
         ([settings(), pair(), pair(), pair(TOO_SMALL)], "pairs[2].mask: 150 x 99 pixels"),

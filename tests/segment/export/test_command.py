@@ -49,7 +49,7 @@ def test_without_torch_the_extra_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    assert "Unavailable: exporting needs torch, which is not installed" in done.stderr
+    assert "MissingLibrary: exporting needs torch, which is not installed" in done.stderr
     assert "pip install 'assay-services[export]'" in done.stderr
 
 

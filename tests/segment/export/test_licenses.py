@@ -59,7 +59,7 @@ def test_the_exporting_user_may_state_what_the_checkpoint_does_not() -> None:
 
 @pytest.mark.parametrize("given", ["", "my own", "-x", "a" * 200, "MIT\n", "../x"])
 def test_what_is_no_licence_id(given: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"license: .* is no SPDX id"):
+    with pytest.raises(InvalidArgument, match=r"license: .* is neither an SPDX id"):
         stated_license(given, UNKNOWN)
 
 

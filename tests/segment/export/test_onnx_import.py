@@ -214,7 +214,7 @@ def test_a_file_that_was_not_fetched_is_named(tmp_path: Path, content: bytes, sa
         ({"labels": True}, SIZE, "without its arg max, whose labels hold no probabilities"),
         ({"opset": 9}, SIZE, "of opset 9; 11 is the least"),
         ({}, Given(size=(64, 96), threshold=0.5), "one class; this one has 3"),
-        ({}, Given(size=(64, 96), license="my own"), "is no SPDX id"),
+        ({}, Given(size=(64, 96), license="my own"), "neither an SPDX id"),
         ({"metadata": {"names": '["a"]'}}, SIZE, "names 1 classes and the graph has 3"),
         ({"kind": onnx.TensorProto.DOUBLE}, SIZE, "ONNX Runtime can't open"),
     ],

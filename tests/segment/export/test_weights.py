@@ -159,7 +159,7 @@ def test_shards_are_read_as_one(tiny_checkpoint: Saver) -> None:
         load_checkpoint(directory, print)
     for damage in ("[]", "{", '{"weight_map": 3}', '{"weight_map": {"a": "../../etc/passwd"}}'):
         index.write_text(damage)
-        with pytest.raises(InvalidArgument, match=r"is no index|is not the name of a file"):
+        with pytest.raises(InvalidArgument, match=r"is not an index|is not the name of a file"):
             load_checkpoint(directory, print)
 
 

@@ -56,7 +56,7 @@ def test_a_state_comes_back_as_it_was_in_any_order(
         ('{"schema": 1, "models": [{"name": "b0", "version": 1}]}', "must be a string"),
         (
             '{"schema": 1, "models": [{"name": "b", "version": ""}, {"name": "b", "version": ""}]}',
-            "b is there twice",
+            "b appears twice",
         ),
     ],
 )

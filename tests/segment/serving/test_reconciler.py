@@ -420,8 +420,8 @@ async def test_the_same_call_twice_is_one(served: Any) -> None:
     [
         (wish(("tiny", "7")), "models[0].version: the repository has no version '7' of tiny; it"),
         (wish(("tiny", ""), ("other", "")), "models[0].name: the repository has no model 'other'"),
-        (wish(("tiny", ""), ("tiny", "")), "models: tiny is there twice"),
-        (wish(("tiny", "1"), ("tiny", "1")), "models: tiny version 1 is there twice"),
+        (wish(("tiny", ""), ("tiny", "")), "models: tiny appears twice"),
+        (wish(("tiny", "1"), ("tiny", "1")), "models: tiny version 1 appears twice"),
         (wish(("../tiny", "")), "models[0].name: '../tiny' is not a name"),
         (wish(("", "")), "models[0].name: '' is not a name"),
     ],

@@ -53,7 +53,7 @@ def test_windows_cover_a_side_and_end_at_its_border(size: int, window: int, stri
     assert {end - start for start, end in found} == {min(window, size)}
     covered = {pixel for span in found for pixel in range(*span)}
     assert covered == set(range(size))
-    # All but the last are at a multiple of the stride, and none is there twice.
+    # All but the last are at a multiple of the stride, and none appears twice.
     assert [start for start, _ in found[:-1]] == [i * stride for i in range(len(found) - 1)]
     assert len(set(found)) == len(found)
 

@@ -1,0 +1,27 @@
+"""Spans of what a picture spent its time on, below the call's own."""
+
+from __future__ import annotations
+
+from services.rpc.tracing.tracing import Tracing
+from services.segment.batching.scheduler import Trace
+from services.segment.serving.repository import RegisteredModel
+
+
+def add(tracing: Tracing, model: RegisteredModel, trace: Trace) -> None:
+    """Add those of a picture whose answer was just made.
+
+    Waiting for a thread and waiting for a batch are one span, as they are one number.
+    """
+    tracing.worked(
+        (
+            ("decode", trace.prepare),
+            ("queue", trace.queue),
+            ("inference", trace.compute),
+            ("output", trace.finish),
+        ),
+        {
+            "assay.model": model.manifest.name,
+            "assay.model_version": model.manifest.version,
+            "assay.batch_size": trace.batch_size,
+        },
+    )

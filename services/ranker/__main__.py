@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take a second or more
+    from services.rpc.serving.starting import end_when_told
+
+    end_when_told()
+
 import asyncio
 import sys
 from contextlib import AsyncExitStack
@@ -63,6 +68,7 @@ from services.rpc.serving.service import Service
 from services.rpc.serving.tls import expiry
 from services.rpc.settings import load_settings
 from services.rpc.tracing.configured import tracing_of
+from services.rpc.tracing.tracing import Tracing
 
 _MIN_SECRET_BYTES = 16
 _MOST_FOLLOWING = 2
@@ -103,7 +109,7 @@ class _Ranker:
         self.tracing = tracing_of(settings.tracing, "ranker")
         self._known = registry.packaged(methods.known())
         self._methodology = load()
-        self._database = _database(settings)
+        self._database = _database(settings, self.tracing)
         self._following: set[asyncio.Task[None]] = set()
         self._matches = MatchStore(self._database)
         self._discovery = Discovery(self._known, self._matches, _now)
@@ -247,12 +253,13 @@ class _Ranker:
         return channel
 
 
-def _database(settings: RankerSettings) -> Database:
+def _database(settings: RankerSettings, tracing: Tracing) -> Database:
     if settings.database_url is None:
         return SqliteDatabase(settings.database_file, settings.lock_seconds)
     from services.ranker.database.postgres import PostgresDatabase  # noqa: PLC0415  of an extra
 
-    return PostgresDatabase(settings.database_url.get_secret_value(), settings.lock_seconds)
+    address = settings.database_url.get_secret_value()
+    return PostgresDatabase(address, settings.lock_seconds, tracing)
 
 
 def _secret(settings: RankerSettings) -> bytes:

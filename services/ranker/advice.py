@@ -84,8 +84,6 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
     undecidable = claim.undecidable
     if undecidable and undecidable.verdict is Verdict.NOT_TESTABLE_HERE and not claim.needs:
         yield "needs", "say what it would take, so that the reader can get it"
-    if measurement not in (*_COUNTED, Measurement.NONE) and not claim.cost.full:
-        yield "cost", "it is measured, and its cost is 0 s: the plan would promise too little"
 
 
 def _hint(bound: Bound) -> str:

@@ -202,7 +202,7 @@ class Registration:
     def _problems(self, entry: Artifact | Page | Withdrawal) -> Iterator[Violation]:
         """What is wrong with an entry whatever else is registered."""
         if entry.id in self._packaged:
-            problem = f"{entry.id} comes with the ranker and stays as it is; choose another id"
+            problem = f"{entry.id} comes with the ranker and cannot be changed; choose another id"
             yield f"{_NAME}.id", problem
         released = entry.released if isinstance(entry, Artifact) else None
         if released is not None and released > self._now().date():

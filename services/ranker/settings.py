@@ -29,98 +29,112 @@ class RankerSettings(ServerSettings):
         ge=0,
         le=65535,
         description="TCP port of the pages, and of the contract as JSON; 0 takes any free one. "
-        "Needs the extra `page`. Default: there is none.",
+        "Needs the extra `page`. Default: no pages.",
     )
     http_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Names in `Host` that this port answers to beside localhost: "
-        '["assay.example.com"]. Default: on loopback none, on another address any.',
+        description="Host names that this port answers to, besides localhost: "
+        '["assay.example.com"]. Default: none on loopback, any on another address.',
     )
     try_page: bool = Field(
         default=False,
-        description="Whether the pages take a picture or a text of the reader's own, which segment "
-        "and corpus then compute.",
+        description="Offer a page where readers can submit an image or a text, which the segment "
+        "and corpus services then process.",
     )
     segment_addr: str = Field(
-        default="127.0.0.1:50051", min_length=1, description="Address of segment, host:port."
+        default="127.0.0.1:50051",
+        min_length=1,
+        description="Address of the segment service, host:port.",
     )
     corpus_addr: str = Field(
-        default="127.0.0.1:50052", min_length=1, description="Address of corpus, host:port."
+        default="127.0.0.1:50052",
+        min_length=1,
+        description="Address of the corpus service, host:port.",
     )
     peer_tls_ca: Path | None = Field(
         default=None,
-        description="PEM authorities that segment and corpus are trusted by; turns TLS on.",
+        description="PEM file of authorities that signed the certificates of segment and corpus; "
+        "turns TLS on.",
     )
     peer_tls_cert: Path | None = Field(
-        default=None, description="PEM certificate that is shown to segment and corpus."
+        default=None, description="PEM certificate that the ranker presents to segment and corpus."
     )
     peer_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
     )
     peer_token_file: Path | None = Field(
         default=None,
-        description="File with the bearer token that is sent to segment and corpus; needs TLS, "
-        "unless they are on this machine.",
+        description="File with the bearer token that the ranker sends to segment and corpus; "
+        "needs TLS, unless they are on this machine.",
     )
     labelled_pictures: Path | None = Field(
         default=None,
-        description="Folder in ADE20K's form that accuracy is measured on. Default: it is not.",
+        description="Folder of labelled images in ADE20K's layout, to measure accuracy. Default: "
+        "accuracy is not measured.",
     )
     database: Path | None = Field(
         default=None,
-        description="SQLite file of the evidence. Default: ranker/evidence.sqlite at home.",
+        description="SQLite file of the evidence. Default: ranker/evidence.sqlite under "
+        "ASSAY_HOME.",
     )
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL database of the evidence, postgresql://USER@HOST/NAME, which "
-        "several rankers may share; needs the extra `postgres`. PGPASSWORD or PGPASSFILE may have "
-        "the password. Default: the SQLite file.",
+        "several rankers may share; needs the extra `postgres`. The password can "
+        "come from PGPASSWORD or PGPASSFILE. Default: the SQLite file.",
     )
     operations: bool = Field(
         default=True,
-        description="Whether verifications and registrations are served. Of rankers that share a "
-        "PostgreSQL database one does, since a verification is known to the process that runs it.",
+        description="Serve verifications and registrations. Of several rankers that share a "
+        "PostgreSQL database, exactly one must do so, since only the process that "
+        "runs a verification knows about it.",
     )
     redis_url: str = Field(
         default="",
         validation_alias="REDIS_URL",
-        description="Redis that comparisons are cached in. Default: the process itself, bounded.",
+        description="Redis that caches comparisons. Default: a bounded cache in the process's "
+        "memory.",
     )
     redis_sentinels: list[str] = Field(
         default=[],
-        description="JSON list of Sentinels, host:port, that know which Redis is the master.",
+        description="JSON list of Redis Sentinels, host:port, that know the current master.",
     )
     redis_service: str = Field(
         default="mymaster", description="Name of the master that the Sentinels watch."
+    )
+    redis_cluster: bool = Field(
+        default=False, description="REDIS_URL names a node of a Redis Cluster."
     )
     redis_username: str = Field(default="", description="ACL user of Redis.")
     redis_password: SecretStr | None = Field(
         default=None, description="Password of that user; never logged."
     )
     redis_tls_ca: Path | None = Field(
-        default=None, description="PEM authorities that Redis is trusted by, with rediss://."
+        default=None,
+        description="PEM file of authorities that signed Redis's certificate, with rediss://.",
     )
     redis_tls_cert: Path | None = Field(
-        default=None, description="PEM certificate that is shown to Redis."
+        default=None, description="PEM certificate that the ranker presents to Redis."
     )
     redis_tls_key: Path | None = Field(
         default=None, description="PEM private key of that certificate."
     )
     cache_secret_file: Path | None = Field(
         default=None,
-        description="File with the secret that cached comparisons are signed with, the same for "
-        "all who share a Redis. Default: anyone who can write to Redis can change an answer.",
+        description="File with the secret that signs cached comparisons; all rankers that share "
+        "a Redis need the same one. Default: none, so anyone who can write to Redis "
+        "can change an answer.",
     )
     lock_seconds: float = Field(
         default=3.0,
         ge=0,
-        description="How long to wait for the database: at the start for another ranker to end "
-        "(SQLite), at any time for a server that does not answer (PostgreSQL).",
+        description="How long to wait for the database. SQLite: at the start, for another ranker "
+        "to stop. PostgreSQL: at any time, for a server that does not answer.",
     )
     home: Path = Field(
         default=_HOME,
         validation_alias="ASSAY_HOME",
-        description="Folder for what is built and cached.",
+        description="Folder for built and cached data.",
     )
 
     @field_validator("http_hosts")
@@ -145,6 +159,7 @@ class RankerSettings(ServerSettings):
             url=self.redis_url,
             sentinels=tuple(self.redis_sentinels),
             service=self.redis_service,
+            cluster=self.redis_cluster,
             username=self.redis_username,
             password=self.redis_password.get_secret_value() if self.redis_password else "",
             tls_ca=self.redis_tls_ca,

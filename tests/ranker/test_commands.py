@@ -54,7 +54,7 @@ async def test_from_a_search_to_an_outcome(assay: Run) -> None:
     _, text = await assay("search", "label every pixel of a photo")
     assert "1, 1 of 1" in text
     _, text = await assay("search", "reserve a table for two")
-    assert "nothing that is registered serves that" in text
+    assert "no registered capability matches" in text
     with pytest.raises(SystemExit):
         await assay("search", "--outcome", "success")
 
@@ -81,7 +81,7 @@ async def test_ranks_and_what_they_are_made_of(assay: Run) -> None:
     assert "rank 1 of 1; too close to call with: none" in text
     _, text = await assay("rank", B4)
     assert "not ranked in core: it lacks latency" in text
-    assert "no score: lacks latency" in text
+    assert "no score: no evidence for latency" in text
     _, text = await assay("rank", B4, "--json", "--profile", "accuracy-and-size")
     document = json.loads(text)
     points = sum(one["point"] for one in document["explanation"]["contributions"] if one["metric"])
@@ -108,7 +108,7 @@ async def test_a_list_that_is_named_is_ranked_together(assay: Run) -> None:
     ranks = json.loads(text)["ranks"]
     assert [(one["artifact"], one["beats"]) for one in ranks] == [(B4, [B0]), (B0, [])]
     status, text = await assay("rank", B0, PILE)
-    assert (status, "are not of one type" in text) == (Exit.BAD_INPUT, True)
+    assert (status, "only one type can be ranked" in text) == (Exit.BAD_INPUT, True)
 
 
 async def test_an_outcome_is_withdrawn(assay: Run) -> None:
@@ -160,7 +160,7 @@ async def test_a_copy_is_made_beside_a_ranker_and_put_back_without_one(
     _, text = await assay("backup", copy)
     assert "copied and checked: 1 pieces of evidence" in text
     status, text = await assay("backup", copy)
-    assert (status, "is there already" in text) == (Exit.BAD_INPUT, True)
+    assert (status, "already exists" in text) == (Exit.BAD_INPUT, True)
     status, text = await assay("restore", copy)
     assert (status, "in use by another ranker" in text.replace("\n", " ")) == (Exit.BAD_INPUT, True)
     await ranker.stop()
@@ -180,6 +180,6 @@ async def test_a_comparison_as_a_page(assay: Run, tmp_path: Path) -> None:
     status, _ = await assay("compare", B4, PILE, "--verify", "--html", str(page))
     text = await asyncio.to_thread(page.read_text, "utf-8")
     assert (status, "Changes since the last run" in text) == (0, True)
-    assert "1 of 1 claims: nothing changed" in text
+    assert "1 of 1 claim: same verdict and measurement" in text
     status, text = await assay("compare", B4, PILE, "--picture", "x.jpg")
     assert (status, "give --html FILE too" in text) == (Exit.BAD_INPUT, True)

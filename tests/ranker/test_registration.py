@@ -68,7 +68,7 @@ async def test_everything_that_is_wrong_is_told_at_once(ranker: Ranker) -> None:
     told = {one.place.partition(".")[2]: one.message for one in reply.errors}
     assert "is not a known key" in told["claims[X1].tolerence"]
     assert "need a unit" in told["claims[X2].bound.unit"]
-    assert "is there twice" in told["claims[3].id"]
+    assert "appears twice" in told["claims[3].id"]
     assert "is missing" in told["capabilities[a].description"]
     assert "did you mean composition.subset_count@1" in told["claims[X3].method"]
     assert "gives a number, never yes or no" in told["claims[X4].bound"]
@@ -98,7 +98,7 @@ async def test_a_claim_whose_source_does_not_say_it(ranker: Ranker) -> None:
         (
             {"claims": [claim(method="m.none@1")]},
             "claims[C1].method",
-            "no method 'm.none@1'; of a data set there are composition.du",
+            "no method 'm.none@1'; of a dataset there are composition.du",
         ),
         ({"claims": [claim(contradicts=["C9"])]}, "claims[C1].contradicts", "'C9' is not the id"),
         ({"claims": [claim(id="a/b")]}, "claims[a/b].id", "is no id: it must match [A-Za-z0-9]"),
@@ -183,7 +183,7 @@ async def test_versions_only_grow_and_have_one_content(ranker: Ranker) -> None:
     assert (await register(version=3, pricing="Dear")).artifact.pricing == "Dear"
     with pytest.raises(grpc.aio.AioRpcError, match="registered in version 3"):
         await register(version=2)
-    with pytest.raises(grpc.aio.AioRpcError, match="comes with the ranker and stays"):
+    with pytest.raises(grpc.aio.AioRpcError, match="comes with the ranker and cannot"):
         await register(id="the-pile")
     known = ranker_pb2_grpc.RankerServiceStub(channel)
     reply = await known.GetArtifact(artifact_pb2.GetArtifactRequest(artifact="thing"))
@@ -437,8 +437,8 @@ async def test_an_artifact_is_withdrawn_by_a_later_record_and_registered_again(
 @pytest.mark.parametrize(
     ("identifier", "version", "message"),
     [
-        ("the-pile", 2, "comes with the ranker and stays as it is"),
-        ("page", 2, "comes with the ranker and stays as it is"),
+        ("the-pile", 2, "comes with the ranker and cannot be changed"),
+        ("page", 2, "comes with the ranker and cannot be changed"),
         ("nothing", 2, "no artifact named 'nothing'"),
         ("thing", 1, "greater than or equal to 2"),
     ],

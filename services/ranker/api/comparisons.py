@@ -34,7 +34,9 @@ _EXCHANGED = {
     compare_pb2.SEPARATION_RIGHT: compare_pb2.SEPARATION_LEFT,
 }
 
+# Pairs that are kept, and the pieces of evidence that they hold together: a piece takes kilobytes.
 _MAX_PREPARED_PAIRS = 1024
+_MAX_PREPARED_EVIDENCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class _Prepared:
     state: tuple[int, int] | None
     pair: Pair
     key: str
+
+    @property
+    def evidence(self) -> int:
+        """How many pieces of evidence it holds."""
+        on_pages = sum(len(page.claims) for page in self.pair.pages)
+        return len(self.pair.first.evidence) + len(self.pair.second.evidence) + on_pages
 
 
 class Comparisons:
@@ -81,6 +89,7 @@ class Comparisons:
         self._version = version
         self._computed = computed
         self._prepared: dict[_Asked, _Prepared] = {}
+        self._prepared_state: tuple[int, int] | None = None
 
     async def compare(self, request: compare_pb2.CompareRequest) -> bytes:
         """Return the reply of the contract, serialised, in the caller's order.
@@ -121,10 +130,24 @@ class Comparisons:
         (first, second), pages = await self._records.with_pages(artifacts, self._pages(asked))
         pair = canonical(first, second, pages, asked.hardware)
         prepared = _Prepared(state, pair, key(pair, self._methodology, asked.day))
-        if len(self._prepared) >= _MAX_PREPARED_PAIRS:
-            self._prepared.clear()
-        self._prepared[asked] = prepared
+        self._hold(asked, prepared)
         return prepared
+
+    def _hold(self, asked: _Asked, prepared: _Prepared) -> None:
+        """Keep it for the next caller, as long as nothing has changed and there is room."""
+        if prepared.state is None:
+            return
+        if prepared.state != self._prepared_state:  # those of another state are never used again
+            self._prepared.clear()
+            self._prepared_state = prepared.state
+        self._prepared.pop(asked, None)
+        held = prepared.evidence + sum(one.evidence for one in self._prepared.values())
+        while self._prepared and (
+            held > _MAX_PREPARED_EVIDENCE or len(self._prepared) >= _MAX_PREPARED_PAIRS
+        ):
+            held -= self._prepared.pop(next(iter(self._prepared))).evidence
+        if held <= _MAX_PREPARED_EVIDENCE:
+            self._prepared[asked] = prepared
 
     def _pages(self, asked: _Asked) -> tuple[Page, ...]:
         about = self._registry.pages_of(asked.left, asked.right)

@@ -109,7 +109,7 @@ def claim_verdict(value: findings.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
         sourcing=evidence_pb2.SourceVerdict.Value(f"SOURCE_VERDICT_{value.sourcing.value}"),
     )
     if value.not_measured:
-        message.not_measured.CopyFrom(_not_measured(value.not_measured))
+        message.not_measured.CopyFrom(_not_measured(value.claim, value.not_measured))
     if value.evidence is not None:
         message.evidence.CopyFrom(evidence(value.evidence, owner))
     if value.sample is not None:
@@ -119,11 +119,14 @@ def claim_verdict(value: findings.ClaimVerdict) -> evidence_pb2.ClaimVerdict:
     return message
 
 
-def _not_measured(value: findings.NotMeasured) -> evidence_pb2.NotMeasured:
+def _not_measured(claim: model.Claim, value: findings.NotMeasured) -> evidence_pb2.NotMeasured:
+    remedy = value.remedy
+    if remedy and claim.undecidable is not None:
+        remedy += "; the figure is then shown, and decides nothing"
     return evidence_pb2.NotMeasured(
         reason=evidence_pb2.NotMeasured.Reason.Value(f"REASON_{value.reason.value}"),
         message=value.message,
-        remedy=value.remedy,
+        remedy=remedy,
     )
 
 
@@ -149,7 +152,7 @@ def _change(value: findings.Change, owner: str) -> evidence_pb2.Change:
 
 
 def _evidence_interval(value: bounds.Interval, basis: model.Basis) -> common_pb2.Interval:
-    """Of a measured number that has no level, the ends are bounds; published ones are several."""
+    """A measured number without a level has bounds; a published one has alternatives."""
     if value.level:
         return messages.interval(value, common_pb2.INTERVAL_KIND_CONFIDENCE)
     if basis is model.Basis.MEASURED:

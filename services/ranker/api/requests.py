@@ -33,7 +33,7 @@ def parse_type(number: int) -> model.ArtifactType:
     for kind in model.ArtifactType:
         if messages.artifact_type(kind) == number:
             return kind
-    raise InvalidArgument("type", f"{number} is no type of artifact")
+    raise InvalidArgument("type", f"{number} is not a type of artifact")
 
 
 _EFFORTS = {

@@ -1,4 +1,4 @@
-"""The cache's values in Redis, shared by every replica: one server, or Sentinels that know which.
+"""The cache's values in Redis, shared by every replica: one server, behind Sentinels, or a cluster.
 
 Nothing here waits for long: a server that is gone, hung or loading is StoreUnavailableError within
 `TIMEOUT_SECONDS`; one that is full, read-only or forbids a command is StoreRefusedError.
@@ -11,13 +11,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    MovedError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from services.errors import InvalidArgument
 from services.ranker.cache.store import (
@@ -34,6 +42,7 @@ MAX_VALUE_BYTES = 8 << 20
 _KEYS_A_SCAN = 1000
 
 T = TypeVar("T")
+Client = Redis | RedisCluster
 
 
 @dataclass(frozen=True)
@@ -41,13 +50,15 @@ class RedisOptions:
     """Where Redis is and how to get in.
 
     `url` is redis://, rediss:// or unix://; with `sentinels` ("host:port") it says nothing of the
-    server but its database and scheme, and `service` names the master that they watch. `username`
-    and `password` are those of an ACL user; files are PEM.
+    server but its database and scheme, and `service` names the master that they watch; with
+    `cluster` it names any node of a Redis Cluster. `username` and `password` are those of an ACL
+    user; files are PEM.
     """
 
     url: str
     sentinels: tuple[str, ...] = ()
     service: str = "mymaster"
+    cluster: bool = False
     username: str = ""
     password: str = ""
     tls_ca: Path | None = None
@@ -61,7 +72,9 @@ class RedisStore:
     Raises InvalidArgument when the options do not fit together.
     """
 
-    def __init__(self, options: RedisOptions, watch: Callable[[Redis], None] | None = None) -> None:
+    def __init__(
+        self, options: RedisOptions, watch: Callable[[Client], None] | None = None
+    ) -> None:
         """`watch` is given the client, to see its commands."""
         try:
             self._redis, self._sentinel = _clients(options)
@@ -93,15 +106,14 @@ class RedisStore:
 
     async def remove_all(self, prefix: str, containing: str) -> int:
         """Let go of the values whose key starts so and then contains; return how many."""
-        removed, cursor = 0, 0
-        while True:
-            cursor, keys = await _answer(
-                self._redis.scan(cursor, match=f"{prefix}*{containing}*", count=_KEYS_A_SCAN)
-            )
-            if keys:
+        removed, keys = 0, []
+        found = self._redis.scan_iter(match=f"{prefix}*{containing}*", count=_KEYS_A_SCAN)
+        while (key := await _answer(anext(found, None))) is not None:
+            keys.append(key)
+            if len(keys) == _KEYS_A_SCAN:
                 removed += await _answer(self._redis.unlink(*keys))
-            if cursor == 0:
-                return removed
+                keys = []
+        return removed + (await _answer(self._redis.unlink(*keys)) if keys else 0)
 
     async def ping(self) -> None:
         """Return when Redis answers."""
@@ -114,7 +126,7 @@ class RedisStore:
             await one.aclose()
 
 
-def store_at(options: RedisOptions, watch: Callable[[Redis], None] | None = None) -> CacheStore:
+def store_at(options: RedisOptions, watch: Callable[[Client], None] | None = None) -> CacheStore:
     """The store that the options name, or one in this process when they name none.
 
     `watch` is given the client of Redis, to see its commands.
@@ -124,7 +136,7 @@ def store_at(options: RedisOptions, watch: Callable[[Redis], None] | None = None
     return MemoryStore()
 
 
-def _clients(options: RedisOptions) -> tuple[Redis, Sentinel | None]:
+def _clients(options: RedisOptions) -> tuple[Client, Sentinel | None]:
     # One retry, for a pooled connection that the server has closed since; none after a time-out,
     # which would double the wait for a hung server.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
@@ -144,6 +156,11 @@ def _clients(options: RedisOptions) -> tuple[Redis, Sentinel | None]:
         "ssl_keyfile": options.tls_key,
     }
     tls: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
+    if tls and not options.sentinels and not options.url.startswith("rediss://"):
+        raise ValueError("TLS files are given, and the URL is not rediss://")
+    if options.cluster:
+        _check_cluster(options)
+        return RedisCluster.from_url(options.url, **common, **tls), None
     if options.sentinels:
         if tls or options.url.startswith("rediss://"):
             common |= {"ssl": True, **tls}
@@ -153,9 +170,17 @@ def _clients(options: RedisOptions) -> tuple[Redis, Sentinel | None]:
             **common,
         )
         return sentinel.master_for(options.service), sentinel
-    if tls and not options.url.startswith("rediss://"):
-        raise ValueError("TLS files are given, and the URL is not rediss://")
     return Redis.from_url(options.url, **common, **tls), None
+
+
+def _check_cluster(options: RedisOptions) -> None:
+    url = urlsplit(options.url)
+    if options.sentinels:
+        raise ValueError("a Redis Cluster has no Sentinels: name either")
+    if url.scheme not in {"redis", "rediss"} or url.path not in {"", "/", "/0"}:
+        raise ValueError(
+            "a Redis Cluster is at redis:// or rediss://, and has the database 0 alone"
+        )
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -176,7 +201,16 @@ async def _answer(command: Awaitable[T]) -> T:
             1.5 * TIMEOUT_SECONDS
         ):  # name look-up has no time-out of its own
             return await command
+    except MovedError as error:
+        raise StoreRefusedError(
+            "the server is a node of a Redis Cluster, and ASSAY_RANKER_REDIS_CLUSTER is not true"
+        ) from error
     except (ResponseError, ReadOnlyError) as error:
         raise StoreRefusedError(str(error)) from error
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError
+    except (RedisError, RedisClusterException, OSError) as error:  # TimeoutError is an OSError
         raise StoreUnavailableError(str(error) or type(error).__name__) from error
+    except (AttributeError, ValueError, TypeError, LookupError, RecursionError) as error:
+        # AttributeError: the client of a cluster closes a lost node's connections while others
+        # write to them. The rest: it met a reply that is not Redis', such as ":x", a table of slots
+        # without a node, or arrays in arrays without end.
+        raise StoreUnavailableError(repr(error)) from error

@@ -166,7 +166,7 @@ def fact_of(claim: Claim, definition: Definition) -> str:
     """
     parts = [definition.fact]
     if definition.dataset and claim.dataset_digest:
-        # Whoever states a digest may mean any corpus that they call so, and not the usual one.
+        # A stated digest may identify any corpus of that name, not necessarily the usual one.
         parts.append(f"on {claim.dataset} {claim.dataset_digest.removeprefix('sha256:')[:12]}")
     elif definition.dataset and claim.dataset not in {"", USUAL_DATASET}:
         parts.append(f"on {claim.dataset}")

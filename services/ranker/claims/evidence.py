@@ -134,7 +134,7 @@ def seal(
 def _check(observation: Observation, claim: str) -> None:
     number = observation.value.number if observation.value else None
     if number is not None and not math.isfinite(number):
-        raise EvidenceError(f"{claim}: {number} is no measurement")
+        raise EvidenceError(f"{claim}: {number} is not a measurement")
     interval = observation.interval
     if interval is None:
         return
@@ -142,7 +142,7 @@ def _check(observation: Observation, claim: str) -> None:
     if not (
         interval.low <= interval.high and interval.low < math.inf and interval.high > -math.inf
     ):
-        raise EvidenceError(f"{claim}: from {interval.low} to {interval.high} is no interval")
+        raise EvidenceError(f"{claim}: from {interval.low} to {interval.high} is not an interval")
     if number is not None and not interval.low <= number <= interval.high:
         raise EvidenceError(
             f"{claim}: {number} is outside its own interval, {interval.low} to {interval.high}"
@@ -248,13 +248,13 @@ def _from_document(document: Mapping[str, object], digest: str) -> Evidence:
 
 def _numbers(value: object) -> dict[str, float]:
     if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no mapping")
+        raise TypeError(f"{value!r} is not a mapping")
     return {str(name): float(number) for name, number in value.items()}
 
 
 def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no mapping")
+        raise TypeError(f"{value!r} is not a mapping")
     return value
 
 

@@ -273,7 +273,7 @@ def _last(method: str) -> str:
 def _readable(about: ArtifactType | None) -> str:
     return {
         ArtifactType.SEGMENTATION_MODEL: "segmentation model",
-        ArtifactType.DATASET: "data set",
+        ArtifactType.DATASET: "dataset",
         ArtifactType.LANGUAGE_MODEL: "language model",
         None: "page",
     }[about]

@@ -93,7 +93,7 @@ def _repeated_ids(document: object, name: str) -> Iterator[Violation]:
             identifier = item.get("id") if isinstance(item, Mapping) else None
             if isinstance(identifier, str):
                 if identifier in seen:
-                    problem = f"{identifier!r} is there twice; ids are unique"
+                    problem = f"{identifier!r} appears twice; ids are unique"
                     yield f"{name}.{key}[{index}].id", problem
                 seen.add(identifier)
 
@@ -178,7 +178,9 @@ class _Artifact(Part):
             if getattr(self, key):
                 yield key, f"a {self.type.value} has none; take it out"
         if not segments and self.subject not in ("", self.id):
-            problem = f"what is no segmentation model is measured under its own id, {self.id!r}: "
+            problem = (
+                f"anything but a segmentation model is measured under its own id, {self.id!r}: "
+            )
             yield "subject", problem + "serve it as that, and take `subject` out"
 
     def entry(self, digest: str) -> model.Artifact:

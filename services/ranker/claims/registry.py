@@ -315,7 +315,7 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
         claims: set[str] = set()
         for claim in entry.claims:
             if claim.id in claims:
-                problem = "is there twice; claim ids are unique in a manifest"
+                problem = "appears twice; claim ids are unique in a manifest"
                 raise InvalidArgument(f"{entry.id}.claims[{claim.id}]", problem)
             claims.add(claim.id)
 

@@ -110,7 +110,7 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
             reason += f" (not measured: {why})"
         return claim.undecidable.verdict, reason
     if evidence is None or evidence.value is None:
-        known = "nothing is known of it yet" if evidence is None else evidence.note
+        known = "there is no evidence yet" if evidence is None else evidence.note
         return Verdict.NOT_TESTABLE_HERE, _joined(unobserved or known, claim)
     old = outdated(claim, evidence)
     if not old and fits(claim, evidence) and _leaves_open_what_decides(claim):
@@ -118,7 +118,7 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
     if old or not (decides(evidence.relation, claim) and fits(claim, evidence)):
         return Verdict.NOT_TESTABLE_HERE, _joined(_and(unobserved, _seen(claim, evidence)), claim)
     if claim.bound is None:  # of an older manifest; a bound is due or `undecidable`
-        return Verdict.UNDERSPECIFIED, "what would make it hold is not said"
+        return Verdict.UNDERSPECIFIED, "the claim does not say what would make it true"
     if evidence.method.startswith(CITES):
         verdict, reason = _cited(claim, claim.bound, evidence)
     else:
@@ -144,7 +144,7 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
         which = {
             Verdict.CONFIRMED: f"each matches the claimed {allowed(bound)}",
             Verdict.REFUTED: f"none matches the claimed {allowed(bound)}",
-        }.get(verdict, f"which is meant is not said; claimed {allowed(bound)}")
+        }.get(verdict, f"the claim does not say which; claimed {allowed(bound)}")
         reason = f"published {shown}; {which}"
     elif differing:
         said = {one.says for one in evidence.sources if isinstance(one.says, str | bool)}
@@ -315,7 +315,7 @@ def _alike(bound: Bound, value: Value) -> bool:
 
 def _joined(reason: str, claim: Claim) -> str:
     """Return the reason, and what would make the claim testable."""
-    return f"{reason}; testable with {claim.needs}" if claim.needs else reason
+    return f"{reason}; needed to test it: {claim.needs}" if claim.needs else reason
 
 
 def _and(first: str, second: str) -> str:

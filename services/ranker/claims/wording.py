@@ -39,7 +39,7 @@ def show(value: Value, interval: Interval | None = None) -> str:
     if value.unit == "1":  # the sign is behind the number, whatever its interval
         text = with_unit(text, value.unit)
     if interval is not None and interval.low <= 0 and math.isinf(interval.high):
-        text += " (from nothing to anything)"
+        text += " (no bounds)"
     elif interval is not None and math.isinf(interval.low) != math.isinf(interval.high):
         end = f"most {figure(interval.high)}"
         if math.isinf(interval.high):

@@ -18,7 +18,7 @@ from services.ranker.methodology.definition import Methodology
 from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.score import ArtifactRecord
 
-SCHEMA = 4
+SCHEMA = 5
 """Of what `key` digests; raise it when the same evidence must give another answer."""
 
 PREFIX = f"cmp:v{SCHEMA}"

@@ -107,7 +107,7 @@ def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
         profiles=profiles,
         profile=decisive.name if decisive else "",
         overall=overall,
-        summary=_summary(sides, components, profiles, decisive, overall)
+        summary=_summary(sides, components, decisive, overall)
         + _sureness((left, right), profiles, methodology),
         pages=pair.pages,
         methodology=methodology,
@@ -152,26 +152,21 @@ def _compared(
 def _summary(
     sides: tuple[ComparedArtifact, ...],
     components: Iterable[Answer],
-    profiles: Iterable[Answer],
     decisive: Profile | None,
     overall: Separation,
 ) -> str:
     """The verdict in sentences that follow from the figures, whichever side is left."""
     names = [side.record.artifact.id for side in sides]
-    sentences = [f"{'; '.join(map(_score_line, sides))}."]
-    if any(one.score.coverage and passes(one.score.low, one.score.high) for one in sides):
-        sentences.append(f"{POINTS}.")
+    sentences = []
     if overall is Separation.DIFFERENT_TYPES:
         types = ", ".join(_readable(side.record.artifact.type) for side in sides)
         sentences.append(
-            f"They are of different types ({types}), so neither is better overall; only what is "
-            "shown of every type is compared."
+            f"Neither is better overall: they are of different types ({types}), and only figures "
+            "that both types have are compared."
         )
     elif decisive is None:
-        open_ = next(iter(profiles))
         sentences.append(
-            "No profile has all of its evidence for both, so neither is better overall; "
-            f"{open_.name} lacks {_lacking(open_)}."
+            "It is not decided which is better: no profile has all of its evidence for both."
         )
     elif overall is Separation.NOT_SEPARABLE:
         sentences.append(
@@ -187,6 +182,9 @@ def _summary(
         parts = [words(one.name) for one in components if one.separation is ahead]
         if parts:
             sentences.append(f"{name} is ahead in {' and '.join(parts)}.")
+    sentences += [f"{_score_line(side)}." for side in sides]
+    if any(one.score.coverage and passes(one.score.low, one.score.high) for one in sides):
+        sentences.append(f"{POINTS}.")
     return " ".join(sentences)
 
 
@@ -210,23 +208,19 @@ def _named(profile: Profile) -> str:
     return f"{profile.name} ({count})"
 
 
-def _lacking(answer: Answer) -> str:
-    return ", ".join(f"{words(one.metric)} of {one.artifact}" for one in answer.missing)
-
-
 def _score_line(side: ComparedArtifact) -> str:
     """A score as it may be quoted: never without its ends, and none where evidence is missing."""
     name, score = side.record.artifact.id, side.score
-    ends = f"between {score.low:.1f} and {score.high:.1f}"
+    ends = f"between {score.low:z.1f} and {score.high:z.1f}"
     if score.point is not None:
-        return f"{name} scores {score.point:.1f} points in {score.profile}, {ends}"
+        return f"{name} scores {score.point:z.1f} points in {score.profile}, {ends}"
     if score.coverage:
         lacks = _first([words(one) for one in score.lacks])
         return (
-            f"{name} has no score in {score.profile}, because it lacks {lacks}; "
-            f"{ends} points are possible"
+            f"{name} has no score in {score.profile} yet: it lacks evidence for {lacks} "
+            f"(possible: {score.low:z.1f} to {score.high:z.1f} points)"
         )
-    return f"{name} has no evidence for the profile {score.profile} yet"
+    return f"{name} has no evidence in {score.profile} yet"
 
 
 def _first(names: Sequence[str], most: int = 5) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 from services.errors import InvalidArgument, NotFound
 from services.ranker.claims.findings import Evidence
@@ -25,6 +26,8 @@ from services.ranker.methodology.profile import Profile
 from services.ranker.methodology.ranking import Places, Rank, of_list, of_registry
 from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.score import ArtifactRecord, Score, Standing, standing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Ranks:
         self._registry = registry
         self._records = records
         self.methodology = methodology
+        # A ranking takes tens of milliseconds of the interpreter. Hundreds side by side would keep
+        # it from everything else, health checks too, for seconds.
+        self._turn = asyncio.Lock()
 
     async def of_artifact(
         self, name: str, as_of: str, hardware: str, profile: str
@@ -85,8 +91,10 @@ class Ranks:
         if len(artifacts) < 2:
             raise InvalidArgument("artifacts", "name two or more")
         if len({one.type for one in artifacts}) > 1:
-            types = ", ".join(f"{one.id} is a {one.type}" for one in artifacts)
-            raise InvalidArgument("artifacts", f"are not of one type: {types}")
+            types = ", ".join(
+                f"{one.id} is a {one.type.lower().replace('_', ' ')}" for one in artifacts
+            )
+            raise InvalidArgument("artifacts", f"only one type can be ranked: {types}")
         return await self._ranking(artifacts, as_of, hardware, profile, together=True)
 
     async def of_these(
@@ -109,37 +117,40 @@ class Ranks:
         methodology = self.methodology
         level = methodology.list_level if together else methodology.family_level
         day = parse_day(as_of, datetime.now(UTC).date())
-        records = await self._records.of(artifacts)
-        hardware = hardware or latest_hardware(*(one.evidence for one in records))
-        sides = [standing(one, methodology, day, hardware, level) for one in records]
-        chosen = _ordered(sides[0], profile)
+        async with self._turn:
+            records = await self._records.of(artifacts)
+            hardware = hardware or latest_hardware(*(one.evidence for one in records))
+            sides = [standing(one, methodology, day, hardware, level) for one in records]
+            chosen = _ordered(sides[0], profile)
 
-        def ranked() -> tuple[Places, ...]:
-            return tuple(
-                of_list(sides, one, level) if together else of_registry(sides, one)
-                for one in chosen
-            )
+            def ranked() -> tuple[Places, ...]:
+                return tuple(
+                    of_list(sides, one, level) if together else of_registry(sides, one)
+                    for one in chosen
+                )
 
-        places = await asyncio.to_thread(ranked)  # a second for some hundreds
+            places = await _to_its_end(ranked)  # a second for some hundreds
+            digest = _digest(records, methodology, day, hardware, level)
         return Ranking(
             artifacts[0].type,
             places[0].profile,
             places,
             {one.artifact.id: len(one.outcomes.operators) for one in records},
             hardware,
-            _digest(records, methodology, day, hardware, level),
+            digest,
         )
 
     async def explain(self, name: str, as_of: str, hardware: str, profile: str) -> Explanation:
         """The score of one artifact as in its rank, term by term."""
         artifact = self._registry.artifact(name)
         day = parse_day(as_of, datetime.now(UTC).date())
-        peers = await self._records.of(self._of_type(artifact.type))
-        hardware = hardware or latest_hardware(*(one.evidence for one in peers))
-        record = next(one for one in peers if one.artifact.id == name)
-        side = standing(record, self.methodology, day, hardware, self.methodology.family_level)
-        total = side.score(_ordered(side, profile)[0])
-        terms = explain(total)
+        async with self._turn:
+            peers = await self._records.of(self._of_type(artifact.type))
+            hardware = hardware or latest_hardware(*(one.evidence for one in peers))
+            record = next(one for one in peers if one.artifact.id == name)
+            side = standing(record, self.methodology, day, hardware, self.methodology.family_level)
+            total = side.score(_ordered(side, profile)[0])
+            terms = explain(total)
         cited = {digest for term in terms for digest in term.evidence}
         return Explanation(
             total, terms, tuple(one for one in record.evidence if one.digest in cited)
@@ -147,6 +158,16 @@ class Ranks:
 
     def _of_type(self, kind: ArtifactType) -> list[Artifact]:
         return [one for one in self._registry.artifacts if one.type is kind]
+
+
+async def _to_its_end(work: Callable[[], T]) -> T:
+    """The result of work in a thread. A caller that is cancelled leaves when the work has ended."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
 
 
 def _ordered(side: Standing, wanted: str) -> tuple[Profile, ...]:

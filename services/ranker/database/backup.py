@@ -37,7 +37,7 @@ def back_up(database: Path, target: Path) -> Contents:
     if not database.is_file():
         raise StoreError(f"{database}: no database is there; nothing was verified or recorded yet")
     if target.exists():
-        raise StoreError(f"{target} is there already; name a file that is not")
+        raise StoreError(f"{target} already exists; name a new file")
     part = target.with_name(f"{target.name}.part")
     try:
         # Read-only, and by SQLite's own backup: what is being written goes on meanwhile.
@@ -106,7 +106,7 @@ def check(path: Path) -> Contents:
                 raise StoreError(f"{path} is damaged: {state}")
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
             if "evidence" not in tables:
-                raise StoreError(f"{path} is no database of a ranker: it has no evidence table")
+                raise StoreError(f"{path} is not a ranker's database: it has no evidence table")
             for digest, content in database.execute("SELECT digest, content FROM evidence"):
                 read_evidence(content, digest)
             if "manifest" in tables:

@@ -23,6 +23,7 @@ import structlog
 
 from services.errors import Unavailable
 from services.ranker.database.database import Connection, Cursor, StoreError
+from services.rpc.tracing.tracing import Tracing
 
 SCHEMA_VERSION = 5
 """Of the same tables as SQLite's schema of that number."""
@@ -120,6 +121,7 @@ _TO_SCHEMA_5 = _JOBS + "UPDATE schema_version SET version = 5;"  # noqa: S608  a
 WRITE_LOCK = 0x4153_5341_5901
 _MEASURE_LOCK = 0x4153_5341_5902
 
+_SPANS = {"read": "read", "written": "write"}
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _LISTEN_SECONDS = 1.0
@@ -145,8 +147,11 @@ class PostgresDatabase:
 
     shared = True
 
-    def __init__(self, address: str, wait_seconds: float = 3.0) -> None:
+    def __init__(
+        self, address: str, wait_seconds: float = 3.0, tracing: Tracing | None = None
+    ) -> None:
         self._address = address
+        self._tracing = tracing or Tracing()
         self._wait_seconds = wait_seconds
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -215,12 +220,13 @@ class PostgresDatabase:
     async def _on_thread(self, work: Callable[[Connection], T], what: str, first: str) -> T:
         if self._loop is None:
             raise StoreError("the evidence database is not open")
-        running = self._loop.run_in_executor(self._thread, self._run, work, what, first)
-        # A server that is stopped answers nothing and closes nothing.
-        done, _ = await asyncio.wait([running], timeout=2 * self._wait_seconds + 1)
-        if not done:
-            self._interrupt()
-        return await running
+        with self._tracing.request(f"database {_SPANS[what]}", {"db.system": "postgresql"}):
+            running = self._loop.run_in_executor(self._thread, self._run, work, what, first)
+            # A server that is stopped answers nothing and closes nothing.
+            done, _ = await asyncio.wait([running], timeout=2 * self._wait_seconds + 1)
+            if not done:
+                self._interrupt()
+            return await running
 
     def _interrupt(self) -> None:
         """End the connection from outside: who waits for it gets an error."""
@@ -254,7 +260,7 @@ class PostgresDatabase:
 
     @staticmethod
     def _unavailable(what: str, error: psycopg.Error) -> Unavailable:
-        # Where the server is, is the operator's to know.
+        # The server's address is for the operator only.
         _log.error("database", problem=str(error))
         return Unavailable(f"the evidence database cannot be {what} now; try again in a moment")
 

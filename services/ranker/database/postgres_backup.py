@@ -28,7 +28,7 @@ def back_up(address: str, target: Path) -> Contents:
     The copy is of one moment, whole, and checked. Raises `StoreError`.
     """
     if target.exists():
-        raise StoreError(f"{target} is there already; name a file that is not")
+        raise StoreError(f"{target} already exists; name a new file")
     part = target.with_name(f"{target.name}.part")
     try:
         with (

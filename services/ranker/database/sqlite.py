@@ -224,7 +224,7 @@ def connect(path: Path, locked_seconds: float) -> sqlite3.Connection:
 
 
 def _add_registered_by(connection: sqlite3.Connection) -> None:
-    """Who registered a manifest; nobody is known of those that are there."""
+    """Who registered a manifest; unknown for manifests stored by an earlier version."""
     columns = {row[1] for row in connection.execute("PRAGMA table_info(manifest)")}
     if "registered_by" not in columns:
         connection.execute("ALTER TABLE manifest ADD COLUMN registered_by TEXT NOT NULL DEFAULT ''")

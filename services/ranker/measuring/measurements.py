@@ -181,7 +181,7 @@ class Measurements:
         return corpus, served.corpus_relation(description, wanted.configuration, wanted.id)
 
     async def files_elsewhere(self, artifact: str) -> int:
-        """Return how many of the files that a data set's manifest states are not served."""
+        """Return how many of the files that a dataset's manifest states are not served."""
         corpus, _ = await self.corpus(artifact)
         stated = self._artifact(artifact).configuration
         return served.files_elsewhere(await self.description(corpus), stated)
@@ -250,7 +250,7 @@ class Measurements:
         return min(models, key=lambda one: (one.weights != WEIGHTS_KIND_REFERENCE, one.ref.name))
 
     async def dataset(self, claim: Claim) -> tuple[CorpusSummary, SubjectRelation]:
-        """Return what is served as a claim's data set, and what that is known to be.
+        """Return what is served as a claim's dataset, and what that is known to be.
 
         Raises `UnobservableError` when there is none, or its subset is not in it.
         """

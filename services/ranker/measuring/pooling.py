@@ -81,7 +81,7 @@ def read(kept: Mapping[str, object]) -> Restart:
             allowed=_number(kept["allowed"]),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{kept!r:.80} is no restart") from error
+        raise ValueError(f"{kept!r:.80} is not a restart") from error
 
 
 def pooled(
@@ -121,7 +121,7 @@ def _identity(of: Observation | Evidence, method: str) -> str:
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return float(value)
 
 

@@ -40,16 +40,16 @@ def corpus_named(
             return one
     served = ", ".join(sorted(one.ref.name for one in corpora))
     raise UnobservableError(
-        f"corpus serves no {name}" + (f", but {served}" if served else ""),
+        f"the corpus service does not have {name}" + (f"; it has {served}" if served else ""),
         reason,
-        f"give documents of it: --shards {name}=DIR",
+        f"give its documents: --shards {name}=DIR",
     )
 
 
 def corpus_relation(
     description: CorpusDescription, stated: Configuration, subject: str
 ) -> SubjectRelation:
-    """Return what served documents are to the data set `subject`, of which this is stated.
+    """Return what served documents are to the dataset `subject`, of which this is stated.
 
     All of it, some of it, or what only has its name. Raises `UnobservableError` for documents of
     subsets that it has not.
@@ -66,13 +66,13 @@ def corpus_relation(
 
 
 def files_elsewhere(description: CorpusDescription, stated: Configuration) -> int:
-    """Return how many of the files that are stated of a data set are not served."""
+    """Return how many of the files that are stated of a dataset are not served."""
     here = (one.digest for one in description.corpus.shards)
     return len(set(stated.files.values()).difference(here))
 
 
 def dataset_stated(claim: Claim, registered: Artifact | None) -> Configuration:
-    """Return what is stated of a claim's data set: by the claim, or else where it is registered."""
+    """Return what is stated of a claim's dataset: by the claim, or else where it is registered."""
     if claim.dataset_digest:
         return Configuration(digest=claim.dataset_digest)
     return registered.configuration if registered else Configuration()
@@ -116,12 +116,15 @@ def language_model(
             )
         if problem := _another(one, wanted.configuration):
             raise UnobservableError(
-                f"corpus serves a {wanted.id} {problem}", UnmeasuredReason.OTHER_SUBJECT, remedy
+                f"the corpus service has a {wanted.id} {problem}",
+                UnmeasuredReason.OTHER_SUBJECT,
+                remedy,
             )
         return one, _known(one, wanted.configuration)
     served = ", ".join(sorted(one.ref.name for one in models))
     raise UnobservableError(
-        f"corpus serves no language model {wanted.id}" + (f", but {served}" if served else ""),
+        f"the corpus service does not have the language model {wanted.id}"
+        + (f"; it has {served}" if served else ""),
         UnmeasuredReason.NOT_SERVED,
         remedy,
     )
@@ -175,7 +178,7 @@ def _check_subsets(description: CorpusDescription, known: Collection[str], subje
     if foreign or not here:
         what = f"has documents of {_listed(foreign)}" if foreign else "names no subset"
         raise UnobservableError(
-            f"{corpus_label(description.corpus)} {what}, so it is no sample of {subject}",
+            f"{corpus_label(description.corpus)} {what}, so it is not a sample of {subject}",
             UnmeasuredReason.OTHER_SUBJECT,
             f"serve documents of it as {subject!r}",
         )

@@ -35,7 +35,7 @@ def nearest_model(
     """
     if not models:
         raise UnobservableError(
-            "segment serves no model", UnmeasuredReason.NOT_SERVED, _to_serve(wanted)
+            "the segment service serves no model", UnmeasuredReason.NOT_SERVED, _to_serve(wanted)
         )
     ordered = sorted(models, key=lambda one: one.ref.name)
     for relation in (_EXACT, _RANDOM, _NAMED):
@@ -134,9 +134,10 @@ def _other(
     ]
     if not of_it:
         served = ", ".join(f"{one.ref.name} ({one.architecture})" for one in models)
-        problem = f"segment serves nothing of its architecture, {wanted.subject or 'not stated'}"
+        architecture = wanted.subject or "not stated"
+        problem = f"the segment service has no model of this architecture ({architecture})"
         return UnobservableError(
-            f"{problem}, but {served}", UnmeasuredReason.NOT_SERVED, _to_serve(wanted)
+            f"{problem}; it serves {served}", UnmeasuredReason.NOT_SERVED, _to_serve(wanted)
         )
 
     def unlike(model: Model) -> tuple[str, ...]:
@@ -146,9 +147,9 @@ def _other(
 
     least = min(of_it, key=lambda one: len(unlike(one)))
     return UnobservableError(
-        f"segment serves {least.ref.name}, which differs in {_listed(unlike(least))}",
+        f"the segment service has {least.ref.name}, which differs in {_listed(unlike(least))}",
         UnmeasuredReason.OTHER_SUBJECT,
-        _to_serve(wanted) + _or_to_state(wanted, least),
+        _to_serve(wanted, least) + _or_to_state(wanted, least),
     )
 
 
@@ -156,10 +157,12 @@ def _named(model: Model, wanted: Artifact) -> bool:
     return model.weights == WEIGHTS_KIND_TRAINED and model.ref.name == wanted.id
 
 
-def _to_serve(wanted: Artifact) -> str:
+def _to_serve(wanted: Artifact, served: Model | None = None) -> str:
+    if served is not None and served.ref.name == wanted.id:
+        return f"serve the {wanted.id} that the manifest describes, or correct the manifest"
     left_open = [one.value for one in ALL_BUT_WEIGHTS if not _wanted(wanted, one)]
     stated = f", and state its {_listed(sorted(left_open))} in the manifest" if left_open else ""
-    return f"serve {wanted.id} under that name: --model DIR{stated}"
+    return f"serve it (--model DIR, exported with --name {wanted.id}){stated}"
 
 
 def _or_to_state(wanted: Artifact, served: Model) -> str:

@@ -19,7 +19,7 @@ from services.ranker.claims.choosing import BESIDE, applies, choose, decides, sa
 from services.ranker.claims.evidence import EvidenceError, Observation, nothing, seal
 from services.ranker.claims.facts import Facts
 from services.ranker.claims.findings import ClaimVerdict, Evidence, NotMeasured, UnmeasuredReason
-from services.ranker.claims.model import Artifact, Claim, Page, SubjectRelation
+from services.ranker.claims.model import Artifact, Claim, Cost, Page, SubjectRelation
 from services.ranker.claims.registry import Registry
 from services.ranker.claims.verdict import judge
 from services.ranker.database.evidence_store import EvidenceStore
@@ -247,6 +247,18 @@ def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
     return tuple(sorted(claims, key=lambda claim: order.index(_measurement(claim))))
 
 
+# Cost of a claim whose manifest states none. A claim that cannot be measured here takes moments.
+_USUAL = {
+    Measurement.SINGLE_STREAM: Cost(quick=45, full=240),
+    Measurement.OFFLINE: Cost(quick=90, full=450),
+    Measurement.ACCURACY: Cost(quick=30, full=3600),
+    Measurement.CORPUS_AUDIT: Cost(quick=5, full=120),
+    Measurement.STORAGE: Cost(quick=30, full=150),
+    Measurement.BITS_PER_BYTE: Cost(quick=60, full=240),
+    Measurement.TOKENS_PER_SECOND: Cost(quick=60, full=150),
+}
+
+
 def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> float:
     """Seconds that observing the claims may take: a measurement that several share counts once.
 
@@ -257,7 +269,8 @@ def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> floa
         kind = _measurement(claim)
         if kind is Measurement.ACCURACY and not pictures:
             continue
-        cost = claim.cost.full if budget is Budget.FULL else claim.cost.quick
+        stated = claim.cost if claim.cost.full else _USUAL.get(kind, claim.cost)
+        cost = stated.full if budget is Budget.FULL else stated.quick
         costs[kind] = max(costs.get(kind, 0.0), cost)
     return sum(costs.values())
 

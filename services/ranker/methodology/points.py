@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-POINTS = "0 and 100 points are two published references; a score may pass both, from -50 to 150"
+POINTS = "0 and 100 points stand for two published figures; scores range from -50 to 150"
 """For readers who would take 100 for the most."""
 
 

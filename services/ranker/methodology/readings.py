@@ -226,4 +226,4 @@ def _shown(item: Evidence, number: float, interval: Interval) -> str:
 
 def in_words(number: float) -> str:
     """A number as it is read: large ones in full, others to four figures that count."""
-    return f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.4g}"
+    return f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:z.4g}"

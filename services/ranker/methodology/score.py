@@ -268,8 +268,8 @@ def adoption() -> Component:
     """How much the artifact is used. Such figures are declared by others and not verified here."""
     return _unknown(
         "adoption",
-        "figures of use are declared by others and not verified here",
-        "figures of use that can be verified",
+        "usage figures are declared by others, and not verified here",
+        "usage figures that can be verified",
     )
 
 

@@ -51,7 +51,7 @@ _SCORE_TEXTS = "/assay.corpus.v1.ScoringService/ScoreTexts"
 _STATIC = {STYLE: "text/css; charset=utf-8", SCRIPT: "text/javascript; charset=utf-8"}
 _HEADERS = {"content-security-policy": SERVED_POLICY, "cache-control": "no-cache"}
 _HEADINGS: dict[type[AssayError], str] = {
-    NotFound: "There is nothing of that name",
+    NotFound: "Not found",
     Unauthenticated: "A token is needed",
     Forbidden: "You may not see this",
 }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from services.common.safe_text import shown
 from services.ranker.web.values import number
 
-_WIDTH, _HEIGHT, _MARGIN = 240, 26, 6
+_WIDTH, _HEIGHT, _MARGIN = 240, 36, 12
 _ROW, _LABELS, _BAR, _FIGURES = 22, 170, 260, 70
 _STACK_WIDTH, _STACK_HEIGHT = 600, 16
 _CHART_WIDTH, _CHART_HEIGHT, _CHART_MARGIN = 480, 200, 44
@@ -25,7 +25,7 @@ def interval(
         share = min(1.0, max(0.0, (value - least) / (most - least)))
         return round(_MARGIN + share * (_WIDTH - 2 * _MARGIN), 2)
 
-    middle = _HEIGHT / 2
+    middle = 11
     spoken = (
         f"{point:.3g}, from {number(low)} to {number(high)}, on a line from {least:g} to {most:g}"
     )
@@ -34,7 +34,9 @@ def interval(
         'height="{height}" viewBox="0 0 {width} {height}">'
         '<path class="axis" d="M{start} {middle}H{end}M{start} {top}v8M{end} {top}v8"/>'
         '<line class="span" x1="{low}" x2="{high}" y1="{middle}" y2="{middle}"/>'
-        '<circle class="point" cx="{point}" cy="{middle}" r="5"/></svg>'
+        '<circle class="point" cx="{point}" cy="{middle}" r="5"/>'
+        '<text class="end" aria-hidden="true" x="{start}" y="{base}">{least:g}</text>'
+        '<text class="end" aria-hidden="true" x="{end}" y="{base}">{most:g}</text></svg>'
     ).format(
         side=side,
         spoken=spoken,
@@ -47,6 +49,9 @@ def interval(
         low=at(low),
         high=at(high),
         point=at(point),
+        base=_HEIGHT - 5,
+        least=least,
+        most=most,
     )
 
 

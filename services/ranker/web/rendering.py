@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -26,11 +27,18 @@ _FOLDER: Final = Path(__file__).parent
 STATIC: Final = _FOLDER / "static"
 STYLE, SCRIPT = "page.css", "page.js"
 
+_UNIT: Final = re.compile(r"(?<=\d) (?=± |(?:%|m?s|[kMG]i?B|points?)(?!\w))")
+"""The blank between a number and its unit."""
+
 SERVED_POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Content-Security-Policy of a served page."""
+
+
+class _Exact(str):
+    """A text whose blanks stay as they are, such as content with a digest."""
 
 
 def render(template: str, links: Links, *, alone: bool, **context: Any) -> str:
@@ -97,12 +105,18 @@ def _environment() -> Environment:
     )
     environment.filters["words"] = words
     environment.filters["headed"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["exact"] = _Exact
     environment.filters["plural"] = lambda count, one, several="": plural(count, one, several)
     return environment
 
 
 def _clean(value: Any) -> Any:
-    """What an expression of a template gives, without characters that turn the line around."""
+    """What an expression of a template gives, without characters that turn the line around.
+
+    A line never ends between a number and its unit.
+    """
     if value is None or isinstance(value, Markup):
         return "" if value is None else value
-    return shown(value) if isinstance(value, str) else value
+    if isinstance(value, _Exact):
+        return shown(value)
+    return _UNIT.sub("\N{NO-BREAK SPACE}", shown(value)) if isinstance(value, str) else value

@@ -1,17 +1,20 @@
-"""What stands side by side in a comparison: scores by profile, their parts, what backs them."""
+"""The rows of a side-by-side comparison: scores by profile, their parts, what backs them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from assay_rpc.ranker.v1 import compare_pb2, score_pb2
 
 from services.common.counts import plural
+from services.ranker.words import words
 
 LEAST, MOST = -0.5, 1.5
 """Ends of what a utility is drawn on."""
 
 Answer = compare_pb2.ComponentComparison | compare_pb2.ProfileComparison
+UNDECIDED = "not decided: evidence is missing"
+"""The answer where a side has no figure. "Too close to call" would say that both have one."""
 
 
 def score_rows(
@@ -25,10 +28,10 @@ def score_rows(
     of_components = {one.component for one in reply.components}
     for answer in reply.profiles:
         if answer.profile not in of_components:
-            yield f"score, {answer.profile}", [one[answer.profile] for one in scores], answer
+            yield f"score, {words(answer.profile)}", [one[answer.profile] for one in scores], answer
     if not reply.profiles:
         both = [reply.left.score, reply.right.score]
-        yield "score, each in the first profile of its type", both, None
+        yield "score (first profile of each type)", both, None
 
 
 def component_rows(
@@ -41,6 +44,11 @@ def component_rows(
     names = dict.fromkeys((*sides[0], *sides[1]))
     for name in sorted(names, key=lambda one: one not in metrics):
         yield name, [side.get(name) for side in sides], answers.get(name)
+
+
+def known(both: Sequence[score_pb2.Score | score_pb2.Component | None]) -> bool:
+    """Whether both sides have a figure, so that a missing answer is not for want of one."""
+    return all(one is not None and one.HasField("point") for one in both)
 
 
 def reports(counts: score_pb2.MatchCounts) -> list[str]:
@@ -61,9 +69,7 @@ def facts(reliability: compare_pb2.PageReliability) -> str:
         f"{reliability.undecided} undecided"
     )
     if reliability.trivial:
-        counts += f"; {reliability.trivial} of the confirmed say nothing, for a guess would do"
+        counts += f"; {reliability.trivial} of the confirmed would be right by a guess"
     if reliability.left_out:
-        counts += (
-            f"; {plural(reliability.left_out, 'claim')} left out (the machine's, or about others)"
-        )
+        counts += f"; {plural(reliability.left_out, 'claim')} not counted"
     return counts

@@ -10,7 +10,7 @@ from assay_rpc.common.v1 import common_pb2
 from assay_rpc.ranker.v1 import claim_pb2, evidence_pb2
 from google.protobuf.message import Message
 
-from services.common.counts import with_unit
+from services.common.counts import plural, with_unit
 
 BASES = {
     evidence_pb2.BASIS_MEASURED: "measured",
@@ -51,8 +51,13 @@ def number(value: float) -> str:
 
 def spread(point: float, low: float, high: float, digits: int) -> tuple[str, str, str]:
     """A point and the ends of its interval in figures; without ends where none differs from it."""
-    said, least, most = (f"{one:.{digits}f}" for one in (point, low, high))
+    said, least, most = (fixed(one, digits) for one in (point, low, high))
     return (said, "", "") if least == said == most else (said, least, most)
+
+
+def fixed(value: float, digits: int) -> str:
+    """A number with that many decimal places; a zero without a sign."""
+    return f"{value:z.{digits}f}"
 
 
 def value_text(evidence: evidence_pb2.Evidence) -> str:
@@ -109,5 +114,6 @@ def changes(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
         if verdict.change.differences
     ]
     if len(lines) < len(again):
-        lines.append(f"{len(again) - len(lines)} of {len(again)} claims: nothing changed")
+        same = f"{len(again) - len(lines)} of {plural(len(again), 'claim')}"
+        lines.append(f"{same}: same verdict and measurement")
     return lines

@@ -30,12 +30,14 @@ KINDS: Final = {
     "CONFIRMED": Kind("confirmed", "confirmed", "is confirmed", "are confirmed"),
     "INCONCLUSIVE": Kind("inconclusive", "inconclusive", "is inconclusive", "are inconclusive"),
     "UNDERSPECIFIED": Kind(
-        "underspecified", "underspecified", "leaves open what it says", "leave open what they say"
+        "underspecified", "underspecified", "is underspecified", "are underspecified"
     ),
     "NOT_TESTABLE_HERE": Kind(
         "untestable", "not testable here", "cannot be tested here", "cannot be tested here"
     ),
-    UNVERIFIED: Kind("unverified", "not verified yet", "is not verified yet", "are not verified"),
+    UNVERIFIED: Kind(
+        "unverified", "not verified yet", "is not verified yet", "are not verified yet"
+    ),
 }
 """Verdicts in the order in which they are shown."""
 
@@ -72,7 +74,7 @@ _ORDER: Final = (
 
 
 def sentence(counts: Mapping[Kind, int]) -> str:
-    """The counts in words: "Of 3 claims 1 is refuted and 2 are not verified."."""
+    """The counts in words: "Of 3 claims, 1 is refuted and 2 are not verified yet."."""
     total = sum(counts.values())
     if not total:
         return "Nothing is claimed."
@@ -81,4 +83,4 @@ def sentence(counts: Mapping[Kind, int]) -> str:
         for one, count in ((KINDS[name], counts[KINDS[name]]) for name in _ORDER)
         if count
     ]
-    return f"Of {plural(total, 'claim')} {joined(said)}."
+    return f"Of {plural(total, 'claim')}, {joined(said)}."

@@ -13,6 +13,7 @@ from services.ranker.api import evidence_messages, messages
 from services.ranker.api.comparisons import cache_info
 from services.ranker.cache.cache import CacheInfo, CacheStatus
 from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Range, Ratio, Text
+from services.ranker.claims.findings import NotMeasured, UnmeasuredReason
 from services.ranker.claims.model import (
     ArtifactType,
     Basis,
@@ -20,6 +21,7 @@ from services.ranker.claims.model import (
     PublishedScore,
     Source,
     SubjectRelation,
+    Undecidable,
     Verdict,
 )
 from services.ranker.methodology.separation import Separation
@@ -174,3 +176,15 @@ def test_cache_age_is_kept_to_the_nanosecond() -> None:
     message = cache_info(CacheInfo(CacheStatus.HIT, 1.25))
     assert message.status == compare_pb2.CACHE_STATUS_HIT
     assert message.age.ToNanoseconds() == 1_250_000_000
+
+
+def test_what_a_figure_cannot_decide_is_not_remedied_by_measuring_it() -> None:
+    why = NotMeasured("it is not served", UnmeasuredReason.NOT_SERVED, "serve it")
+    open_ = replace(claim("c", "g"), undecidable=Undecidable(Verdict.NOT_TESTABLE_HERE, "why"))
+    told = [
+        evidence_messages.claim_verdict(
+            replace(verdict(one, Verdict.NOT_TESTABLE_HERE), not_measured=why)
+        ).not_measured.remedy
+        for one in (claim("c", "g"), open_)
+    ]
+    assert told == ["serve it", "serve it; the figure is then shown, and decides nothing"]

@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from benchmarks.faults.redis_cluster import node_port
 from services.errors import InternalError, InvalidArgument, NotFound, Unavailable
 from services.ranker.cache import redis as redis_store
 from services.ranker.cache.cache import Answer, Cache, CacheStatus
 from services.ranker.cache.redis import RedisOptions, RedisStore
-from services.ranker.cache.store import CacheStore
+from services.ranker.cache.store import CacheStore, StoreRefusedError
 from tests.ports import free_port
 from tests.ranker.cache.test_cache import Counter, cache_over
 
@@ -180,12 +182,77 @@ async def test_the_master_is_found_through_sentinels(tmp_path: Path) -> None:
         await other.close()
 
 
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The URL of a node of three that share the keys."""
+    slots = 16384
+    with contextlib.ExitStack() as closing:
+        ports: list[int] = []
+        nodes = []
+        for number in range(3):
+            port = node_port()
+            ports.append(port)
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            config = folder / "redis.conf"
+            config.write_text(
+                f'port {port}\nbind 127.0.0.1\ndir {folder}\nsave ""\ncluster-enabled yes\n'
+            )
+            closing.enter_context(running(str(config), url=f"redis://127.0.0.1:{port}"))
+            nodes.append(closing.enter_context(redis.Redis(port=port, decode_responses=True)))
+        for number, node in enumerate(nodes):
+            own = range(number * slots // 3, (number + 1) * slots // 3)
+            node.execute_command("CLUSTER", "ADDSLOTS", *own)
+            node.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0])
+        for _ in range(400):
+            if all(node.cluster("info")["cluster_state"] == "ok" for node in nodes):
+                break
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{ports[0]}/0"
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_cluster_keeps_values_on_all_its_nodes(cluster: str) -> None:
+    cache = cache_over(RedisStore(RedisOptions(cluster, cluster=True)))
+    keys = [f"cmp:{number}:x" for number in range(30)]
+    for expected in (MISS, HIT):
+        for key in keys:
+            assert (await cache.get(key, Counter()))[1].status is expected
+    assert await cache.invalidate("cmp:", "1:x") == 3
+    assert await cache.invalidate("cmp:") == 27
+    await cache.close()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_node_of_a_cluster_is_named_as_one(cluster: str) -> None:
+    store = RedisStore(RedisOptions(cluster))
+    found = await asyncio.gather(
+        *(store.set(f"cmp:{number}", b"x", 60) for number in range(30)), return_exceptions=True
+    )
+    refused = [one for one in found if one is not None]
+    assert len(refused) == 20  # by the keys' slots; the node has the others
+    for one in refused:
+        assert isinstance(one, StoreRefusedError)
+        assert "ASSAY_RANKER_REDIS_CLUSTER is not true" in str(one)
+    await store.close()
+
+
+async def test_a_cluster_that_is_gone_is_bypassed() -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    cache = cache_over(RedisStore(RedisOptions(url, cluster=True)))
+    assert (await cache.get("key", Counter()))[1].status is BYPASS
+    await cache.close()
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         (RedisOptions("", sentinels=("here",)), "'here' is not the host:port of a Sentinel"),
         (RedisOptions("redis://x", tls_ca=Path("ca.pem")), "is not rediss://"),
         (RedisOptions("http://x"), "REDIS_URL"),
+        (RedisOptions("unix:///x", cluster=True), "a Redis Cluster is at redis://"),
+        (RedisOptions("redis://x/1", cluster=True), "the database 0 alone"),
+        (RedisOptions("redis://x", sentinels=("a:1",), cluster=True), "has no Sentinels"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: RedisOptions, problem: str) -> None:

@@ -49,7 +49,7 @@ def told(of: Claim, about: ArtifactType | None) -> str:
     [
         ("model_facts.parameter_count@1", Equals(9e8, 1, "GFLOPs"), MODEL, "gives 'parameters'"),
         ("model_facts.convolution_count@1", None, LANGUAGE, "no method measures this"),
-        ("model_facts.parameter_count@1", None, DATA, "no method measures this of a data set"),
+        ("model_facts.parameter_count@1", None, DATA, "no method measures this of a dataset"),
         ("storage.plain_parse_share@2", Boolean(True), DATA, "write `equals` or `range` with unit"),
         ("storage.plain_parse_share@2", Range(99, 100, "%"), DATA, "1 share is 100 %"),
         ("model_speed.cpu_latency@2", Range(20, 30, "ms"), MODEL, "1 s is 1,000 ms"),

@@ -209,7 +209,7 @@ def test_a_page() -> None:
     [
         (b"a: [", "not YAML"),
         (b"\xff\xfe", "not YAML"),
-        (b"kind: artifact\nkind: page\n", "there twice"),
+        (b"kind: artifact\nkind: page\n", "appears twice"),
         (b"a: &x [1]\nb: *x\n", "no aliases"),
         (b"- 1\n", "must be an object"),
         (b"", "must be an object"),

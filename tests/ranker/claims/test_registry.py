@@ -99,7 +99,7 @@ def test_an_accuracy_says_why_pictures_at_hand_do_not_decide_it() -> None:
     assert len(accuracies) == 6
     for claim in accuracies:
         assert claim.undecidable is not None
-        assert "keeps a picture's proportions" in claim.undecidable.reason
+        assert "the proportions of a picture" in claim.undecidable.reason
         assert "at hand;" not in claim.undecidable.reason
         assert "keeps a picture's proportions" in claim.needs
 
@@ -261,7 +261,7 @@ def test_a_manifest_is_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rival", "problem"),
     [
-        ("the-pile", "the-pile is a data set, and .* nothing measures both"),
+        ("the-pile", "the-pile is a dataset, and .* nothing measures both"),
         ("segformer-b0-finetuned-ade-512-512", "is a segmentation model, and"),
         ("gpt-2", "no artifact 'gpt-2'; did you mean gpt2"),
     ],

@@ -269,17 +269,17 @@ def test_artifacts_of_different_types_are_compared_in_what_is_shown_of_every_typ
         "outcomes": Separation.NOT_SEPARABLE,
         "adoption": Separation.NOT_SEPARABLE,
     }
-    assert "neither is better overall" in result.summary
+    assert result.summary.startswith("Neither is better overall: they are of different types")
     assert "model is ahead in freshness" in result.summary
 
 
 def test_the_summary_gives_no_point_where_evidence_is_missing() -> None:
     result = compared(model("a", 50.0), model("b"))
-    assert result.summary.startswith(
-        "a has no score in core, because it lacks latency, size; between "
+    assert result.summary.startswith("It is not decided which is better: no profile has all of")
+    assert "a has no score in core yet: it lacks evidence for latency, size (possible: " in (
+        result.summary
     )
-    assert "b has no evidence for the profile core yet." in result.summary
-    assert "No profile has all of its evidence for both" in result.summary
+    assert "b has no evidence in core yet." in result.summary
     known = compared(model("a", 50.0), model("b", 40.0))
     score = known.left.score
     ends = f"between {score.low:.1f} and {score.high:.1f}"
@@ -345,7 +345,7 @@ def test_the_key_changes_with_everything_that_the_answer_depends_on() -> None:
         key(canonical(model("c", 50.0), b), METHODOLOGY, DAY),
     ]
     assert len(set(keys)) == len(keys)
-    assert all(one.startswith("cmp:v4:") and len(one.split(":")) == 8 for one in keys)
+    assert all(one.startswith("cmp:v5:") and len(one.split(":")) == 8 for one in keys)
     assert keys[0].endswith(":2026-01-15")
 
 

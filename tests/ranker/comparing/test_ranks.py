@@ -252,7 +252,7 @@ async def test_a_list_that_is_named_is_ranked_together(ranker: Ranker) -> None:
         (
             "ListRanks",
             rank_pb2.ListRanksRequest(artifacts=rank_pb2.ArtifactSet(artifacts=[B4, "gpt2"])),
-            "are not of one type: .*gpt2 is a LANGUAGE_MODEL",
+            "artifacts: only one type can be ranked: .*gpt2 is a language model",
         ),
         (
             "ListRanks",

@@ -213,5 +213,5 @@ def test_what_is_no_copy_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "e.sqlite").exists()
     with pytest.raises(StoreError, match="no database is there"):
         backup.back_up(tmp_path / "none", tmp_path / "copy")
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="already exists"):
         backup.back_up(other, text)

@@ -265,7 +265,7 @@ async def test_a_copy_goes_back_into_either_database(
         copy = tmp_path / "copy.sqlite"
         found = await asyncio.to_thread(postgres_backup.back_up, postgres.url, copy)
         assert found == backup.Contents(evidence=3, manifests=1, matches=1, outcomes=1)
-        with pytest.raises(StoreError, match="is there already"):
+        with pytest.raises(StoreError, match="already exists"):
             postgres_backup.back_up(postgres.url, copy)
         with pytest.raises(StoreError, match="stop the rankers"):
             await asyncio.to_thread(postgres_backup.restore, copy, postgres.url)

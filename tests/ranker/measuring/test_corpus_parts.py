@@ -126,7 +126,7 @@ async def test_a_measurement_that_several_claims_need_is_made_once() -> None:
 @pytest.mark.parametrize(
     ("corpus", "claim", "problem"),
     [
-        (FakeCorpus(()), "P3.1", "serves no the-pile"),
+        (FakeCorpus(()), "P3.1", "does not have the-pile"),
         (FakeCorpus((changed(SAMPLE, splits=None),)), "P3.1", "no split"),
         (FakeCorpus((changed(SAMPLE, splits=["train"]),)), "P4.1", "two are needed"),
         (FakeCorpus((changed(SAMPLE, splits=["train"]),)), "P2.1", "no held-out split"),

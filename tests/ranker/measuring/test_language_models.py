@@ -262,8 +262,11 @@ async def test_a_window_that_no_file_states_decides_nothing() -> None:
 @pytest.mark.parametrize(
     ("served", "why"),
     [
-        ((), "serves no language model tiny"),
-        ((changed(TINY, ref=ref("other", "7e")),), "serves no language model tiny, but other"),
+        ((), "does not have the language model tiny"),
+        (
+            (changed(TINY, ref=ref("other", "7e")),),
+            "does not have the language model tiny; it has other",
+        ),
         ((changed(TINY, weights=common_pb2.WEIGHTS_KIND_RANDOM),), "random weights"),
     ],
 )
@@ -366,7 +369,7 @@ async def test_the_digest_of_the_weights_alone_is_said_to_be_that() -> None:
 
 @pytest.mark.parametrize("name", ["PILE_CC", "DIFFERENCE"])
 async def test_a_figure_that_corpus_doubts_decides_nothing(name: str) -> None:
-    doubt = "the tokenizer does not give back plain English and Python"
+    doubt = "the tokenizer cannot reproduce plain English and Python"
     result = changed(on_pile_cc(figure(3.3, EXACT)), doubts=[doubt])
     both = comparison(-0.8, 0.1)
     doubted = changed(both, against=changed(both.against, doubts=[doubt]))

@@ -70,7 +70,9 @@ async def test_how_near_a_model_is_decides_which_one_is_observed() -> None:
         await observe("B4.1", measurements(FakeSegment(served)))
     ).relation is SubjectRelation.EXACT
     assert (await observe("B4.1", measurements(FakeSegment(served[:2])))).relation is RANDOM
-    with pytest.raises(UnobservableError, match="nothing of its architecture, segformer-b4, but"):
+    with pytest.raises(
+        UnobservableError, match=r"no model of this architecture \(segformer-b4\); it serves"
+    ):
         await observe("B4.1", measurements(FakeSegment((B0,))))
 
 

@@ -55,7 +55,7 @@ def test_a_restart_is_read_as_it_was_written(restarts: list[Restart]) -> None:
 
 @pytest.mark.parametrize("damage", [{}, {"started": "x"}, {"started": True}])
 def test_what_is_no_restart_is_refused(damage: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="is no restart"):
+    with pytest.raises(ValueError, match="is not a restart"):
         read(damage)
 
 

@@ -59,13 +59,13 @@ def test_files_of_something_else_among_them_make_it_something_else() -> None:
 
 
 def test_documents_of_foreign_subsets_are_no_sample() -> None:
-    with pytest.raises(UnobservableError, match="so it is no sample of the-pile"):
+    with pytest.raises(UnobservableError, match="so it is not a sample of the-pile"):
         served(DESCRIPTION, Configuration(subsets=("Pile-CC",)))
 
 
 def test_no_other_name_stands_for_it() -> None:
     for name in ("pile-uncopyrighted", "the-pil", "THE-PILE"):
-        with pytest.raises(UnobservableError, match=f"corpus serves no {name}"):
+        with pytest.raises(UnobservableError, match=f"the corpus service does not have {name}"):
             corpus_named([REFERENCE, COMPLETE], name, UnmeasuredReason.NOT_SERVED)
 
 

@@ -120,7 +120,9 @@ def test_only_files_of_weights_tell_a_model() -> None:
 )
 @pytest.mark.parametrize("part", Part)
 def test_a_model_that_lies_about_its_name_shows_nothing(other: Model, part: Part) -> None:
-    with pytest.raises(UnobservableError, match=f"segment serves {CITYSCAPES}, which differs in"):
+    with pytest.raises(
+        UnobservableError, match=f"the segment service has {CITYSCAPES}, which differs in"
+    ):
         nearest_model([other], WHOLE, {part})
 
 
@@ -180,7 +182,7 @@ def test_one_of_several_files_of_weights_tells_no_model(file: str, *, whole: boo
 
 
 def test_nothing_of_its_architecture_is_said_to_be_so() -> None:
-    with pytest.raises(UnobservableError, match="serves nothing of its architecture") as error:
+    with pytest.raises(UnobservableError, match="has no model of this architecture") as error:
         nearest_model([B4_RANDOM], wanted("deeplab", "deeplabv3-resnet101"), {Part.ARCHITECTURE})
     assert error.value.reason is UnmeasuredReason.NOT_SERVED
     assert "--model DIR" in error.value.remedy

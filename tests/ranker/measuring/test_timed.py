@@ -65,7 +65,7 @@ async def test_latency_is_the_median_of_restarts_that_had_the_machine_for_themse
     assert len(observation.restarts) == 8
     assert observation.environment == MACHINE
     assert observation.engine["id"] == "onnxruntime-cpu"
-    assert "8 restarts that had the machine for themselves" in observation.conditions
+    assert "8 restarts on an idle machine" in observation.conditions
     assert "shortest run 1 s" in observation.conditions
     plan = segment.timed[0]
     assert (plan.restarts, plan.runs, plan.batch_size, plan.engine) == (8, 3, 1, "")
@@ -79,7 +79,7 @@ async def test_latency_is_the_median_of_restarts_that_had_the_machine_for_themse
     [
         (
             restarts(8, others=0.9),
-            "0 of 8 restarts had the machine for themselves, and 8 are needed; others used up",
+            "0 of 8 restarts ran on an idle machine, and 8 are needed; others used up",
         ),
         (restarts(8, kernel=None), "this machine's own speed is known after timings on two days"),
         ([], "this machine's own speed is known after timings on two days"),
@@ -165,7 +165,7 @@ async def test_a_gpu_claim_is_not_timed_on_a_cpu_nor_the_reverse() -> None:
 
 async def test_another_size_is_not_timed() -> None:
     segment = FakeSegment((B0,))
-    with pytest.raises(UnobservableError, match="nothing of its architecture"):
+    with pytest.raises(UnobservableError, match="no model of this architecture"):
         await observe("B4.5", measurements(segment))
     assert segment.timed == []
 
@@ -272,9 +272,9 @@ async def test_the_reference_is_one_by_definition() -> None:
     ("segment", "budget", "message"),
     [
         (beside(17), Budget.QUICK, "it takes 17 restarts of two models"),
-        (beside(7), Budget.FULL, "7 of 7 restarts had the machine for themselves, and 8"),
-        (beside(20, others=1.0), Budget.FULL, "0 of 20 restarts had the machine"),
-        (beside(20, kernel=None), Budget.FULL, "0 of 20 restarts had the machine"),
+        (beside(7), Budget.FULL, "7 of 7 restarts ran on an idle machine, and 8"),
+        (beside(20, others=1.0), Budget.FULL, "0 of 20 restarts ran on an idle machine"),
+        (beside(20, kernel=None), Budget.FULL, "0 of 20 restarts ran on an idle machine"),
         (FakeSegment(), Budget.FULL, "segformer-b0"),
     ],
 )

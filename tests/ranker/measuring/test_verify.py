@@ -18,7 +18,7 @@ from services.errors import InvalidArgument, NotFound, Unavailable
 from services.ranker.claims import facts
 from services.ranker.claims.bounds import Value
 from services.ranker.claims.findings import ClaimVerdict, Difference, NotMeasured, UnmeasuredReason
-from services.ranker.claims.model import Basis, SourceVerdict, SubjectRelation, Verdict
+from services.ranker.claims.model import Basis, Cost, SourceVerdict, SubjectRelation, Verdict
 from services.ranker.claims.registry import packaged
 from services.ranker.claims.verdict import judge_stored
 from services.ranker.database.evidence_store import EvidenceStore
@@ -209,7 +209,7 @@ async def test_claims_that_need_a_peer_say_that_it_is_down(store: EvidenceStore)
     for claim in ("B4.5", "P3.1", "P4.1", "P4.2", "P4.3", "P5.2"):
         assert found[claim].verdict is Verdict.NOT_TESTABLE_HERE
         assert "it cannot be reached" in found[claim].reason
-        assert "testable with" in found[claim].reason
+        assert "needed to test it" in found[claim].reason
 
 
 async def test_a_stand_in_never_decides(store: EvidenceStore) -> None:
@@ -277,9 +277,9 @@ async def test_why_nothing_was_measured_is_told_beside_what_is_published(
     store: EvidenceStore,
 ) -> None:
     random = NotMeasured(
-        "segment serves segformer-b4-random, which differs in weights (random)",
+        "the segment service has segformer-b4-random, which differs in weights (random)",
         UnmeasuredReason.OTHER_SUBJECT,
-        f"serve {B4} under that name: --model DIR",
+        f"serve it (--model DIR, exported with --name {B4})",
     )
     found = await verdicts(verifier(store, pictures=PICTURES), B4, "B1.4", "B4.1", "B4.4")
     judged = await stored_verdicts(store)
@@ -321,7 +321,7 @@ async def test_an_export_checked_on_a_few_inputs_refutes_no_loss_of_accuracy(
 ) -> None:
     found = await verdicts(verifier(store, FakeSegment((B4_PUBLISHED,))), B4, "B8.2")
     assert found["B8.2"].verdict is Verdict.NOT_TESTABLE_HERE
-    assert "only a substitute was observed: 0.001 %; testable with" in found["B8.2"].reason
+    assert "only a substitute was observed: 0.001 %; needed to test it" in found["B8.2"].reason
 
 
 async def test_a_figure_of_other_hardware_is_called_that(store: EvidenceStore) -> None:
@@ -446,6 +446,16 @@ def test_the_estimate_counts_a_shared_measurement_once() -> None:
     for artifact in REGISTRY.artifacts:
         quick, full = (estimate(artifact.claims, one, pictures=True) for one in Budget)
         assert quick <= full < claims.TIMEOUT_SECONDS
+
+
+def test_a_claim_that_states_no_cost_is_planned_with_the_usual_one() -> None:
+    """A plan of no seconds for what takes a minute would be false."""
+    latency = next(one for one in REGISTRY.artifact(B4).claims if one.id == "B4.5")
+    unstated = replace(latency, cost=Cost())
+    assert estimate([unstated], Budget.QUICK, pictures=True) == 45
+    assert estimate([unstated], Budget.FULL, pictures=True) == 240
+    cheap = replace(unstated, method="model_facts.parameter_count@1")
+    assert estimate([cheap], Budget.FULL, pictures=True) == 0
 
 
 async def test_the_plan_has_no_time_for_pictures_that_are_not_there(store: EvidenceStore) -> None:

@@ -190,7 +190,7 @@ def test_below_five_operators_there_is_no_figure() -> None:
     part = outcome_component(four)
     assert part.point is None
     assert part.explanation == (
-        "5 operators that report are needed, and there are 4; 7 anonymous reports do not count"
+        "needs 5 operators that report, has 4; 7 anonymous reports do not count"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
 import re
 from collections.abc import AsyncIterator
@@ -104,6 +106,31 @@ async def test_every_page_is_whole_and_every_link_leads_somewhere(site: Site) ->
             elif link.startswith("#"):
                 assert link[1:] in {"main", *ids}, (path, link)
     assert any(one.startswith("/evidence/sha256:") for one in seen)
+
+
+@pytest.mark.slow
+async def test_an_artifact_without_evidence_is_listed_once_a_type(site: Site) -> None:
+    """Under the first profile; measures below it only count such artifacts."""
+    await site.open()
+    await site.ranker.verify(DATA_SET, "P1.3", "P5.1")
+    _, text, _ = await site.get("/")
+    assert "Documented composition" in text
+    assert "1 other artifact without evidence" in Checked(text).text
+    assert text.count('">cc-100-en</a>') == 1
+    assert "-0.0" not in text
+
+
+@pytest.mark.slow
+async def test_evidence_is_shown_to_the_byte(site: Site) -> None:
+    """Its digest is of these bytes: no blank becomes one that does not break."""
+    await site.open()
+    await site.ranker.verify(DATA_SET, "P5.1")
+    _, text, _ = await site.get(f"/claims/{DATA_SET}/P5.1")
+    link = next(one for one in Checked(text).values("href") if one.startswith("/evidence/"))
+    _, evidence, _ = await site.get(link)
+    content = html.unescape(evidence.partition("<pre tabindex")[2].partition("</pre>")[0])
+    content = content.partition("<code>")[2].rpartition("</code>")[0]
+    assert f"sha256:{hashlib.sha256(content.encode()).hexdigest()}" == link.rpartition("/")[2]
 
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"

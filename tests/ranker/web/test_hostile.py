@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import grpc
 import pytest
@@ -50,6 +51,40 @@ def post(size: int, name: str = "GetRank") -> bytes:
         f"POST {RPC}/{name} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         f"content-length: {size}\r\n\r\n"
     ).encode()
+
+
+CHUNKED = (
+    f"POST {RPC}/ListArtifacts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    "transfer-encoding: chunked\r\n\r\n"
+).encode()
+
+
+@pytest.mark.parametrize(("size", "count", "status"), [(1, 20_000, 400), (200, 1000, 200)])
+async def test_a_body_in_chunks_of_a_byte_is_refused(
+    ranker: Ranker, size: int, count: int, status: int
+) -> None:
+    """Four such clients kept health checks waiting for 22 seconds."""
+    await ranker.start(http_port=0)
+    client = await Raw.to(ranker)
+    chunk = f"{size:x}\r\n{' ' * size}\r\n".encode()
+    await client.send(CHUNKED + chunk * count + b"2\r\n{}\r\n0\r\n\r\n")
+    assert await client.status() == status
+    client.close()
+
+
+async def test_small_chunks_behind_an_answer_end_the_connection_and_nothing_is_logged(
+    ranker: Ranker, caplog: pytest.LogCaptureFixture
+) -> None:
+    await ranker.start(http_port=0)
+    client = await Raw.to(ranker)
+    await client.send(CHUNKED.replace(b"ListArtifacts", b"NoSuchMethod"))
+    assert await client.status() == 404
+    with contextlib.suppress(ConnectionError):
+        await client.send(b"1\r\n \r\n" * 20_000)
+        while await client.reader.read(4096):
+            pass
+    assert "Fatal error" not in caplog.text
+    client.close()
 
 
 @pytest.mark.parametrize(

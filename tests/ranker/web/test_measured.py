@@ -122,4 +122,7 @@ def test_numbers_of_different_hardware_or_units_are_kept_apart() -> None:
 
 def test_an_interval_that_is_its_point_in_figures_is_not_printed() -> None:
     assert spread(0.151, 0.149, 0.152, 2) == ("0.15", "", "")
+    assert spread(0.0, 0.0, -0.0, 1) == ("0.0", "", "")  # no interval from 0.0 to -0.0
     assert spread(0.95, 0.94, 0.95, 2) == ("0.95", "0.94", "0.95")
+    assert spread(0.0, 0.0, -0.0, 1) == ("0.0", "", "")
+    assert spread(-0.04, -0.06, 0.0, 1) == ("0.0", "-0.1", "0.0")

@@ -23,8 +23,8 @@ SEEN = Seen("a-model", "photo.jpg", DATA, DATA, (ClassSeen("sky", "#87ceeb", "90
 def test_what_a_reader_wants_comes_first() -> None:
     page = Checked(report(reply(), SEEN))
     order = (
-        "Of 3 claims 3 are refuted.",
-        "What is refuted",
+        "Of 3 claims, 3 are refuted.",
+        "Refuted claims",
         "Side by side",
         "What a-model sees",
         "Measured by part",
@@ -75,11 +75,11 @@ def test_counts_are_of_each_side_and_of_the_page() -> None:
         verdict.claim.artifact = "b"
         verdict.verdict = evidence_pb2.Verdict.Value(f"VERDICT_{found}")
     page = Checked(report(asked))
-    assert "Of 5 claims 1 is confirmed, 3 are refuted and 1 is inconclusive." in page.text
+    assert "Of 5 claims, 1 is confirmed, 3 are refuted and 1 is inconclusive." in page.text
     spoken = page.values("aria-label")
-    assert "Of 2 claims 2 are refuted." in spoken
-    assert "Of 2 claims 1 is confirmed and 1 is inconclusive." in spoken
-    assert "Of 1 claim 1 is refuted." in spoken
+    assert "Of 2 claims, 2 are refuted." in spoken
+    assert "Of 2 claims, 1 is confirmed and 1 is inconclusive." in spoken
+    assert "Of 1 claim, 1 is refuted." in spoken
 
 
 def test_nothing_unknown_is_drawn() -> None:
@@ -154,7 +154,7 @@ def test_what_changed_is_told_where_a_verification_told_it() -> None:
     page = Checked(report(asked))
     assert "Changes since the last run" in page.text
     assert "C1: value: <1> s -> 2 s" in page.text
-    assert "1 of 2 claims: nothing changed" in page.text
+    assert "1 of 2 claims: same verdict and measurement" in page.text
 
 
 def test_evidence_names_its_day_and_its_machine() -> None:
@@ -260,12 +260,18 @@ def test_nobody_turns_a_line_around() -> None:
     assert "\ufffdgnp.exe" in page
 
 
+def test_a_line_never_ends_between_a_number_and_its_unit() -> None:
+    page = report(reply("45.7 % of 3 GiB, 5.5 ms, 2 sides, 7 %x"))
+    assert "45.7\N{NO-BREAK SPACE}% of 3\N{NO-BREAK SPACE}GiB, 5.5\N{NO-BREAK SPACE}ms" in page
+    assert "2 sides, 7 %x" in page
+
+
 def test_equal_comparisons_give_equal_pages() -> None:
     assert report(reply(), SEEN) == report(reply(), SEEN)
 
 
 def test_without_what_was_not_measured_there_are_no_empty_sections() -> None:
     page = Checked(report(compare_pb2.CompareResponse(summary="nothing")))
-    for part in ("contradicts itself", "Measured by part", "sees", "What is refuted"):
+    for part in ("contradicts itself", "Measured by part", "sees", "Refuted claims"):
         assert part not in page.text
     assert "Nothing is claimed." in page.text

@@ -170,9 +170,7 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
     }
     total = sum(published.values())
     if not published or not description.text_bytes:
-        raise UnobservableError(
-            f"nothing is published of the shares in {description.corpus.ref.name}"
-        )
+        raise UnobservableError(f"no shares are published for {description.corpus.ref.name}")
     here = {one.name: one.text_bytes / description.text_bytes for one in description.subsets}
     names = set(here) | set(published)
     distance = 0.5 * sum(abs(here.get(one, 0) - published.get(one, 0) / total) for one in names)
@@ -239,7 +237,7 @@ async def licensed_share(claim: Claim, measurements: Measurements) -> Observatio
     description, relation = await _described(claim, measurements)
     if not description.text_bytes or not any(one.HasField("rights") for one in description.subsets):
         raise UnobservableError(
-            f"nothing is stated of the rights of texts in {description.corpus.ref.name}"
+            f"no rights are stated for the texts in {description.corpus.ref.name}"
         )
     licensed = [one for one in description.subsets if one.text_bytes and _licensed(one)]
     listed = ", ".join(f"{one.name} ({one.rights.license})" for one in licensed) or "none"

@@ -291,7 +291,7 @@ def _nothing(claim: Claim, corpus: CorpusSummary, plan: ScorePlan) -> Unobservab
     what = f"{claim.subset} in " if claim.subset else ""
     return UnobservableError(
         f"there is no text of {what}the {plan.split} split of {corpus_label(corpus)} that its "
-        "tokenizer gives back as it was",
+        "tokenizer can reproduce",
         UnmeasuredReason.DATA_MISSING,
         f"give documents of it: --shards {corpus.ref.name}=DIR",
     )

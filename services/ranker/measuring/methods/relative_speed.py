@@ -65,7 +65,7 @@ _BESIDE = SpeedPlan(SCENARIO_SINGLE_STREAM, batch_size=1, runs=5, restarts=_REST
 async def latency_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture over those of SegFormer-B0, both in the same processes, in turn.
 
-    Only restarts that had the machine for themselves count. The interval is at the level that
+    Only restarts on an idle machine count. The interval is at the level that
     places in a list want where there are 17 of them, and at that of a verdict from 8 on.
     """
     parts = depends_on(claim)
@@ -89,7 +89,7 @@ async def latency_ratio(claim: Claim, measurements: Measurements) -> Observation
     pairs = _pairs(result)
     if len(pairs) < least_count(MIN_LEVEL):
         raise UnobservableError(
-            f"{len(pairs)} of {len(result.samples)} restarts had the machine for themselves, and "
+            f"{len(pairs)} of {len(result.samples)} restarts ran on an idle machine, and "
             f"{least_count(MIN_LEVEL)} are needed",
             UnmeasuredReason.FAILED,
             "stop what else runs, and verify it again",
@@ -104,13 +104,13 @@ async def latency_ratio(claim: Claim, measurements: Measurements) -> Observation
         note=(
             f"{median(one.first for one in pairs):.4g} s a picture beside "
             f"{median(one.second for one in pairs):.4g} s of {reference.ref.name}, in "
-            f"{len(pairs)} restarts that had the machine for themselves."
+            f"{len(pairs)} restarts on an idle machine."
         ),
     )
 
 
 def _pairs(result: BenchmarkResult) -> list[PairedRestart]:
-    """The restarts that had the machine for themselves, with both models' median runs."""
+    """The restarts on an idle machine, with both models' median runs."""
     found = []
     for timed, other in zip(restarts_of(result), result.paired.samples, strict=False):
         if timed.clean and timed.others is not None and other.seconds:

@@ -281,7 +281,7 @@ def _of_all(found: Sequence[Sequence[list[float]]], loads: Sequence[MachineLoad]
 
 
 def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float) -> str:
-    """Who decoded, in which version, and what may keep the ratio from being decided."""
+    """Decoders with their versions, and reasons that keep the ratio undecided."""
     versions = result.environment.versions
     named = {"libraries": ("zlib", "libzstd"), "tools": ("gzip", "zstd")}
     parts = []

@@ -68,7 +68,7 @@ def conditions(of: Observation, found: Timing, restarts: Sequence[Restart]) -> s
     if found.interval.low is None:
         what.append(f"an upper bound, since {busy(found, restarts)}")
     else:
-        what.append(f"{found.used} restarts that had the machine for themselves")
+        what.append(f"{found.used} restarts on an idle machine")
     what.append(f"shortest run {found.least:.4g} s")
     if found.speeds is not None:
         fast, slow = found.speeds
@@ -90,11 +90,11 @@ def engine_words(of: Observation) -> str:
 
 
 def busy(found: Timing, restarts: Sequence[Restart]) -> str:
-    """Why there are too few restarts that had the machine for themselves."""
+    """Why there are too few restarts on an idle machine."""
     if all(one.kernel is None for one in restarts):
         return "this machine's own speed is known after timings on two days"
     others = max((one.others or 0.0 for one in restarts), default=0.0)
     return (
-        f"{found.clean} of {found.restarts} restarts had the machine for themselves, and "
+        f"{found.clean} of {found.restarts} restarts ran on an idle machine, and "
         f"{WANTED} are needed; others used up to {others:.2g} processors"
     )

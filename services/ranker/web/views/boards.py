@@ -39,6 +39,11 @@ class Profile:
     unranked: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     measured_on: str
 
+    @property
+    def unranked_count(self) -> int:
+        """How many artifacts have no place, for want of evidence."""
+        return sum(len(artifacts) for _, artifacts in self.unranked)
+
 
 @dataclass(frozen=True)
 class Board:

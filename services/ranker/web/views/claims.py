@@ -29,13 +29,20 @@ _BASES: Final = {
     "SOURCED": "from a publication",
     "DERIVED": "computed from published figures",
 }
+_HEADINGS: Final = {
+    _BASES["SOURCED"]: "Published",
+    _BASES["DERIVED"]: "Computed",
+}
+_UNMEASURED: Final = " (not measured: "
+_TRUTHS: Final = ("true", "false")
+"""What a source is quoted with that only confirms or denies: the verdict says that."""
 _RELATIONS: Final = {
     evidence_pb2.SUBJECT_RELATION_SAME_ARCHITECTURE_RANDOM_WEIGHTS: (
         "of the same architecture with random weights"
     ),
     evidence_pb2.SUBJECT_RELATION_SAMPLE: "of a sample",
-    evidence_pb2.SUBJECT_RELATION_PROXY: "of a substitute; it decides nothing",
-    evidence_pb2.SUBJECT_RELATION_NAMED: "of what is served under its name; it decides nothing",
+    evidence_pb2.SUBJECT_RELATION_PROXY: "of a substitute; does not decide the claim",
+    evidence_pb2.SUBJECT_RELATION_NAMED: "of a thing with its name; does not decide the claim",
 }
 
 
@@ -89,8 +96,19 @@ class ClaimView:
     evidence: Piece | None
     sample: Piece | None
     not_measured: str
+    not_measured_heading: str
     contradicts: tuple[tuple[str, str], ...]
     changed: tuple[str, ...]
+
+    @property
+    def plain_reason(self) -> str:
+        """The reason without why nothing was measured, where that has a line of its own."""
+        return self.reason.partition(_UNMEASURED)[0] if self.not_measured else self.reason
+
+    @property
+    def value_heading(self) -> str:
+        """What the value beside the claimed one is."""
+        return _HEADINGS.get(self.basis, "Measured")
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,7 @@ def view(verdict: evidence_pb2.ClaimVerdict, links: Links) -> ClaimView:
         evidence=evidence,
         sample=piece(verdict.sample, links) if verdict.HasField("sample") else None,
         not_measured=_not_measured(verdict),
+        not_measured_heading="To measure it" if _reason_says_why(verdict) else "Not measured",
         contradicts=tuple((one, links.claim(one)) for one in verdict.contradicts),
         changed=tuple(map(difference, verdict.change.differences)),
     )
@@ -182,7 +201,8 @@ def citations(sources: Iterable[claim_pb2.Source]) -> tuple[Citation, ...]:
         plain.CopyFrom(one)
         if address == one.url and one.title:
             plain.url = ""
-        found.append(Citation(source(plain) or address, address, one.quote))
+        quote = "" if one.quote in _TRUTHS else one.quote
+        found.append(Citation(source(plain) or address, address, quote))
     return tuple(found)
 
 
@@ -244,4 +264,16 @@ def _not_measured(verdict: evidence_pb2.ClaimVerdict) -> str:
     if not verdict.HasField("not_measured"):
         return ""
     why = verdict.not_measured
-    return ". ".join(filter(None, (why.message.rstrip("."), why.remedy)))
+    if _reason_says_why(verdict):
+        return _capital(why.remedy)
+    return ". ".join(map(_capital, filter(None, (why.message.rstrip("."), why.remedy))))
+
+
+def _reason_says_why(verdict: evidence_pb2.ClaimVerdict) -> bool:
+    """Whether the explanation begins with why nothing was measured, and a remedy is known."""
+    why = verdict.not_measured
+    return bool(why.message and why.remedy) and verdict.reason.startswith(why.message)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -10,7 +10,7 @@ from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, evidence_pb2, score_p
 
 from services.ranker.web import drawing, measured
 from services.ranker.web.links import Links, outside
-from services.ranker.web.sides import Answer, component_rows, score_rows
+from services.ranker.web.sides import UNDECIDED, Answer, component_rows, known, score_rows
 from services.ranker.web.values import changes, ends, enum_name, measured_text
 from services.ranker.web.verdicts import KINDS, Kind, reference_of
 from services.ranker.web.views import claims, scores
@@ -165,7 +165,7 @@ def _score_row(
     answer: Answer | None,
 ) -> Row:
     left, right = ([scores.score(one, color)] for one, color in zip(both, SIDES, strict=True))
-    return Row(heading, "", (left, right), better(reply, answer), missing(answer))
+    return Row(heading, "", (left, right), *_answered(reply, both, answer))
 
 
 def _component_row(
@@ -177,7 +177,20 @@ def _component_row(
     left, right = (scores.component(one, color) for one, color in zip(both, SIDES, strict=True))
     weights = {one.weight for one in both if one is not None and one.weight}
     remark = joined([f"weight {one:g}" for one in sorted(weights)])
-    return Row(words(name), remark, (left, right), better(reply, answer), missing(answer))
+    return Row(words(name), remark, (left, right), *_answered(reply, both, answer))
+
+
+def _answered(
+    reply: compare_pb2.CompareResponse,
+    both: Sequence[score_pb2.Score | score_pb2.Component | None],
+    answer: Answer | None,
+) -> tuple[str, str]:
+    """Which is better, and what is missing to say so. Cells without a figure say what they lack."""
+    said = better(reply, answer)
+    if answer is None or known(both):
+        return said, missing(answer)
+    undecided = answer.separation == compare_pb2.SEPARATION_NOT_SEPARABLE
+    return UNDECIDED if undecided else said, ""
 
 
 def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:

@@ -12,7 +12,7 @@ from services.ranker.methodology.points import POINTS, passes
 from services.ranker.web import drawing
 from services.ranker.web.links import Links
 from services.ranker.web.sides import LEAST, MOST, facts, reports
-from services.ranker.web.values import spread
+from services.ranker.web.values import fixed, spread
 from services.ranker.words import joined, words
 
 _MOST_NAMES = 5
@@ -42,7 +42,10 @@ def score(value: score_pb2.Score, side: str) -> Figure:
             return Figure("no evidence yet", known=False)
         return Figure(
             f"no score yet: no evidence for {lacks(value)}",
-            remarks=(f"possible: {value.low:.1f} to {value.high:.1f} points", *_scale(value)),
+            remarks=(
+                f"possible: {fixed(value.low, 1)} to {fixed(value.high, 1)} points",
+                *_scale(value),
+            ),
             known=False,
         )
     return Figure(
@@ -147,7 +150,7 @@ def contribution(value: score_pb2.Contribution, links: Links, evidence: frozense
     return Term(
         name=name,
         points=_with_ends(value.point, value.low, value.high, 2) if known else "unknown",
-        most=f"{value.max_points:.2f}" if value.metric else "shown, counts nothing",
+        most=f"{value.max_points:.2f}" if value.metric else "not weighted",
         explanation=value.explanation,
         evidence=tuple(
             (one.removeprefix("sha256:")[:12], links.evidence(one))

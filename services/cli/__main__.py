@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from services.cli import commands
 from services.cli.exits import MEANINGS, Exit, explain
+from services.cli.interrupts import interruptible
 from services.cli.parsing import Parser, add_commands, add_quiet
 
 
@@ -34,19 +35,22 @@ def parser() -> argparse.ArgumentParser:
     statuses = "\n".join(f"  {status.value:>3}  {meaning}" for status, meaning in MEANINGS.items())
     root = Parser(
         prog="assay",
-        description="Serve models and data sets, and check by measurement what is claimed of them.",
+        description="Serve models and datasets, and check the claims about them by measurement.",
         epilog=(
-            "Commands that need a service use a running one where ASSAY_SEGMENT_ADDR,\n"
-            "ASSAY_CORPUS_ADDR or ASSAY_RANKER_ADDR names it (host:port), and otherwise start a\n"
-            "private one on loopback and stop it when they end. ASSAY_TLS, ASSAY_TLS_CA,\n"
-            "ASSAY_TLS_CERT, ASSAY_TLS_KEY, ASSAY_TOKEN and ASSAY_TOKEN_FILE say how a running\n"
-            "one is reached; ~/.config/assay/config.toml may hold all of these (docs/access.md).\n"
-            "ASSAY_HOME (default ~/.local/share/assay) keeps models, evidence and logs.\n\n"
+            "A command that needs a service uses the running one that ASSAY_SEGMENT_ADDR,\n"
+            "ASSAY_CORPUS_ADDR or ASSAY_RANKER_ADDR (host:port) names. If the variable is not\n"
+            "set, the command starts a private service on loopback and stops it at the end.\n"
+            "ASSAY_TLS, ASSAY_TLS_CA, ASSAY_TLS_CERT, ASSAY_TLS_KEY, ASSAY_TOKEN and\n"
+            "ASSAY_TOKEN_FILE configure the connection to a running service; the file\n"
+            "~/.config/assay/config.toml can hold the same settings (docs/access.md).\n"
+            "ASSAY_HOME (default: ~/.local/share/assay) holds models, evidence and logs.\n\n"
             f"exit status:\n{statuses}"
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action=_Version, help="versions of assay and of its engines")
+    root.add_argument(
+        "--version", action=_Version, help="print the versions of assay and its engines, and exit"
+    )
     add_quiet(root)
     add_commands(root, commands.COMMANDS, dest="command")
     return root
@@ -80,11 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(given)
         with _output(parsed):
-            return int(asyncio.run(parsed.run(parsed)))
+            return int(asyncio.run(interruptible(parsed.run(parsed))))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has read enough. Nothing more may be written, not even at exit.
+        # The reader of our output has closed the pipe. Nothing more may be written, not even at
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except Exception as error:

@@ -32,11 +32,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_format(parser: argparse.ArgumentParser) -> None:
     """`--format` and `--json`, of a command that prints tables."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print one JSON document: --format json")
+    form.add_argument(
+        "--json", action="store_true", help="print one JSON document; the same as --format json"
+    )
     form.add_argument(
         "--format",
         choices=("table", "csv", "json", "md"),
-        help="how tables are printed; default: a table on a terminal, else a row a line with tabs",
+        help="output format of tables; default: table on a terminal, tab-separated rows elsewhere",
     )
 
 
@@ -45,8 +47,8 @@ def add_skip_bad_lines(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-bad-lines",
         action="store_true",
-        help="pass over lines that are no documents, and say which; more than 100 that are more "
-        "than 1 %% of a shard's lines are still an error",
+        help="skip lines that are not documents, and report them; more than 100 of them are "
+        "still an error if they exceed 1 %% of a shard's lines",
     )
 
 
@@ -57,45 +59,61 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="train, val or test; repeatable",
+        help="train, val or test; repeatable; default: all",
     )
     parser.add_argument(
         "--subset",
         action="append",
         default=[],
         metavar="NAME",
-        help='only this subset, for example "Pile-CC"; repeatable',
+        help='read only this subset, for example "Pile-CC"; repeatable; default: all except '
+        "those withdrawn by their publisher",
     )
     parser.add_argument(
-        "--exclude-subset", action="append", default=[], metavar="NAME", help="not this subset"
+        "--exclude-subset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave this subset out; repeatable",
     )
     parser.add_argument(
-        "--max-documents", type=positive, default=0, metavar="N", help="at most so many, the first"
+        "--max-documents",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="read at most the first N documents; default: no limit",
     )
     parser.add_argument(
-        "--max-bytes", type=count, default=0, metavar="N", help="limit in UTF-8 bytes of text"
+        "--max-bytes",
+        type=count,
+        default=0,
+        metavar="N",
+        help="stop before the text exceeds N UTF-8 bytes; default: no limit",
     )
     parser.add_argument(
         "--uncopyrighted",
         action="store_true",
-        help="without Books3, BookCorpus2, OpenSubtitles, YoutubeSubtitles and OpenWebText2",
+        help="leave out Books3, BookCorpus2, OpenSubtitles, YoutubeSubtitles and OpenWebText2",
     )
     parser.add_argument(
         "--min-text-bytes",
         type=count,
         default=0,
         metavar="N",
-        help="only texts of at least this size",
+        help="read only documents of at least N UTF-8 bytes",
     )
     parser.add_argument(
         "--max-text-bytes",
         type=count,
         default=0,
         metavar="N",
-        help="only texts of at most this size",
+        help="read only documents of at most N UTF-8 bytes",
     )
     parser.add_argument(
-        "--seed", type=count, metavar="N", help="shuffle; needs shards with an index"
+        "--seed",
+        type=count,
+        metavar="N",
+        help="shuffle with this seed; needs an indexed corpus; default: the shards' order",
     )
     mixture = parser.add_mutually_exclusive_group()
     mixture.add_argument(
@@ -103,19 +121,21 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_share,
         metavar="SUBSET=W",
-        help="mix: its share of the text's bytes; repeatable, needs shards with an index",
+        help="mix subsets: share of the text's bytes from SUBSET; repeatable; needs an indexed "
+        "corpus",
     )
     mixture.add_argument(
         "--passes",
         action="append",
         type=_share,
         metavar="SUBSET=N",
-        help="mix: passes over it in an epoch, for example 1.5; repeatable",
+        help="mix subsets: passes over SUBSET in an epoch, for example 1.5; repeatable; needs an "
+        "indexed corpus",
     )
     mixture.add_argument(
         "--published",
         choices=("weights", "epochs"),
-        help="mix by the weights or the epochs of the Pile's Table 1",
+        help="mix subsets by the weights or epochs of The Pile's Table 1; needs an indexed corpus",
     )
     parser.add_argument("--epochs", type=positive, default=0, metavar="N", help="default: 1")
 
@@ -155,23 +175,28 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="score a random sample of this many spans of 4,096 bytes and estimate all of the "
-        "selection from it: 500 give about 2 %%",
+        help="score a random sample of N spans of 4,096 bytes and estimate the whole selection "
+        "from it; 500 spans give an error of about 2 %%",
     )
     parser.add_argument(
         "--sample-documents",
         type=count,
         default=0,
         metavar="N",
-        help="draw whole documents instead, which compressors and --interval-of corpus need",
+        help="sample N whole documents instead of spans; compressors and --interval-of corpus "
+        "need this",
     )
     parser.add_argument(
-        "--sample-seed", type=count, default=0, metavar="N", help="draw another sample; default: 0"
+        "--sample-seed",
+        type=count,
+        default=0,
+        metavar="N",
+        help="seed of the random sample; default: 0",
     )
     parser.add_argument(
         "--sample-equally",
         action="store_true",
-        help="as much of every subset, not in proportion to their bytes",
+        help="sample the same amount of every subset; default: in proportion to the subsets' bytes",
     )
 
 
@@ -187,7 +212,8 @@ def add_interval_of(parser: argparse.ArgumentParser) -> None:
         "--interval-of",
         choices=INTERVAL_SCOPES,
         default="documents",
-        help="what intervals speak of: these documents, or the corpus that they are a sample of",
+        help="what intervals are about: the selected documents, or the larger corpus that they "
+        "are a random sample of; default: documents",
     )
 
 
@@ -196,48 +222,50 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
-        help="default: lm_eval; pile_paper keeps half a window of context; paloma begins with "
-        "the end of sequence; huggingface_guide and levanter are for comparison only, since they "
-        "leave tokens out",
+        help="how bits per byte are computed: pile_paper keeps half a window of context; paloma "
+        "begins with the end-of-sequence token; huggingface_guide and levanter leave tokens "
+        "out and are for comparison only; default: lm_eval",
     )
     parser.add_argument(
         "--max-length",
         type=count,
         default=0,
         metavar="TOKENS",
-        help="window; default: the model's",
+        help="size of the window; default: the model's maximum",
     )
     parser.add_argument(
         "--context-length",
         type=count,
         default=0,
         metavar="TOKENS",
-        help="least context of a scored token in every window after the first",
+        help="minimum context of a scored token, in every window after the first; default: from "
+        "--definition",
     )
     parser.add_argument(
         "--stride",
         type=count,
         default=0,
         metavar="TOKENS",
-        help="tokens that such a window scores; instead of --context-length",
+        help="tokens that each window after the first scores; an alternative to --context-length",
     )
     parser.add_argument(
         "--prefix",
         type=_prefix,
         metavar="bos|eos|none|ID",
-        help="token before a document's first one; default: the beginning of sequence, or else "
-        "the end of sequence",
+        help="token that precedes a document's first token; default: beginning of sequence if "
+        "the tokenizer has one, else end of sequence",
     )
     parser.add_argument(
         "--prefix-everywhere",
         action="store_true",
-        help="begin every window with that token, for models that were only trained so, as Gemma",
+        help="begin every window with the prefix token, for models such as Gemma that were only "
+        "trained that way",
     )
     parser.add_argument(
         "--special-tokens",
         action="store_true",
-        help="also score the special tokens that the tokenizer adds by itself, as "
-        "lm-evaluation-harness does by default: a Llama tokenizer's second beginning of sequence",
+        help="also score special tokens that the tokenizer adds, such as Llama's second "
+        "beginning of sequence; lm-evaluation-harness does so by default",
     )
 
 
@@ -279,14 +307,14 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="",
         metavar="NAME",
-        help="openvino-cpu, torch-cpu, torch-cuda or onnxruntime-cpu; default: the fastest on a "
-        "CPU that agrees with torch",
+        help="openvino-cpu, torch-cpu, torch-cuda or onnxruntime-cpu; default: the fastest CPU "
+        "engine whose results agree with torch",
     )
     parser.add_argument(
         "--precision",
         choices=("fp32", "bf16", "fp16"),
         default="fp32",
-        help="of matrix products; default: fp32",
+        help="number format of matrix products; default: fp32",
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 
 import grpc
 from assay_rpc import errors as client
 
 from services import errors
 from services.cli.extras import missing_library
+from services.common.missing_library import MissingLibrary
 from services.corpus.shards.layout import LayoutError
 
 RpcError = grpc.aio.AioRpcError | grpc.Call
@@ -34,9 +36,9 @@ MEANINGS = {
     Exit.FAULT: "internal error, full disk or missing library; the message says which",
     Exit.USAGE: "usage error",
     Exit.NOT_FOUND: "no such artifact, model, corpus, split, subset or file",
-    Exit.BAD_INPUT: "the input is not what the command needs",
-    Exit.UNAVAILABLE: "a service does not answer, is overloaded, or ran out of time",
-    Exit.DATA_LOSS: "stored data is damaged; what came before the damage was delivered",
+    Exit.BAD_INPUT: "the input is invalid, or does not fit what was requested",
+    Exit.UNAVAILABLE: "a service is unreachable, overloaded, or ran out of time",
+    Exit.DATA_LOSS: "stored data is damaged; everything before the damage was delivered",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
@@ -58,6 +60,7 @@ _BY_CODE = {
 }
 
 _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
+    (MissingLibrary, Exit.FAULT),
     (errors.NotFound, Exit.NOT_FOUND),
     (FileNotFoundError, Exit.NOT_FOUND),
     (errors.DataLoss, Exit.DATA_LOSS),
@@ -88,6 +91,13 @@ def explain(error: Exception, extra: str = "") -> tuple[Exit, str] | None:
         return status, _answered(error.details() or error.code().name, error.code())
     if isinstance(error, client.AssayError):
         return _BY_CODE.get(error.code, Exit.FAULT), _answered(error.message, error.code)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        given = os.fsencode(error.object).decode("utf-8", "backslashreplace")
+        encoding = sys.getfilesystemencoding()
+        return Exit.BAD_INPUT, (
+            f"'{given}' is not text in the encoding of the terminal ({encoding}): write it in "
+            "UTF-8, with a locale such as LC_ALL=C.UTF-8"
+        )
     if isinstance(error, ModuleNotFoundError) and error.name:
         return Exit.FAULT, missing_library(error.name, extra)
     for kind, status in _BY_ERROR:

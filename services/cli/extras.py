@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
+from services.cli.versions import installed
+
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "pillow_heif": "pillow-heif", "h5py": "h5py"}
 _REQUIREMENT = re.compile(r'^(?P<name>[A-Za-z0-9._-]+).*;.*extra == "(?P<extra>[^"]+)"')
 # For who develops assay, not for who uses it.
@@ -32,6 +34,12 @@ def missing_library(module: str, service: str = "") -> str:
         return f"the Python module {top} is not installed; install assay again"
     extra = service if service in having else having[0]
     return f"{distribution} is not installed: it comes with the extra {extra}, {install(extra)}"
+
+
+def incomplete(*wanted: str) -> list[str]:
+    """Those of these extras that lack a distribution."""
+    known = extras()
+    return [one for one in wanted if len(installed(*known[one])) < len(set(known[one]))]
 
 
 def install(*wanted: str) -> str:

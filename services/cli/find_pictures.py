@@ -93,7 +93,9 @@ def _problem(error: OSError | ValueError) -> str:
     """What is wrong with a name."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "no file has such a name: it holds a NUL" if "null byte" in str(error) else str(error)
+    if "embedded null" in str(error):  # "byte" before Python 3.13, "character" from it on
+        return "no file has such a name: it holds a NUL"
+    return str(error)
 
 
 def _of(text: str) -> Iterator[Found]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from services.cli.extras import install
-from services.errors import Unavailable
+from services.common.missing_library import MissingLibrary
 
 
 def templates(what: str) -> None:
-    """Raises Unavailable, which says what needs the library, where it is not installed."""
+    """Raises MissingLibrary, which says what needs the library, where it is not installed."""
     if find_spec("jinja2") is None:
-        raise Unavailable(
+        raise MissingLibrary(
             f"{what} needs jinja2, which comes with the extra page: {install('page')}"
         )

@@ -88,7 +88,7 @@ def add_quiet(parser: argparse.ArgumentParser, default: object = False) -> None:
         "-q",
         action="store_true",
         default=default,
-        help="no progress and no notes; results, warnings and errors as always",
+        help="print no progress and no notes; results, warnings and errors are still printed",
     )
 
 

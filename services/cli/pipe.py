@@ -69,5 +69,8 @@ class PositionedOutput:
 
 def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:  # a full disk is known only to who writes, without the file's name
+        raise OSError(error.errno, error.strerror, str(path)) from error

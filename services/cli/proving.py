@@ -25,13 +25,14 @@ from services.cli.output.progress import working
 from services.cli.shards import corpus_ref, shards_inventory
 from services.common.counts import plural
 from services.corpus.bpb.definition import Definition, Prefix, Preset
+from services.corpus.bpb.models.registry import REFERENCE
 from services.corpus.proof import file_format
 from services.corpus.proof.engines.proving_model import ProvingModel, open_model
 from services.corpus.proof.file_format import Proof, Record
 from services.corpus.proof.prove import provable, prove
 from services.corpus.proof.verify import require_same, verify
 from services.corpus.shards.documents import Document
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, SourceChanged
 
 TIMEOUT_SECONDS = 24 * 3600.0
 _SHOWN = 10
@@ -49,12 +50,23 @@ def check_options(arguments: argparse.Namespace) -> None:
             "--prove", "chooses its own engine, in fp32; leave --engine and --precision out"
         )
     provable(_definition(arguments))
+    _folder(arguments.model)
     output_file("--prove", arguments.prove)
 
 
-async def write(arguments: argparse.Namespace) -> None:
-    """Writes the proof of a selection and says what it holds."""
+async def write(arguments: argparse.Namespace, digest: str) -> None:
+    """Writes the proof of a selection and says what it holds.
+
+    `digest` is that of the model that was scored. Raises SourceChanged where the folder has
+    another by now.
+    """
     model = await asyncio.to_thread(_open, arguments.model)
+    if model.info.digest != digest:
+        raise SourceChanged(
+            f"the model {model.info.name} was scored as {digest}, and its folder has "
+            f"{model.info.digest} now, so the proof would be of another figure and is not written; "
+            "score it again when its files are whole"
+        )
     documents = await _documents(arguments)
     path = output_file("--prove", arguments.prove)
     with working("proving: scoring each document and coding it") as status:
@@ -130,12 +142,17 @@ async def run_verify(arguments: argparse.Namespace) -> Exit:
 
 
 def _open(given: str | None) -> ProvingModel:
-    if given is None or given == "byte-reference":
-        return open_model("byte-reference")
+    folder = _folder(given)
+    return open_model(REFERENCE) if folder is None else open_model(folder.name, folder)
+
+
+def _folder(given: str | None) -> Path | None:
+    """Find a model's folder, None for the reference model. Raises InvalidArgument for a name."""
+    if given is None or given == REFERENCE:
+        return None
     if not names_a_folder(given):
         raise InvalidArgument("--model", f"{given} is not a folder, and a proof needs the model's")
-    folder = existing_folder("--model", given)
-    return open_model(folder.name, folder)
+    return existing_folder("--model", given)
 
 
 def _definition(arguments: argparse.Namespace) -> Definition:

@@ -36,11 +36,17 @@ def add_shards(parser: argparse.ArgumentParser) -> None:
         "--shards",
         action="append",
         metavar="[NAME=]DIR|FILE|URL",
-        help="folder of shards, or a single file: .jsonl or .json, also .gz, .zst, .bz2 or .xz, "
-        ".parquet, .arrow, .txt; or its URL (https, s3, gs); or, repeated, the URLs of single "
-        f'shards. NAME is what the corpus is called; default: "{LOCAL_CORPUS}"',
+        help="a folder of shards, or one file: .jsonl or .json, also .gz, .zst, .bz2 or .xz; "
+        ".parquet, .arrow or .txt. Also the URL (https, s3, gs) of a folder or file; repeat the "
+        f'option for several files. NAME names the corpus; default: "{LOCAL_CORPUS}"',
     )
-    which.add_argument("--corpus", metavar="NAME", help="a corpus that the service has registered")
+    which.add_argument(
+        "--corpus",
+        metavar="NAME",
+        help="registered name of a corpus; default, if --shards is "
+        "not given either: a running service's only corpus, "
+        "else the reference corpus",
+    )
     add_reading(parser)
 
 
@@ -48,16 +54,16 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """How the files of `--shards` are read."""
     group = parser.add_argument_group("how files are read")
     group.add_argument(
-        "--text-key", metavar="KEY", help='member of a record with its text; default: "text"'
+        "--text-key", metavar="KEY", help='JSON key of a record\'s text; default: "text"'
     )
     group.add_argument(
-        "--id-key", metavar="KEY", help="member with the record's own id, to keep it in its meta"
+        "--id-key", metavar="KEY", help="JSON key of the record's own id, to keep in its metadata"
     )
     group.add_argument(
         "--subset-key",
         metavar="KEY",
-        help='member with its subset, or "folder"; default: found for The Pile, RedPajama, '
-        "SlimPajama, Dolma and FineWeb",
+        help="JSON key of a record's subset, or \"folder\" for the name of the shard's folder; "
+        "default: detected for The Pile, RedPajama, SlimPajama, Dolma and FineWeb",
     )
     group.add_argument(
         "--long",
@@ -65,13 +71,13 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         default=WINDOW_LOG,
         choices=range(10, MAX_WINDOW_LOG + 1),
         metavar="N",
-        help="decode zstd windows of up to 2^N bytes, which each stream then holds in memory; "
-        "default: 27 (128 MiB); 31 is 2 GiB",
+        help="accept zstd windows of up to 2^N bytes, which each stream holds in memory; at most "
+        "31 (2 GiB); default: 27 (128 MiB)",
     )
     group.add_argument(
         "--every-file",
         action="store_true",
-        help="read all files of known formats, where some are in The Pile's layout",
+        help="read every file of a known format, even if some files are in The Pile's layout",
     )
 
 

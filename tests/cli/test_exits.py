@@ -1,5 +1,6 @@
 """Every error that a user can cause ends the command with a status that says which kind it was."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from services import errors
 from services.cli.exits import MEANINGS, Exit, explain
+from services.cli.result_files import write_result
 
 HERE = str(Path(__file__).parent)  # a folder that is no corpus
 
@@ -48,6 +50,16 @@ def test_a_status_code_becomes_an_exit_status(code: grpc.StatusCode, status: Exi
     empty = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(code, empty, empty, details="why")
     assert explain(error) == (status, "why")
+
+
+def test_an_argument_that_is_no_text_is_named_without_a_traceback() -> None:
+    given = os.fsdecode(b"\xfcber")
+    with pytest.raises(UnicodeEncodeError) as error:
+        given.encode()
+    status, message = explain(error.value) or (Exit.DONE, "")
+    assert status is Exit.BAD_INPUT
+    assert message.startswith("'\\xfcber' is not text")
+    assert "LC_ALL=C.UTF-8" in message
 
 
 def test_a_service_without_the_method_is_named_for_what_it_may_be() -> None:
@@ -126,3 +138,10 @@ def test_a_file_that_is_missing_is_named_without_a_number(tmp_path: Path) -> Non
         f"{tmp_path / 'claims.yaml'}: no such file or directory",
     )
     assert explain(OSError("why")) == (Exit.FAULT, "why")
+
+
+@pytest.mark.parametrize("content", [b"labels", "masks"])
+def test_a_full_disk_names_the_file_that_was_written(content: bytes | str) -> None:
+    with pytest.raises(OSError, match="No space") as raised:
+        write_result(Path("/dev/full"), content)
+    assert explain(raised.value) == (Exit.FAULT, "/dev/full: no space left on device")

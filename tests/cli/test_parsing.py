@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from services.cli.__main__ import main, parser
+from services.cli.commands import up
+from services.cli.connections import processes
+from services.cli.connections.processes import LacksLibrary
 from services.cli.exits import Exit, explain
-from services.cli.extras import extras, missing_library
+from services.cli.extras import extras, install, missing_library
 from services.cli.output import console
 from services.errors import NotFound
 
@@ -90,6 +94,44 @@ def test_a_missing_library_names_its_extra() -> None:
     assert "the extra ranker" in missing_library("redis.asyncio")
     assert "the extra corpus" in missing_library("numpy", "corpus")
     assert "install assay again" in missing_library("no_such_module")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "added"),
+    [
+        ({"numpy"}, ["segment", "corpus", "ranker"]),
+        ({"zstandard"}, ["segment", "corpus"]),
+        ({"redis"}, []),  # of the ranker alone, which the error names
+    ],
+)
+async def test_up_names_every_extra_that_lacks_a_library(
+    monkeypatch: pytest.MonkeyPatch, lacking: set[str], added: list[str]
+) -> None:
+    """One command is enough, where three services named one missing extra after the other."""
+
+    async def start(*_: object, **__: object) -> NoReturn:
+        raise LacksLibrary("the segment service did not start")
+
+    def there(*names: str) -> dict[str, str]:
+        return dict.fromkeys(set(names) - lacking, "1")
+
+    monkeypatch.setattr(processes, "start", start)
+    monkeypatch.setattr("services.cli.extras.installed", there)
+    with pytest.raises(LacksLibrary) as raised:
+        await up.run(parser().parse_args(["up"]))
+    said = str(raised.value).removeprefix("the segment service did not start")
+    together = f". {', '.join(added)} lack libraries; for all of them: {install(*added)}"
+    assert said == (together if added else "")
+
+
+def test_a_service_that_lacks_a_library_ends_with_the_extra_that_brings_it(tmp_path: Path) -> None:
+    log = tmp_path / "segment.log"
+    log.write_text("ModuleNotFoundError: No module named 'numpy'\n")
+    why = processes._why(log, "segment")
+    assert isinstance(why, LacksLibrary)
+    assert "the extra segment" in str(why)
+    log.write_text("port 50051 is in use\n")
+    assert not isinstance(processes._why(log, "segment"), LacksLibrary)
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,10 @@ def test_a_file_keeps_every_position(tmp_path: Path) -> None:
         out = filled(file.fileno(), tmp_path / "place", 3)
     assert not out.is_pipe
     assert (tmp_path / "place").read_bytes() == b"after 2"
+
+
+def test_a_place_that_cannot_be_kept_is_named(pipe: tuple[int, int], tmp_path: Path) -> None:
+    kept = tmp_path / "gone" / "place"
+    with pytest.raises(OSError, match=r"gone/place") as raised:
+        filled(pipe[1], kept, 1)
+    assert raised.value.filename == str(kept)

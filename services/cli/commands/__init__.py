@@ -21,15 +21,15 @@ COMMANDS: dict[str, Command] = {
         f"{_HERE}.segment.bench",
     ),
     "export": Command(
-        "write a SegFormer as ONNX, checked against its source", f"{_HERE}.segment.export"
+        "export a SegFormer to ONNX, checked against its source", f"{_HERE}.segment.export"
     ),
     "import-onnx": Command(
-        "write an ONNX segmenter as a model to serve", f"{_HERE}.segment.import_onnx"
+        "turn an ONNX segmentation model into a folder to serve", f"{_HERE}.segment.import_onnx"
     ),
     "corpus": Command("stream, describe, index, build and audit corpora", f"{_HERE}.corpus"),
-    "score": Command("bits per byte of a language model, by subset", f"{_HERE}.bpb.score"),
+    "score": Command("compute a language model's bits per byte, by subset", f"{_HERE}.bpb.score"),
     "units": Command(
-        "bits per byte on several machines: score ranges of frames, merge the results",
+        "score bits per byte on several machines, then merge the results",
         f"{_HERE}.bpb.units",
     ),
     "prove": Command(
@@ -38,18 +38,22 @@ COMMANDS: dict[str, Command] = {
     "audit": Command("check whether a published figure can be right", f"{_HERE}.bpb.audit"),
     "claims": Command("verify the claims about an artifact", f"{_HERE}.ranker.claims"),
     "jobs": Command("submit, list, follow and cancel verifications", f"{_HERE}.ranker.jobs"),
-    "compare": Command("two artifacts side by side, from evidence", f"{_HERE}.ranker.compare"),
-    "site": Command("write every page of the ranker into a folder", f"{_HERE}.ranker.site"),
+    "compare": Command(
+        "compare two artifacts side by side, from stored evidence", f"{_HERE}.ranker.compare"
+    ),
+    "site": Command("write the ranker's pages to a folder, as static HTML", f"{_HERE}.ranker.site"),
     "rank": Command(
         "rank artifacts, with ties where the evidence cannot separate", f"{_HERE}.ranker.rank"
     ),
     "search": Command("search capabilities by what you need", f"{_HERE}.ranker.search"),
-    "register": Command("check a manifest and register its artifact", f"{_HERE}.ranker.register"),
+    "register": Command(
+        "check a manifest and register the artifact that it describes", f"{_HERE}.ranker.register"
+    ),
     "token": Command(
-        "make a bearer token, and the line that lets a service accept it", f"{_HERE}.token"
+        "make a bearer token, and the line that makes a service accept it", f"{_HERE}.token"
     ),
     "backup": Command(
-        "copy the ranker's database, in use or not",
+        "back up the ranker's database, also while it is in use",
         f"{_HERE}.ranker.backup",
         "add_backup_arguments",
     ),
@@ -59,6 +63,8 @@ COMMANDS: dict[str, Command] = {
         "add_restore_arguments",
     ),
     "demo": Command("run the end-to-end demo on this machine", f"{_HERE}.demo"),
-    "doctor": Command("check this installation, and say how to fix it", f"{_HERE}.doctor"),
+    "doctor": Command(
+        "check this installation, and show how to fix what is wrong", f"{_HERE}.doctor"
+    ),
     "completion": Command("print shell completion for bash, zsh or fish", f"{_HERE}.completion"),
 }

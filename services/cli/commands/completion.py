@@ -14,8 +14,8 @@ _SHELLS = ("bash", "zsh", "fish")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Prints a script that lets the shell complete commands, options and their choices. Load "
-        "it in the file that the shell reads at its start."
+        "Prints a script that makes the shell complete commands, options and their choices. Load "
+        "it in the shell's startup file."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (

@@ -24,11 +24,13 @@ from rich.text import Text
 
 from services.cli.commands.bpb import score
 from services.cli.commands.ranker.claims import verify
+from services.cli.connections import processes
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import Inventory, home, licenses_of
 from services.cli.exits import Exit
 from services.cli.output import comparison, score_output
 from services.cli.output.console import OUT, note
+from services.cli.result_files import write_result
 from services.cli.testdata import data_dir
 from services.common.percent import percent
 from services.segment.export.command import export_checkpoint, export_random
@@ -53,10 +55,9 @@ _UPPER_HALF = "▀"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Starts the three services, segments a picture, scores a language model, measures "
-        f"what is claimed of {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
-        "a folder with real weights and documents to use; without one it uses the reference "
-        "models."
+        "Starts the three services, segments an image, scores a language model, verifies "
+        f"the claims about {LEFT} and {RIGHT}, and compares the two. ASSAY_TEST_DATA names "
+        "a folder with real weights and documents; default: the reference models."
     )
     parser.set_defaults(run=run)
 
@@ -77,14 +78,17 @@ async def run(_: argparse.Namespace) -> Exit:
         subsets = _PLAIN_SUBSETS
     else:
         note(
-            "no real data here to work with (ASSAY_TEST_DATA can name some): using the small "
-            "reference models and a corpus made of Python's own sources and documentation. They "
-            "show that everything works; they decide no claim about the real thing."
+            "no real data (ASSAY_TEST_DATA can name some): using the small reference models and a "
+            "corpus made of Python's own sources and documentation. They show that everything "
+            "works, and decide no claim about the real model or dataset."
         )
         inventory = Inventory()
         model, language_model, corpus = "segformer-reference", "byte-reference", "python-reference"
     async with Connection(inventory) as connection:
-        await connection.channel("ranker")
+        try:
+            await connection.channel("ranker")
+        except processes.LacksLibrary as error:
+            raise processes.all_lacking(error) from error
         await _segment(connection, model)
         await _score(connection, language_model, corpus, subsets)
         await _compare(connection)
@@ -174,7 +178,7 @@ async def _compare(connection: Connection) -> None:
         from services.ranker.web.report import report  # noqa: PLC0415 - of the page extra
 
         page = home() / "demo-comparison.html"
-        page.write_text(report(reply), encoding="utf-8")
+        write_result(page, report(reply))
         note(f"the same as a page: {page}")
 
 

@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -20,6 +20,7 @@ from services.cli.doctor.finding import Examination, Finding, Level, findings
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, print_json
 from services.common.counts import plural
+from services.errors import PreconditionFailed
 from services.rpc.settings import ServerSettings, read_settings
 
 _MARKS = {
@@ -34,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "Checks versions, extras, engines and devices, memory, disk, clock, ports, models, "
-        "corpora, the database, Redis and running services. It changes nothing and starts nothing. "
-        "With --quiet only what is not fine is listed. Exit status: 0, or 1 where something is "
-        "wrong."
+        "corpora, the database, Redis and running services. It changes nothing and starts "
+        "nothing. With --quiet, lists only warnings and errors. The exit status is 1 if "
+        "something is wrong, else 0."
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -86,8 +87,13 @@ def _ports(name: str) -> Iterator[Finding]:
 
 @contextmanager
 def _as_commands_see_it() -> Iterator[None]:
-    """Give the settings what private services would be given, and take it back."""
-    given = {k: v for k, v in Inventory().environment().items() if k not in os.environ}
+    """Give the settings what private services would be given, and take it back.
+
+    Where the home cannot be used they are given nothing: the examination of the disk says why.
+    """
+    given: dict[str, str] = {}
+    with suppress(PreconditionFailed):
+        given = {k: v for k, v in Inventory().environment().items() if k not in os.environ}
     os.environ.update(given)
     try:
         yield

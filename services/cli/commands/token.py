@@ -15,12 +15,13 @@ from services.rpc.access.tokens import NAME, line_of, new_token
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Makes a bearer token for NAME. The token goes to the caller (ASSAY_TOKEN), the line to "
-        "the file that a service's ASSAY_..._TOKEN_FILE names: it holds a digest, from which the "
-        "token cannot be computed. docs/access.md says the rest."
+        "Makes a bearer token for NAME, and prints the token and a line. Give the token to the "
+        "caller (as ASSAY_TOKEN). Add the line to the file that the service's "
+        "ASSAY_..._TOKEN_FILE names; it holds only a digest of the token. docs/access.md has the "
+        "details."
     )
     parser.epilog = "example: assay token alice"
-    parser.add_argument("name", metavar="NAME", help="the caller's name, in policies and logs")
+    parser.add_argument("name", metavar="NAME", help="the caller's name, as in policies and logs")
     add_json(parser)
     parser.set_defaults(run=run)
 

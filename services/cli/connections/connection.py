@@ -126,6 +126,6 @@ async def _require_answer(channel: grpc.aio.Channel, service: str, address: str)
         raise Unavailable(
             f"{service} does not answer at {address} within {_ANSWER_SECONDS:.0f} s. Is the "
             "address right, and is it ready? For TLS set ASSAY_TLS=1, or ASSAY_TLS_CA to the "
-            "authorities to trust, and ASSAY_TLS_CERT and ASSAY_TLS_KEY where it asks for a "
+            "authorities to trust, and ASSAY_TLS_CERT and ASSAY_TLS_KEY if it requires a "
             "certificate"
         ) from None

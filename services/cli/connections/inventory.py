@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,21 +16,49 @@ from typing import Any
 
 from services.cli.output.console import note
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
+from services.errors import PreconditionFailed
 
 
 def home() -> Path:
-    """Where models, corpora, evidence and logs are kept: `ASSAY_HOME`, made if need be."""
-    named = os.environ.get("ASSAY_HOME")
-    folder = Path(named) if named else Path.home() / ".local" / "share" / "assay"
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Where models, corpora, evidence and logs are kept: `ASSAY_HOME`, made if need be.
+
+    Raises PreconditionFailed where it cannot be made.
+    """
+    return _made(_home())
 
 
 def logs() -> Path:
-    """Where the services that the command starts log to, made if need be."""
-    folder = home() / "logs"
-    folder.mkdir(exist_ok=True)
+    """Where the services that the command starts log to, made if need be.
+
+    Raises PreconditionFailed where nothing can be written to it.
+    """
+    folder = _made(home() / "logs")
+    if not os.access(folder, os.W_OK):
+        raise PreconditionFailed(f"nothing can be written to {folder}; {_REMEDY}")
+    return folder
+
+
+_REMEDY = "set ASSAY_HOME to a folder that you may write to"
+
+
+def _home() -> Path:
+    if named := os.environ.get("ASSAY_HOME"):
+        return Path(named).resolve()
+    try:  # an empty HOME would be the root of the file system
+        own = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        raise PreconditionFailed(
+            f"HOME is not set, and user {os.getuid()} has no entry in the user database; {_REMEDY}"
+        ) from None
+    return (Path(own) / ".local" / "share" / "assay").resolve()
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PreconditionFailed(f"{folder} cannot be made: {reason}; {_REMEDY}") from error
     return folder
 
 

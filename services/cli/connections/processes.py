@@ -17,8 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from services.cli.extras import missing_library
+from services.cli.extras import incomplete, install, missing_library
 from services.cli.output.console import note
+from services.common.missing_library import MissingLibrary
 from services.errors import AssayError
 
 SERVICES = ("segment", "corpus", "ranker")
@@ -29,6 +30,10 @@ _FIRST_SECONDS = 20
 
 class DidNotStart(AssayError):
     """A service did not start with its settings."""
+
+
+class LacksLibrary(DidNotStart, MissingLibrary):
+    """A service did not start because a library is not installed."""
 
 
 @dataclass
@@ -61,7 +66,8 @@ async def start(
 
     It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log, or to
     NAME-2.log and so on while services of other commands write to those before. Raises
-    `DidNotStart` with the last line of the log when it ends before it is ready.
+    `DidNotStart` with the last line of the log when it ends before it is ready; `LacksLibrary`
+    where that line is of a library.
     """
     note(f"starting the {name} service{_first_time(name)}")
     prefix = f"ASSAY_{name.upper()}_"
@@ -99,7 +105,7 @@ async def start(
             await service.stop()
             raise
         if not ready.exists():
-            raise DidNotStart(f"the {name} service did not start: {_reason(log, name)}")
+            raise _why(log, name)
         ports = json.loads(ready.read_text("utf-8"))
         service.address = f"127.0.0.1:{ports['port']}"
         service.http_port = ports.get("http_port", 0)
@@ -137,16 +143,29 @@ async def _until(ready: Path, process: asyncio.subprocess.Process) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _reason(log: Path, service: str) -> str:
+def _why(log: Path, service: str) -> DidNotStart:
     said = _last_log_line(log)
+    what = f"the {service} service did not start: "
     missing = re.match(r"ModuleNotFoundError: No module named '([^']+)'", said)
-    return missing_library(missing[1], service) if missing else said
+    if missing:
+        return LacksLibrary(what + missing_library(missing[1], service))
+    return DidNotStart(what + said)
+
+
+def all_lacking(error: LacksLibrary) -> LacksLibrary:
+    """The error, and one command for all services where more than one lacks libraries."""
+    lacking = incomplete(*SERVICES)
+    if len(lacking) < 2:  # the error names it
+        return error
+    return LacksLibrary(
+        f"{error}. {', '.join(lacking)} lack libraries; for all of them: {install(*lacking)}"
+    )
 
 
 def _last_log_line(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines()
     if not lines:
-        return f"it said nothing (log: {log})"
+        return f"it wrote no message (log: {log})"
     with contextlib.suppress(ValueError, AttributeError):
         entry = json.loads(lines[-1])
         return str(entry.get("error") or entry.get("event") or lines[-1])

@@ -38,8 +38,18 @@ class Config(Document):
 
 
 def running_address(service: str) -> str | None:
-    """The address of a running service that the environment or the file names, if one does."""
-    return _value(f"{service}_addr") or None
+    """The address of a running service that the environment or the file names, if one does.
+
+    Raises InvalidArgument naming the variable where it is no address.
+    """
+    address = _value(f"{service}_addr").strip()
+    if not address:
+        return None
+    try:
+        Connection(address, tls=_flag("tls") or bool(_value("tls_ca")))
+    except ValueError as error:
+        raise InvalidArgument(f"ASSAY_{service.upper()}_ADDR", str(error)) from error
+    return address
 
 
 def connection_to(address: str) -> Connection:
@@ -98,7 +108,10 @@ def _token() -> str | None:
 
 def _config() -> Config:
     named = os.environ.get("ASSAY_CONFIG")
-    path = Path(named or _DEFAULT).expanduser()
+    try:
+        path = Path(named or _DEFAULT).expanduser()
+    except RuntimeError:  # a user without a home has no file there
+        return Config()
     try:
         data = path.read_bytes()
     except FileNotFoundError:

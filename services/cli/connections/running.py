@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from services.cli.connections.inventory import home
+from services.errors import PreconditionFailed
 
 _FILE = "running.json"
 
@@ -43,6 +44,6 @@ def announced_address(service: str) -> str | None:
             except BlockingIOError:
                 found = json.loads(file.read()).get(service)
                 return str(found) if found else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, PreconditionFailed):
         pass
     return None

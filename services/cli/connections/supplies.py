@@ -34,7 +34,7 @@ _TIMEOUT_SECONDS = 120.0  # the first look at a model or a corpus reads all of i
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags."""
     group = parser.add_argument_group(
-        "what it is measured with", "for services that the command starts itself"
+        "models and data to measure with", "for services that the command starts itself"
     )
     group.add_argument(
         "--shards",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_named,
         metavar="NAME=DIR",
-        help="documents of a corpus, in a folder of shards; repeatable",
+        help="folder of shards with the documents of the corpus NAME; repeatable",
     )
     group.add_argument(
         "--language-model",
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_named,
         metavar="NAME=DIR",
-        help="a Hugging Face causal language model's folder; repeatable",
+        help="folder of the Hugging Face causal language model NAME; repeatable",
     )
     group.add_argument(
         "--model",
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder that `assay export` wrote; repeatable",
     )
     group.add_argument(
-        "--pictures", metavar="DIR", help="labelled pictures in ADE20K's form, for accuracy"
+        "--pictures", metavar="DIR", help="labelled images in ADE20K's layout, to measure accuracy"
     )
     group.add_argument(
         "--expect",
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_named,
         metavar="NAME=DIGEST",
-        help="digest that the corpus or model of that name must have; repeatable",
+        help="stop unless the corpus or model NAME has this digest; repeatable",
     )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import errno
-import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 
 from services.cli.connections.inventory import home
 from services.cli.connections.running import announced_address
 from services.cli.doctor.finding import Finding, Level
+from services.cli.ports import listening_ports, unavailable
 from services.cli.versions import installed
 from services.rpc.environment import environment
 from services.rpc.settings import ServerSettings
@@ -47,7 +45,7 @@ def hardware() -> Iterator[Finding]:
             "GPU",
             Level.OFF,
             f"{names}; segment does not use it",
-            "install the extra segment-gpu in the place of segment",
+            "install the extra segment-gpu instead of segment",
         )
 
 
@@ -100,35 +98,13 @@ def ports(name: str, settings: ServerSettings) -> Iterator[Finding]:
     if announced_address(name):
         yield Finding(f"ports of {name}", Level.FINE, "`assay up` has them")
         return
-    wanted = ("port", "health_port", "metrics_port", "admin_port", "http_port")
-    taken = []
-    numbers = []
-    for field in wanted:
-        number = getattr(settings, field, None)
-        if number:
-            numbers.append(str(number))
-            if reason := _unavailable(settings.host, number):
-                taken.append(f"{number} ({settings.variable(field)}) {reason}")
-    if taken:
+    if taken := unavailable(settings):
         yield Finding(
             f"ports of {name}",
             Level.WARNING,
-            f"`assay up` cannot start: {'; '.join(taken)}",
+            f"`assay up` cannot start: {'; '.join(map(str, taken))}",
             "end the program that has the port, or set another port in that variable",
         )
     else:
-        yield Finding(f"ports of {name}", Level.FINE, f"{', '.join(numbers)} are free")
-
-
-def _unavailable(host: str, port: int) -> str:
-    """Why nothing can listen there; empty where something can."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return "is in use"
-            return os.strerror(error.errno or 0).lower()
-    return ""
+        numbers = ", ".join(str(one.number) for one in listening_ports(settings))
+        yield Finding(f"ports of {name}", Level.FINE, f"{numbers} are free")

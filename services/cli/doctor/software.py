@@ -75,21 +75,21 @@ def libraries() -> Iterator[Finding]:
 
 
 def engines() -> Iterator[Finding]:
-    """What computes, and on which devices."""
+    """What computes, and on which devices. What installs one is said once, by `libraries`."""
     yield _openvino()
     yield _onnxruntime()
     torch = installed("torch").get("torch")
     yield (
         Finding("torch", Level.FINE, torch)
         if torch
-        else Finding("torch", Level.OFF, "not installed", install("export", "score"))
+        else Finding("torch", Level.OFF, "not installed (extra export or score)")
     )
 
 
 def _openvino() -> Finding:
     version = installed("openvino").get("openvino")
     if version is None:
-        return Finding("OpenVINO", Level.OFF, "not installed", install("openvino"))
+        return Finding("OpenVINO", Level.OFF, "not installed (extra openvino)")
     import openvino  # noqa: PLC0415  of an extra
 
     return Finding(
@@ -100,13 +100,13 @@ def _openvino() -> Finding:
 def _onnxruntime() -> Finding:
     found = installed("onnxruntime", "onnxruntime-gpu")
     if not found:
-        return Finding("ONNX Runtime", Level.WARNING, "not installed", install("segment"))
+        return Finding("ONNX Runtime", Level.OFF, "not installed (extra segment or corpus)")
     if len(found) > 1:
         return Finding(
             "ONNX Runtime",
             Level.WRONG,
             "onnxruntime and onnxruntime-gpu are both installed, and own the same module",
-            "pip uninstall onnxruntime onnxruntime-gpu, then install the one you want",
+            "pip uninstall onnxruntime onnxruntime-gpu, then install the one that you need",
         )
     import onnxruntime  # noqa: PLC0415  of an extra
 

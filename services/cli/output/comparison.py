@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assay_rpc.ranker.v1 import artifact_pb2, compare_pb2, score_pb2
 from rich.text import Text
 
@@ -13,9 +15,11 @@ from services.ranker.web import measured
 from services.ranker.web.sides import (
     LEAST,
     MOST,
+    UNDECIDED,
     Answer,
     component_rows,
     facts,
+    known,
     reports,
     score_rows,
 )
@@ -43,10 +47,10 @@ def show(reply: compare_pb2.CompareResponse) -> None:
             verified_by=f"assay claims {page.page.id}",
         )
     grid.show(_side_by_side(reply))
-    for component in reply.components:
-        if component.missing:
+    for name, parts, answer in component_rows(reply):
+        if answer is not None and answer.missing and known(parts):
             OUT.print(
-                f"missing to decide {words(component.component)}: {missing(component)}",
+                f"missing to decide {words(name)}: {missing(answer)}",
                 style="dim",
                 markup=False,
             )
@@ -83,9 +87,9 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Grid:
     row("times matched", [_matches(s.matches) for s in sides])
     row("published score", [_published(s.artifact) for s in sides])
     for heading, scores, answer in score_rows(reply):
-        row(heading, [score_text(one) for one in scores], better(reply, answer))
+        row(heading, [score_text(one) for one in scores], _answered(reply, scores, answer))
     for name, parts, answer in component_rows(reply):
-        row(words(name), [_component(one) for one in parts], better(reply, answer))
+        row(words(name), [_component(one) for one in parts], _answered(reply, parts, answer))
     for one in measured.rows(reply):
         row(f"measured: {words(one.fact)}", [_cell(cell) for cell in one.cells])
     row("page reliability", ["\n".join(map(_reliability, s.reliability)) for s in sides])
@@ -96,6 +100,17 @@ def _cell(cell: measured.Cell) -> Text:
     if cell.evidence is None:
         return Text(cell.why, style="dim")
     return Text(measured_text(cell.evidence))
+
+
+def _answered(
+    reply: compare_pb2.CompareResponse,
+    both: Sequence[score_pb2.Score | score_pb2.Component | None],
+    answer: Answer | None,
+) -> str:
+    open_ = compare_pb2.SEPARATION_NOT_SEPARABLE
+    if answer is not None and answer.separation == open_ and not known(both):
+        return UNDECIDED
+    return better(reply, answer)
 
 
 def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
@@ -129,28 +144,32 @@ def _published(artifact: artifact_pb2.Artifact) -> str:
 
 def score_text(score: score_pb2.Score) -> str:
     """A score with its ends, or the bounds that are left and what is missing."""
-    ends = f"[{score.low:.1f} .. {score.high:.1f}]"
+    ends = f"[{score.low:z.1f} .. {score.high:z.1f}]"
     point, least, most = spread(score.point, score.low, score.high, 1)
     shown = f"{point}   [{least} .. {most}]" if least else point
     if not score.HasField("point"):
         few = len(score.lacks) <= MOST_NAMES
         lacks = ", ".join(map(words, score.lacks)) if few else len(score.lacks)
         if not score.coverage:
-            return f"nothing is known: lacks {lacks}"
-        return f"no score: lacks {lacks}\npossible: {ends} points"
-    return f"{shown}\n{bar(score.low / 100, score.point / 100, score.high / 100)}"
+            return f"no evidence for {lacks}"
+        return f"no score: no evidence for {lacks}\npossible: {ends} points"
+    return _with_bar(shown, score.low / 100, score.point / 100, score.high / 100)
 
 
 def _component(component: score_pb2.Component | None) -> str:
     if component is None:
         return ""
     if not component.HasField("point"):
-        return f"nothing is known\n{component.explanation}"
+        return component.explanation or "no evidence"
     point, least, most = spread(component.point, component.low, component.high, 2)
     shown = f"{point}   [{least} .. {most}]" if least else point
-    return (
-        f"{shown}\n{bar(component.low, component.point, component.high)}\n{component.explanation}"
-    )
+    drawn = _with_bar(shown, component.low, component.point, component.high)
+    return f"{drawn}\n{component.explanation}"
+
+
+def _with_bar(shown: str, low: float, point: float, high: float) -> str:
+    """The text with its bar below, where the grid is drawn: a program has no use for dots."""
+    return f"{shown}\n{bar(low, point, high)}" if grid.is_table() else shown
 
 
 def bar(low: float, point: float, high: float) -> str:

@@ -63,6 +63,12 @@ class Grid:
         self.rows.append(cells)
 
 
+def is_table() -> bool:
+    """Whether grids are drawn, for people, and not printed for programs."""
+    chosen = chosen_format()
+    return chosen is Format.TABLE or (chosen is None and OUT.is_terminal)
+
+
 def show(grid: Grid) -> None:
     """Print it in the form that `--format` chose, or that fits where it goes."""
     chosen = chosen_format()
@@ -72,7 +78,7 @@ def show(grid: Grid) -> None:
         writer.writerows([no_formula(_flat(cell)) for cell in row] for row in grid.rows)
     elif chosen is Format.MD:
         _markdown(grid)
-    elif chosen is Format.TABLE or OUT.is_terminal:
+    elif is_table():
         _fitting(grid, OUT.width)
     else:
         _tabbed(grid)

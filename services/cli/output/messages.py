@@ -35,6 +35,9 @@ class BadLineLike(Protocol):
     @property
     def reason(self) -> str: ...  # noqa: D102
 
+    @property
+    def rest(self) -> bool: ...  # noqa: D102
+
 
 _NAMED = 20
 
@@ -42,7 +45,9 @@ _NAMED = 20
 def warn_of_bad_line(line: BadLineLike, number: int) -> None:
     """Says on stderr which line was passed over, for the first twenty."""
     if number <= _NAMED:
-        warn(f"passed over {line.shard}, line {line.line}, byte {line.offset}: {line.reason}")
+        # Of damage: a line's own place is in its reason, and this is where reading had come to.
+        byte = f", compressed byte {line.offset}" if line.rest else ""
+        warn(f"skipped {line.shard}, line {line.line}{byte}: {line.reason}")
     elif number == _NAMED + 1:
         warn("further bad lines are counted only")
 

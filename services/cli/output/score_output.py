@@ -9,7 +9,7 @@ from assay_rpc.corpus.v1 import scoring_pb2
 
 from services.cli.output.basis import basis_sentences, standing
 from services.cli.output.console import OUT, note, warn
-from services.cli.output.grid import Column, Grid, Kind, show
+from services.cli.output.grid import Column, Grid, Kind, is_table, show
 from services.cli.output.messages import plain
 from services.cli.output.score_plot import Row, plot
 from services.common.counts import plural
@@ -82,7 +82,7 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
         empty = scoring_pb2.EXCLUSION_REASON_EMPTY
         lost = sum(one.score.documents for one in final.excluded if one.reason != empty)
         warn(f"nothing could be scored: {_none_of(lost)}")
-    else:
+    elif is_table():
         OUT.print(plot(rows, final.model.name, published=published_source(final)))
     _note_lost(final)
     _note_doubts(final)
@@ -128,16 +128,16 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
             name,
             _bits(one.model),
             _bits(one.against),
-            f"{one.bits_per_byte:+.4f}" if one.HasField("bits_per_byte") else _NO_VALUE,
-            _standing(one, "+.4f"),
+            f"{one.bits_per_byte:+z.4f}" if one.HasField("bits_per_byte") else _NO_VALUE,
+            _standing(one, "+z.4f"),
             f"{one.model.documents:,}",
         )
     _add_averages(table, final, "", "")
     show(table)
     drawn = comparison_rows(final)
-    if drawn:
+    if drawn and is_table():
         OUT.print(plot(drawn, names[0], against=names[1]))
-    else:
+    elif not drawn:
         warn(f"nothing could be compared: {_none_of(final.documents_left_out)}")
     if final.documents_left_out:
         warn(
@@ -257,7 +257,7 @@ def _add_averages(
     table: Grid, final: scoring_pb2.FinalScore | scoring_pb2.BPBComparison, *before: str
 ) -> None:
     """Add the averages over the subsets, which are differences where cells stand before them."""
-    form = "+.4f" if before else ".4f"
+    form = "+z.4f" if before else ".4f"
     if final.macro.HasField("value"):
         macro = final.macro
         interval = macro.interval if macro.HasField("interval") else None

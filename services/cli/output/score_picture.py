@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.output.score_plot import Row, furthest, round_up
+from services.cli.result_files import write_result
 from services.errors import InvalidArgument
 
 _LEFT, _WIDTH, _RIGHT = 230, 600, 190
@@ -78,7 +79,7 @@ def draw(
     """
     size, shapes = _scene(rows, names, said, published)
     picture = _svg(size, shapes) if path.suffix.lower() == ".svg" else _png(size, shapes)
-    path.write_bytes(picture)
+    write_result(path, picture)
 
 
 def _scene(

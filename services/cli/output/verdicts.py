@@ -107,7 +107,7 @@ def show(
         _lines(f"Not verified yet: {plural(waiting, 'claim')}. To verify:", [verified_by])
     _lines("Not measured here. To measure:", remedies(verdicts))
     _lines("Re-run the refuted claims:", commands(verdicts))
-    _lines("Since they were verified last:", changes(verdicts))
+    _lines("Changes since the last run:", changes(verdicts))
 
 
 def _lines(heading: str, lines: Iterable[str]) -> None:

@@ -3,12 +3,14 @@
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from assay_rpc.common.v1 import common_pb2
 
 from services.cli.connections.connection import Connection
-from services.cli.connections.inventory import Inventory, home, licenses_of
+from services.cli.connections.inventory import Inventory, home, licenses_of, logs
+from services.cli.connections.remote import running_address
 from services.cli.connections.running import announced, announced_address
 from services.cli.models import language_model, segment_model
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
@@ -221,3 +223,76 @@ def test_what_was_given_is_named_by_its_options(tmp_path: Path) -> None:
     given = Inventory(models=[tmp_path], accepted_licenses=["MIT"], pictures=tmp_path).given()
     assert given == ["--model", "--pictures"]
     assert Inventory().given() == []
+
+
+def test_an_empty_home_variable_is_not_the_root_of_the_file_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ASSAY_HOME")
+    monkeypatch.setenv("HOME", "")
+    entry = SimpleNamespace(pw_dir=str(tmp_path))
+    monkeypatch.setattr("pwd.getpwuid", lambda _: entry)
+    assert home() == (tmp_path / ".local" / "share" / "assay").resolve()
+
+
+def test_a_user_without_a_home_is_shown_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSAY_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    with pytest.raises(PreconditionFailed, match=r"4000000000 has no entry.*set ASSAY_HOME"):
+        home()
+
+
+def test_a_home_that_cannot_be_made_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(PreconditionFailed, match="cannot be made: not a directory; set ASSAY_HOME"):
+        home()
+    assert announced_address("ranker") is None
+
+
+def test_a_home_that_is_read_only_is_refused_before_a_service_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(PreconditionFailed, match=r"nothing can be written to .*; set ASSAY_HOME"):
+        logs()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("http://localhost:50051", "is a URL: give host:port alone, as 'localhost:50051'"),
+        ("https://me:secret@segment/", "as 'localhost:50051'"),
+        ("https://me:secret@segment:1/?x", "as 'segment:1'"),
+        ("localhost", "is not host:port"),
+        ("localhost:", "is not host:port"),
+        ("localhost:50051/", "is not host:port"),
+        ("localhost:99999", "ports are 1 to 65,535"),
+        ("10.0.0.1:50051, 10.0.0.2:50051", "as 'ipv4:10.0.0.1:50051,10.0.0.2:50051'"),
+        ("a:1,b:2", "give a DNS name that has them all as host:port"),
+    ],
+)
+def test_what_is_no_address_is_refused_at_once_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.setenv("ASSAY_SEGMENT_ADDR", given)
+    with pytest.raises(InvalidArgument) as error:
+        running_address("segment")
+    assert str(error.value).startswith("ASSAY_SEGMENT_ADDR: ")
+    assert told in str(error.value)
+    assert "ipv4:a" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("localhost:50051", " segment.example.com:443 ", "[::1]:50051", "localhost:grpc"),
+        *("dns:///segment:50051", "unix:/run/assay.sock", "ipv4:127.0.0.1:1,127.0.0.1:2"),
+    ],
+)
+def test_an_address_is_what_grpc_resolves(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("ASSAY_SEGMENT_ADDR", given)
+    assert running_address("segment") == given.strip()

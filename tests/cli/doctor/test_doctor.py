@@ -181,3 +181,26 @@ def test_json_and_the_exit_status(
     # One command in a process leaves the next as it was.
     console.note("a note")
     assert capsys.readouterr().err == "a note\n"
+
+
+def test_a_home_that_cannot_be_made_is_a_finding_among_the_others(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (environment / "file").write_text("")
+    monkeypatch.setenv("ASSAY_HOME", str(environment / "file" / "home"))
+    assert main(["doctor"]) == Exit.FAULT
+    shown = capsys.readouterr().out
+    assert "WRONG   disk: " in shown
+    assert "set ASSAY_HOME to a folder that you may write to" in shown
+    assert "processor: " in shown
+
+
+def test_an_engine_that_is_not_installed_is_told_once_how(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(software, "installed", lambda *_: {})
+    engines = list(software.engines())
+    assert {one.found.partition(" (")[0] for one in engines} == {"not installed"}
+    assert [one.remedy for one in engines] == [""] * 3
+    assert {one.level for one in engines} == {Level.OFF}  # the extra that it is of has the warning
+    assert any(one.remedy for one in software.libraries())

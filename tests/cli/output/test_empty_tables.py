@@ -58,3 +58,22 @@ def test_what_is_not_ranked_is_a_row_that_says_what_it_lacks(
     ]
     assert rows[1]["lacks"] == "named-sources; composition"
     assert rows[1]["score"] == ""
+
+
+def test_profiles_in_which_nothing_is_ranked_are_lines_without_blank_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Else the 24 profiles of language models fill two screens."""
+    kind = artifact_pb2.ARTIFACT_TYPE_LANGUAGE_MODEL
+    names = ("books3", "philpapers")
+    ranks = [
+        rank_pb2.Rank(artifact="m", type=kind, profile=name, score=score_pb2.Score(lacks=[name]))
+        for name in names
+    ]
+    profiles = [rank_pb2.RankedProfile(type=kind, profile=name) for name in names]
+    reply = rank_pb2.ListRanksResponse(ranks=ranks, profiles=profiles)
+    rank.show_ranks(reply, together=False, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("Books3"))
+    assert lines[first - 1] == ""
+    assert lines[first + 1].startswith("PhilPapers")

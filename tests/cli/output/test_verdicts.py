@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from services.cli.output import comparison, grid, verdicts
-from services.cli.output.console import Format
+from services.cli.output.console import Format, printing
 from services.ranker.web import values
 
 
@@ -85,7 +85,9 @@ def test_a_comparison_ends_with_how_many_claims_have_which_verdict(
     reply.left.claims.append(measured(1.25, 1.2, 1.3))
     reply.right.claims.add(claim=claim_pb2.Claim(id="P1", artifact="b", method="corpus.count@1"))
     comparison.show(reply)
-    assert "Of 2 claims 1 is refuted and 1 is not verified yet.\nneither is ahead" in out.getvalue()
+    assert (
+        "Of 2 claims, 1 is refuted and 1 is not verified yet.\nneither is ahead" in out.getvalue()
+    )
 
 
 def test_a_comparison_lists_what_has_a_verdict_and_says_how_to_verify_the_rest(
@@ -147,7 +149,7 @@ def test_what_changed_is_told_by_claim_and_the_rest_counted(
     assert "verified last" not in out.getvalue()
     verdicts.show("claims", [first, same, changed])
     assert "B4.5: value: 1 s -> 2 s; python: 3 -> 4 (of a sample)" in out.getvalue()
-    assert "1 of 2 claims: nothing changed" in out.getvalue()
+    assert "1 of 2 claims: same verdict and measurement" in out.getvalue()
     assert verdicts.as_json(first)["changed"] is None
     assert verdicts.as_json(same)["changed"] == []
 
@@ -241,3 +243,16 @@ def test_whether_a_claim_repeats_its_source_is_told_beside_its_verdict() -> None
     assert verdicts.as_json(verdict)["sourcing"] == "FAITHFUL"
     verdict.sourcing = evidence_pb2.SOURCE_VERDICT_MISQUOTED
     assert str(verdicts.styled(verdict)).endswith("not what its source is quoted to say")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "drawn"),
+    [(Format.TABLE, True), (Format.CSV, False), (Format.MD, False), (None, False)],
+)
+def test_a_score_has_a_bar_only_where_it_is_drawn(chosen: Format | None, drawn: bool) -> None:
+    """Without a choice the tests' output is no terminal, as a pipe is none."""
+    score = score_pb2.Score(point=50, low=40, high=60, coverage=1)
+    with printing(chosen=chosen):
+        text = comparison.score_text(score)
+    assert ("●" in text) is drawn
+    assert text.startswith("50")

@@ -15,23 +15,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bpb",
         help="bits per byte: by which mistake is it wrong, and what would be right",
         description=(
-            "Reads what a project published (claim, sums, documents with counts, texts or their "
-            "digests, in any part) and compares it with what every known way of counting gives. "
-            "docs/bpb-audit.md describes the record. Exit status 4 says that the figure is not "
-            "right."
+            "Checks a published bits-per-byte figure against the numbers published with it "
+            "(sums, counts, texts or their digests, as far as there are any), and names known "
+            "counting mistakes that would explain the figure. docs/bpb-audit.md describes the "
+            "record's format. The exit status is 4 if the figure is wrong."
         ),
         epilog="example: assay audit bpb record.json --tokenizer tokenizer.json --shards pile",
     )
-    bpb.add_argument("record", metavar="FILE", help="JSON, or JSON lines")
+    bpb.add_argument("record", metavar="FILE", help="the record, as JSON or JSON lines")
     bpb.add_argument(
         "--tokenizer",
         metavar="FILE",
-        help='its tokenizer.json, or "bytes"; default: the one that the record names',
+        help='the model\'s tokenizer.json, or "bytes"; default: the one that the record names',
     )
     bpb.add_argument(
         "--shards",
         metavar="DIR",
-        help="folder in The Pile's layout with the texts that the record has by digest",
+        help="folder in The Pile's layout with the texts that the record gives by digest only",
     )
     add_json(bpb)
     bpb.set_defaults(run=run)

@@ -15,13 +15,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prove",
         metavar="FILE",
-        help="also code the documents with the model into FILE, which `assay prove verify` decodes",
+        help="also compress the documents with the model into FILE, as a proof that `assay prove "
+        "verify` checks",
     )
     parser.add_argument(
         "--leave-out-lossy",
         action="store_true",
-        help="with --prove: list documents that the tokenizer does not give back, and prove the "
-        "others",
+        help="with --prove: leave out documents that the tokenizer cannot reproduce, and list "
+        "them in the proof; default: refuse them",
     )
 
 
@@ -32,23 +33,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "verify",
         help="decode a proof and compare every document with its digest",
         description=(
-            "Decodes every document of a proof with the model and compares it with its SHA-256, "
-            "its nats and the length of its code. With --shards or --corpus the documents must be "
-            "those of the selection. Exit status 4 says that the proof does not hold."
+            "Decodes every document of a proof with the model, and checks its SHA-256, its nats "
+            "and the length of its code. With --shards or --corpus, also checks that the "
+            "documents are those of the selection. The exit status is 4 if the proof does not "
+            "hold."
         ),
         epilog="example: assay prove verify gpt2.proof --model gpt2 --shards pile --split test",
     )
-    check.add_argument("proof", metavar="FILE", help="what `assay score --prove` wrote")
+    check.add_argument("proof", metavar="FILE", help="a proof that `assay score --prove` wrote")
     check.add_argument(
         "--model", metavar="DIR", help="the model's folder; default: the reference model"
     )
     check.add_argument(
-        "--texts", metavar="FILE", help="write the decoded documents as JSON lines of id and text"
+        "--texts",
+        metavar="FILE",
+        help="write the decoded documents to FILE, as JSON lines with id and text",
     )
     check.add_argument(
         "--elsewhere",
         action="store_true",
-        help="decode although the machine or a version is another than the proof's",
+        help="decode even if the machine or a software version differs from the proof's",
     )
     add_shards(check)
     add_selection(check)
@@ -66,12 +70,12 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise InvalidArgument("--leave-out-lossy", "belongs to --prove, which is not given")
 
 
-async def write(arguments: argparse.Namespace) -> None:
-    """Writes the proof of a selection, if one is asked for, and says what it holds."""
+async def write(arguments: argparse.Namespace, digest: str) -> None:
+    """Writes the proof of a selection, if one is asked for, of the model of that digest."""
     if arguments.prove:
         from services.cli import proving  # noqa: PLC0415
 
-        await proving.write(arguments)
+        await proving.write(arguments, digest)
 
 
 async def run_verify(arguments: argparse.Namespace) -> Exit:

@@ -57,10 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "Computes a causal language model's bits per byte over a selection of documents, by "
-        "lm-evaluation-harness's definition or another. Lower is better. A sample gives it with a "
-        "95 % interval. "
-        "Documents that the tokenizer does not reproduce are reported apart. A run that was "
-        "cut off goes on where it was."
+        "lm-evaluation-harness's definition or another. Lower is better. With --sample, "
+        "estimates the figure with a 95 % interval. Documents that the tokenizer cannot "
+        "reproduce are reported separately. Running an interrupted command again continues it."
     )
     parser.epilog = (
         "example: assay score --model gpt2 --shards pile --split test --max-documents 100"
@@ -74,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="DIR|NAME",
-        help="a second model, scored on the same text: the difference is paired",
+        help="a second model, scored on the same text; also prints the paired difference",
     )
     add_shards(parser)
     add_selection(parser)
@@ -85,17 +84,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="NAME",
         default="",
-        help="keep finished documents under this name; without it, the last few hundred runs are "
-        "kept by what they score, and one that was cut off goes on too",
+        help="save finished documents under NAME permanently; default: results of the last 256 "
+        "runs are saved automatically, and an interrupted run continues",
     )
-    parser.add_argument("--fresh", action="store_true", help="score everything again")
+    parser.add_argument(
+        "--fresh", action="store_true", help="ignore saved results, and score everything again"
+    )
     parser.add_argument(
         "--per-document",
         metavar="FILE",
-        help="also write the figures of every document to FILE, .jsonl or .parquet; with --against "
-        "those of both models",
+        help="also write the figures of every document to FILE, .jsonl or .parquet; with "
+        "--against, for both models",
     )
-    parser.add_argument("--plot", metavar="FILE", help="also draw the plot into FILE, .svg or .png")
+    parser.add_argument("--plot", metavar="FILE", help="also save the plot as FILE, .svg or .png")
     prove.add_options(parser)
     add_compute(parser)
     add_format(parser)
@@ -105,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Scores one model, or two and their difference; BAD_INPUT when nothing could be scored."""
     if arguments.against and arguments.checkpoint:
-        raise InvalidArgument("--checkpoint", "is for one model; --against keeps both by itself")
+        raise InvalidArgument("--checkpoint", "is for one model; --against keeps both anyway")
     per_document = arguments.per_document and document_rows.check(arguments.per_document)
     picture = arguments.plot and score_picture.check(arguments.plot)
     prove.check_options(arguments)
@@ -161,8 +162,9 @@ async def run(arguments: argparse.Namespace) -> Exit:
         score_picture.draw(picture, rows, (model, against), said, published)
         note_written(picture)
     elif picture:
-        note(f"{picture} is not written: there is nothing to draw")
-    await prove.write(arguments)
+        note(f"{picture} is not written: there are no figures to draw")
+    if not against:
+        await prove.write(arguments, final.model.digest)
     scored = comparison.overall.model if against else final.overall
     return Exit.DONE if has_value(scored) else Exit.BAD_INPUT
 

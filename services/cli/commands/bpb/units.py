@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.cli.arguments import add_compute, add_format, add_interval_of, add_sample, count
-from services.cli.connections.inventory import existing_folder
+from services.cli.connections.inventory import existing_folder, home
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
@@ -31,36 +30,54 @@ _UNIT_FRAMES = 16
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "A unit is a range of frames of one indexed shard. Scoring one writes a file with the "
-        "sums of each document; scoring it again changes nothing. Merging a job's files gives "
-        "its figures, bit for bit the same however the units were shared out."
+        "Divides the scoring of an indexed corpus into units, each a range of frames of one "
+        "shard. `score` writes one file per unit with the sums of each document; scoring a unit "
+        "again changes nothing. `merge` computes the figures from all files, bit for bit the "
+        "same however the units were divided among machines."
     )
     parser.epilog = "example: assay units score --shards pile-indexed --share 0/8 --out results"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="name the units of a job")
+    listing = actions.add_parser("list", help="list the units of a job")
     _add_job(listing)
     listing.set_defaults(run=list_units)
-    score = actions.add_parser("score", help="score some units, and write their results to --out")
+    score = actions.add_parser(
+        "score", help="score some or all units, and write their results to --out"
+    )
     _add_job(score)
     which = score.add_mutually_exclusive_group()
-    which.add_argument("--unit", metavar="SHARD:FIRST-END", help="this one, as `list` names it")
     which.add_argument(
-        "--share", default="0/1", metavar="I/N", help="every N-th from I on; default: all"
+        "--unit", metavar="SHARD:FIRST-END", help="score only this unit, as `list` names it"
     )
-    score.add_argument("--out", required=True, metavar="DIR", help="folder of results")
+    which.add_argument(
+        "--share",
+        default="0/1",
+        metavar="I/N",
+        help="score every N-th unit, starting with unit I (0 to N - 1); default: all units",
+    )
+    score.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     score.set_defaults(run=score_units)
     ray = actions.add_parser("ray", help="score all units on a Ray cluster, and merge them")
     _add_job(ray)
-    ray.add_argument("--out", required=True, metavar="DIR", help="folder of results, here")
-    ray.add_argument("--address", metavar="ADDRESS", help="of a cluster; default: one is started")
     ray.add_argument(
-        "--workers", type=count, default=0, metavar="N", help="default: as many as fit"
+        "--out", required=True, metavar="DIR", help="folder for the results, on this machine"
+    )
+    ray.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="address of a Ray cluster; default: start Ray on this machine",
+    )
+    ray.add_argument(
+        "--workers",
+        type=count,
+        default=0,
+        metavar="N",
+        help="parallel workers; default: as many as fit",
     )
     add_interval_of(ray)
     add_format(ray)
     ray.set_defaults(run=score_on_ray)
     merging = actions.add_parser("merge", help="add the results of all units up")
-    merging.add_argument("directory", metavar="DIR", help="the --out of `score`")
+    merging.add_argument("directory", metavar="DIR", help="the --out folder of `score`")
     add_interval_of(merging)
     add_format(merging)
     merging.set_defaults(run=merge_units)
@@ -68,23 +85,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", required=True, metavar="DIR|URL", help="an indexed corpus")
-    parser.add_argument("--model", metavar="DIR", help="a language model's folder")
+    parser.add_argument("--model", metavar="DIR", help="folder of the language model to score")
     for flag, text in (
-        ("--split", "train, val or test; repeatable"),
-        ("--subset", "only this subset; repeatable"),
-        ("--exclude-subset", "not this subset; repeatable"),
+        ("--split", "train, val or test; repeatable; default: all"),
+        (
+            "--subset",
+            "score only this subset; repeatable; default: all but withdrawn ones",
+        ),
+        ("--exclude-subset", "leave this subset out; repeatable"),
     ):
         parser.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
     parser.add_argument("--max-length", type=count, default=0, metavar="TOKENS", help="window")
     parser.add_argument(
-        "--special-tokens", action="store_true", help="as `assay score --special-tokens`"
+        "--special-tokens",
+        action="store_true",
+        help="also score special tokens that the "
+        "tokenizer adds, as `assay score "
+        "--special-tokens` does",
     )
     parser.add_argument(
         "--unit-frames",
         type=count,
         default=_UNIT_FRAMES,
         metavar="N",
-        help=f"frames of a unit; default: {_UNIT_FRAMES}",
+        help=f"frames per unit; default: {_UNIT_FRAMES}",
     )
     add_sample(parser)
     add_compute(parser)
@@ -98,10 +122,9 @@ def _job(arguments: argparse.Namespace) -> UnitJob:
     from services.corpus.stream.selection import Selection  # noqa: PLC0415
 
     shards = arguments.shards
-    home = Path(os.environ.get("ASSAY_HOME", "~/.local/share/assay")).expanduser()
     return UnitJob(
         shards=shards if is_url(shards) else existing_folder("--shards", shards),
-        cache=home / "cache" / "corpus",
+        cache=home() / "cache" / "corpus",
         model=existing_folder("--model", arguments.model) if arguments.model else None,
         selection=Selection(
             splits=tuple(arguments.split),

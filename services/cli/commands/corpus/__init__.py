@@ -11,21 +11,25 @@ _HERE = __name__
 ACTIONS: dict[str, Command] = {
     "stream": Command("print documents as JSON lines", f"{_HERE}.stream"),
     "stats": Command(
-        "what a corpus holds by subset, beside its published figures", f"{_HERE}.stats"
+        "count documents and bytes by subset, beside published figures", f"{_HERE}.stats"
     ),
-    "audit": Command("what a corpus is made of, and which test sets it repeats", f"{_HERE}.audit"),
+    "audit": Command(
+        "examine a corpus: duplicates, personal data, rights, and test sets that it contains",
+        f"{_HERE}.audit",
+    ),
     "benchmark": Command(
-        "compression ratios, decompression speeds and memory on a corpus's own shards",
+        "measure compression ratios, decompression speed and memory on a corpus's own shards",
         f"{_HERE}.benchmark",
     ),
     "index": Command(
-        "re-frame shards, so that they stream shuffled, by rank and from any place",
+        "rewrite shards with an index, for shuffling, ranks and resuming at any position",
         f"{_HERE}.index",
         "add_index_arguments",
     ),
-    "build": Command("build a corpus from sources, as a recipe says", f"{_HERE}.build"),
+    "build": Command("build a corpus from the sources that a recipe lists", f"{_HERE}.build"),
     "plan": Command(
-        "what a selection has, and what each rank of a run would get of it", f"{_HERE}.plan"
+        "count what a selection holds, and what each rank of a training run would get",
+        f"{_HERE}.plan",
     ),
     "verify": Command(
         "check that an indexed corpus holds every byte of its source",

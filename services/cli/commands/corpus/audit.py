@@ -27,6 +27,7 @@ from services.cli.output.console import OUT, note_written, print_json
 from services.cli.output.messages import plain
 from services.cli.output.progress import working
 from services.cli.pages import templates
+from services.cli.result_files import write_result
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.corpus.shards.documents import Document
 from services.corpus.shards.formats import Keys, Reading
@@ -43,12 +44,13 @@ _READING = corpus_audit_pb2.CORPUS_AUDIT_STAGE_READING
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action's arguments."""
     parser.description = (
-        "Reads the documents of a selection once: duplicates within and between splits, lengths, "
-        "words, e-mail addresses, IP addresses and telephone numbers, rights and the distance from "
-        "The Pile's Table 1, by subset. With --against, where documents have 13 words in a row of "
-        "a test set, by the Pile's and lm-evaluation-harness's definition, each verified and "
-        "extended to the longest run of words that both have; with --model also the bits per byte "
-        "with and without those documents."
+        "Reads the documents of a selection once and reports, by subset: duplicates within and "
+        "between splits, lengths, words, e-mail addresses, IP addresses, telephone numbers, "
+        "rights, and the distance from The Pile's Table 1. With --against, also reports every "
+        "place where a document repeats 13 consecutive words of a test set, as The Pile and "
+        "lm-evaluation-harness define contamination; each match is verified and extended to the "
+        "longest run of words that both share. With --model, also reports bits per byte with and "
+        "without the contaminated documents."
     )
     parser.epilog = "example: assay corpus audit --shards pile --against hellaswag.jsonl mmlu"
     add_shards(parser)
@@ -60,30 +62,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="a test set: a file or folder of any format that a corpus may have",
+        help="test sets: files or folders in any format that a corpus can have",
     )
     group.add_argument(
         "--against-key",
         default="text",
         metavar="KEY",
-        help='member of its records with the text; default: "text"',
+        help='JSON key of the text in a test set\'s records; default: "text"',
     )
     group.add_argument(
-        "--ngram", type=positive, default=0, metavar="N", help="words in a row; default: 13"
+        "--ngram",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="consecutive words that count as a match; default: 13",
     )
     parser.add_argument(
-        "--near-duplicates", action="store_true", help="also documents that are nearly the same"
+        "--near-duplicates",
+        action="store_true",
+        help="also find documents that are nearly the same",
     )
     parser.add_argument(
-        "--languages", action="store_true", help="also the languages of 2,000 documents"
+        "--languages",
+        action="store_true",
+        help="also detect the languages of a sample of 2,000 documents",
     )
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="score documents: a causal language model's folder, a registered name, zstd-19 or xz",
+        help="also score the documents with this model: a causal language model's folder, a "
+        "registered name, zstd-19 or xz",
     )
     add_definition(parser)
-    parser.add_argument("--html", metavar="FILE", help="also write a page that needs no other file")
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="also write the results to FILE as one self-contained HTML page",
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -111,7 +126,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         stub = corpus_audit_pb2_grpc.CorpusAuditServiceStub(await connection.channel("corpus"))
         found = await _audited(stub, asked, sets)
     if page:
-        page.write_text(corpus_audit_page.page(found), "utf-8")
+        write_result(page, corpus_audit_page.page(found))
         note_written(page)
     if arguments.json:
         print_json(plain(found))

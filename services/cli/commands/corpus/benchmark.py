@@ -19,13 +19,27 @@ _TIMEOUT_SECONDS = 3600.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action's arguments."""
+    parser.description = (
+        "Measures the compression ratio and decompression speed of several codecs, and the peak "
+        "memory of streaming, on a corpus's own shards."
+    )
     add_shards(parser)
-    parser.add_argument("--split", default="", help="split to read; default: the first")
     parser.add_argument(
-        "--sample-mb", type=count, default=8, metavar="N", help="megabytes of jsonl to measure"
+        "--split", default="", help="split to read; default: the corpus's first split"
     )
     parser.add_argument(
-        "--repetitions", type=count, default=0, metavar="N", help="default: the service's own"
+        "--sample-mb",
+        type=count,
+        default=8,
+        metavar="N",
+        help="amount of JSONL to measure, in MB; default: 8",
+    )
+    parser.add_argument(
+        "--repetitions",
+        type=count,
+        default=0,
+        metavar="N",
+        help="timed runs of each codec, 3 to 100; default: 9",
     )
     add_format(parser)
     parser.set_defaults(run=benchmark)

@@ -14,6 +14,7 @@ from services.cli.arguments import add_format, count
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
+from services.common.counts import plural
 from services.common.percent import percent
 from services.common.shares import Share
 from services.errors import InvalidArgument, PreconditionFailed
@@ -28,38 +29,43 @@ _NOTE_SECONDS = 2.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `build`."""
     parser.description = (
-        "Builds a corpus in the directory of --out from the sources that RECIPE names, in steps "
-        "that it lists: shards in The Pile's form with their indexes, where each document is "
-        "from, a data card and Croissant metadata. The same recipe, sources and seed give the "
-        "same bytes, with however many processes or machines. A build that was interrupted or "
-        "killed goes on where it was. A recipe can name functions, which are run: build only "
-        "recipes that you trust."
+        "Builds a corpus in the --out directory from the sources and steps in RECIPE. Writes "
+        "indexed shards in The Pile's layout, each document's origin, a data card and Croissant "
+        "metadata. The same recipe, sources and seed give the same bytes, whatever the number of "
+        "processes or machines. Running an interrupted build again continues it. A recipe can "
+        "name functions, which are executed: build only recipes that you trust."
     )
     parser.epilog = "example: assay corpus build recipe.yaml --out corpus"
-    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file; docs/corpus-build.md")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help="a YAML file; docs/corpus-build.md describes its format"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="directory to write to")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a variable of the recipe's paths, before the environment's; repeatable",
+        help="value of a variable in the recipe's paths; overrides the environment; repeatable",
     )
     parser.add_argument(
-        "--jobs", type=count, default=0, metavar="N", help="processes; default: one a processor"
+        "--jobs",
+        type=count,
+        default=0,
+        metavar="N",
+        help="parallel processes; default: one per processor",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--share",
         metavar="I/N",
-        help="do every N-th task from I on, and wait for who does the others",
+        help="run share I (0 to N - 1) of the tasks, and wait for the other shares",
     )
     where.add_argument(
         "--ray",
         nargs="?",
         const="",
         metavar="ADDRESS",
-        help="on a Ray cluster; one is started here without ADDRESS",
+        help="run on the Ray cluster at ADDRESS; without ADDRESS, start Ray on this machine",
     )
     add_format(parser)
     parser.set_defaults(run=build)
@@ -72,6 +78,9 @@ async def build(arguments: argparse.Namespace) -> Exit:
         card, done_before = await asyncio.to_thread(_build, arguments, stop)
     finally:
         stop.set()
+    for source in card["sources"]:
+        if bad := source["bad_records"]:
+            warn(f"source {source['name']!r}: skipped {plural(bad, 'bad record')}")
     if arguments.json:
         print_json(card)
     else:

@@ -20,15 +20,16 @@ from services.cli.shards import add_reading, local_layout, reading
 from services.common.counts import plural
 
 _NOTE_SECONDS = 2.0
+_RATED_BYTES = 1_000_000
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `index`."""
     parser.description = (
-        "Writes every shard of SOURCE again to the directory of --out: plain .jsonl.zst that "
-        "any reader takes, in many small frames of one subset each, with an index and the "
-        "texts alone beside it. SOURCE is left as it is. A run that was interrupted or killed "
-        "goes on where it was. Serve the new directory instead of SOURCE."
+        "Rewrites every shard of SOURCE in the --out directory as plain .jsonl.zst that any "
+        "reader accepts: many small frames of one subset each, plus an index and a copy of the "
+        "texts alone. SOURCE is not changed. Running an interrupted command again continues it. "
+        "Serve the new directory instead of SOURCE."
     )
     parser.epilog = "example: assay corpus index pile --out pile-indexed"
     parser.add_argument("source", metavar="SOURCE", help="folder of shards, or a single file")
@@ -40,7 +41,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="shards at a time; default: one a processor",
+        help="shards processed in parallel; default: one per processor",
     )
     parser.add_argument(
         "--level",
@@ -53,7 +54,8 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-text",
         action="store_true",
-        help="without the texts alone: half of the space, and slower to read",
+        help="do not store the copy of the texts alone: saves half of the space, but reading is "
+        "slower",
     )
     add_json(parser)
     parser.set_defaults(run=index)
@@ -62,13 +64,13 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `verify`."""
     parser.description = (
-        "Compares every document of the indexed corpus DIR with SOURCE, byte for byte. Exit "
-        "status 6 where one differs; the message names the shard."
+        "Compares every document of the indexed corpus DIR with SOURCE, byte for byte. If one "
+        "differs, the exit status is 6 and the message names the shard."
     )
     parser.epilog = "example: assay corpus verify pile pile-indexed"
-    parser.add_argument("source", metavar="SOURCE", help="folder or file that was indexed")
+    parser.add_argument("source", metavar="SOURCE", help="the folder or file that was indexed")
     add_reading(parser)
-    parser.add_argument("out", metavar="DIR", help="directory that was written")
+    parser.add_argument("out", metavar="DIR", help="the directory that `assay corpus index` wrote")
     add_json(parser)
     parser.set_defaults(run=verify)
 
@@ -122,7 +124,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
             f"{plural(shard.frames, 'frame')}, "
             f"{shard.source_bytes:,} -> {shard.shard_bytes:,} bytes"
             + (f", from {shard.source}" if shard.source != shard.path else "")
-            + (f", {plural(shard.bad_lines, 'bad line')} passed over" if shard.bad_lines else ""),
+            + (f", {plural(shard.bad_lines, 'bad line')} skipped" if shard.bad_lines else ""),
             markup=False,
             soft_wrap=True,
         )
@@ -130,7 +132,9 @@ async def index(arguments: argparse.Namespace) -> Exit:
 
 
 def _rate(size: int, seconds: float) -> str:
-    return f"{megabytes(size)} MB, {megabytes(size / seconds)} MB/s"
+    """What was read, with its rate where it was enough to have one."""
+    read = f"{megabytes(size)} MB"
+    return f"{read}, {megabytes(size / seconds)} MB/s" if size >= _RATED_BYTES else read
 
 
 def megabytes(size: float) -> str:

@@ -11,6 +11,7 @@ from services.cli.arguments import add_json, add_selection, count, output_file
 from services.cli.connections.inventory import home
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note_written, print_json, warn
+from services.cli.result_files import write_result
 from services.cli.shards import add_reading, local_layout, reading
 from services.common.counts import plural
 from services.common.percent import percent
@@ -29,9 +30,10 @@ _SHOWN_RANKS = 64
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action's arguments."""
     parser.description = (
-        "Says how many documents and bytes a selection of an indexed corpus has. With --simulate, "
-        "what each of --world ranks would get: documents, bytes and batches, and how far the "
-        "mixture of each part of the stream is from that of the whole. Reads indexes alone."
+        "Counts the documents and bytes of a selection of an indexed corpus. With --simulate, "
+        "also shows the documents, bytes and batches that each of --world ranks would get, and "
+        "how far each part of the stream deviates from the mixture of the whole. Reads only the "
+        "indexes."
     )
     parser.epilog = (
         "example: assay corpus plan --shards pile-indexed --simulate --world 64 --seed 1"
@@ -39,17 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", required=True, metavar="DIR", help="an indexed corpus")
     add_reading(parser)
     add_selection(parser)
-    parser.add_argument("--simulate", action="store_true", help="deal it to ranks")
-    parser.add_argument("--world", type=count, default=8, metavar="W", help="ranks; default: 8")
     parser.add_argument(
-        "--batch-size", type=count, default=1, metavar="N", help="documents of a batch of a rank"
+        "--simulate", action="store_true", help="simulate how the selection is divided among ranks"
+    )
+    parser.add_argument(
+        "--world", type=count, default=8, metavar="W", help="number of ranks; default: 8"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=count,
+        default=1,
+        metavar="N",
+        help="documents in a rank's batch; default: 1",
     )
     parser.add_argument(
         "--equal",
         choices=("drop", "wrap"),
-        help="as many documents for every rank: leave the last out, or take the first again",
+        help="give every rank the same number of documents: drop leaves out the last ones, wrap "
+        "repeats the first ones",
     )
-    parser.add_argument("--svg", metavar="FILE", help="draw it, too")
+    parser.add_argument("--svg", metavar="FILE", help="also draw the simulation as an SVG file")
     add_json(parser)
     parser.set_defaults(run=plan)
 
@@ -71,7 +82,7 @@ async def plan(arguments: argparse.Namespace) -> Exit:
     if not found["documents"]:
         warn(
             "the selection leaves every document out: look at --split, --subset and the limits; "
-            "`assay corpus stats` says what there is"
+            "`assay corpus stats` shows what the corpus contains"
         )
     result = None
     if arguments.simulate:
@@ -96,7 +107,7 @@ async def plan(arguments: argparse.Namespace) -> Exit:
     if picture is not None and result is not None:
         from services.cli.output.plan_picture import drawn  # noqa: PLC0415
 
-        picture.write_text(drawn(result), "utf-8")
+        write_result(picture, drawn(result))
         note_written(picture)
     if arguments.json:
         print_json(found)
@@ -129,7 +140,11 @@ def _plan(arguments: argparse.Namespace) -> StreamPlan:
     )
     catalog.load({"local": where})
     corpus = catalog.open("local")
-    return corpus.plan(corpus.resolve(_selection(arguments)))
+    selection = corpus.resolve(_selection(arguments))
+    corpus.check_indexed(
+        selection, "every plan needs; make one with `assay corpus index`, and plan what it writes"
+    )
+    return corpus.plan(selection)
 
 
 def _selection(arguments: argparse.Namespace) -> Selection:

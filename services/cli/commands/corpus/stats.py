@@ -29,10 +29,10 @@ _AVAILABILITY = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action's arguments."""
     parser.description = (
-        "Counts documents and bytes by subset, with their share, compression and licence, "
-        "beside the paper's table where the corpus is the Pile. Reads every shard that has no "
-        "index once; the counts are kept. A withdrawn subset comes only where it is named, and "
-        "--uncopyrighted leaves the copyrighted ones out too."
+        "Counts documents and bytes by subset, with share, compression and licence. For The "
+        "Pile, the paper's figures are shown beside them. Shards without an index are read once, "
+        'and the counts are kept. A subset marked "withdrawn" is read only by a command that '
+        'names it with --subset; one marked "copyrighted" is left out by --uncopyrighted.'
     )
     parser.epilog = "example: assay corpus stats --shards pile-indexed"
     add_shards(parser)

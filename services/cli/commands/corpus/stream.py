@@ -23,17 +23,17 @@ _TIMEOUT_SECONDS = 24 * 3600.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The action's arguments."""
     parser.description = (
-        'Prints a JSON line {"text", "meta", "id", "subset", "shard", "line"} a document. '
-        "With --cursor FILE the position is kept in FILE: a later run with the same selection "
-        "goes on where this one ended, after Ctrl-C and after a reader such as `head` that left: "
-        "what it had read from the pipe counts as delivered. After a run that was killed, the "
-        "documents since the last kept position come again, and the last line may be cut short."
+        'Prints one JSON line per document: {"text", "meta", "id", "subset", "shard", "line"}. '
+        "--cursor FILE saves the position in FILE, and a later run with the same selection "
+        "continues from there. This also works after Ctrl-C, and after a reader such as `head` "
+        "closes the pipe: what it read counts as delivered. After a killed run, documents since "
+        "the last saved position are printed again, and the last line may be incomplete."
     )
     parser.epilog = 'example: assay corpus stream --shards pile --split test --subset "Pile-CC"'
     add_shards(parser)
     add_selection(parser)
     parser.add_argument(
-        "--cursor", metavar="FILE", help="keep the position in FILE, and go on from it"
+        "--cursor", metavar="FILE", help="save the position in FILE, and continue from it"
     )
     parser.add_argument(
         "--jsonl", action="store_true", help="print the shards' own lines, byte for byte"
@@ -41,14 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-damaged",
         action="store_true",
-        help="pass over damaged frames, and say which; needs an index",
+        help="skip damaged frames, and report them; needs an indexed corpus",
     )
     add_skip_bad_lines(parser)
     parser.add_argument(
-        "--rank", type=count, default=0, metavar="R", help="the part of this rank, from 0"
+        "--rank",
+        type=count,
+        default=0,
+        metavar="R",
+        help="print only the documents of this rank, 0 to W - 1",
     )
     parser.add_argument(
-        "--world-size", type=count, default=1, metavar="W", help="ranks; more need an index"
+        "--world-size",
+        type=count,
+        default=1,
+        metavar="W",
+        help="number of ranks; default: 1; more than 1 needs an indexed corpus",
     )
     parser.set_defaults(run=stream)
 
@@ -84,7 +92,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
             out.write(bytes(lines) + chunk.jsonl.lines)
             for frame in chunk.damaged:
                 warn(
-                    f"passed over {frame.shard}, frame {frame.frame} at compressed byte "
+                    f"skipped {frame.shard}, frame {frame.frame} at compressed byte "
                     f"{frame.offset}: {plural(frame.documents, 'document')}"
                 )
             for line in chunk.bad_lines:
@@ -94,7 +102,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
             if chunk.cursor:
                 out.keep(chunk.cursor)
     if bad:
-        warn(f"passed over {bad} {'bad line' if bad == 1 else 'bad lines'}")
+        warn(f"skipped {bad} {'bad line' if bad == 1 else 'bad lines'}")
     return Exit.DONE
 
 

@@ -21,8 +21,8 @@ def add_backup_arguments(parser: argparse.ArgumentParser) -> None:
     _add_arguments(
         parser,
         "backup",
-        "Copies evidence, manifests, matches and outcomes to FILE, of one moment, also while a "
-        "ranker writes. The copy is read back and every digest checked.",
+        "Copies evidence, manifests, matches and outcomes to FILE, as a consistent snapshot, "
+        "even while a ranker is writing. Then reads the backup file back and checks every digest.",
     )
 
 
@@ -31,8 +31,8 @@ def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     _add_arguments(
         parser,
         "restore",
-        "Checks every digest in FILE and puts it in the database's place, all or nothing. "
-        "Refused while a ranker uses the database.",
+        "Checks every digest in FILE, then replaces the database with it, completely or not at "
+        "all. Refused while a ranker uses the database.",
     )
 
 
@@ -42,7 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str, description: str)
         "file ASSAY_RANKER_DATABASE, else the one under ASSAY_HOME."
     )
     parser.epilog = f"example: assay {name} evidence-2026-11.sqlite"
-    parser.add_argument("file", metavar="FILE", help="the copy")
+    parser.add_argument("file", metavar="FILE", help="the backup file")
     add_json(parser)
     parser.set_defaults(run=run, action=name)
 

@@ -31,14 +31,18 @@ EFFORTS = {"quick": verification_pb2.EFFORT_QUICK, "full": verification_pb2.EFFO
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Measures each claim of ARTIFACT on this machine where that is possible, looks up its "
-        "source where not, and says which claims hold. The evidence is kept, and `assay "
-        "compare` reads it."
+        "Checks each claim about ARTIFACT: measures it on this machine if possible, otherwise "
+        "looks it up in the cited sources. Prints which claims hold, and stores the evidence for "
+        "`assay compare` and `assay rank`."
     )
     parser.epilog = "example: assay claims the-pile --claim P4.2"
     parser.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
     parser.add_argument(
-        "--claim", action="append", default=[], metavar="ID", help="only this claim; repeatable"
+        "--claim",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="check only this claim; repeatable; default: all",
     )
     add_budget(parser)
     add_manifest(parser)
@@ -65,7 +69,8 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
         "--budget",
         choices=sorted(EFFORTS),
         default="quick",
-        help="quick: about a minute an artifact; full: as long as the intervals need",
+        help="quick: about a minute per artifact; full: as long as the intervals need; default: "
+        "quick",
     )
 
 

@@ -19,6 +19,7 @@ from services.cli.output import comparison, verdicts
 from services.cli.output.console import note, note_written, print_json
 from services.cli.output.messages import page_claims, plain
 from services.cli.pages import templates
+from services.cli.result_files import write_result
 from services.errors import InvalidArgument
 from services.ranker.web.values import enum_name
 
@@ -28,23 +29,39 @@ TIMEOUT_SECONDS = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Compares two artifacts from the evidence that is stored. An artifact that has none "
-        "is verified first, on the quick budget; --no-verify leaves that out, and --verify "
-        "measures both again."
+        "Compares two artifacts from stored evidence. An artifact without evidence is verified "
+        "first, on the quick budget. --no-verify skips this; --verify measures both again."
     )
     parser.epilog = "example: assay compare segformer-b4-finetuned-ade-512-512 the-pile"
-    parser.add_argument("left", metavar="A", help='a registered id, such as "the-pile"')
-    parser.add_argument("right", metavar="B", help="another")
+    parser.add_argument("left", metavar="A", help='a registered artifact\'s id, such as "the-pile"')
+    parser.add_argument("right", metavar="B", help="another artifact's id")
     measuring = parser.add_mutually_exclusive_group()
-    measuring.add_argument("--verify", action="store_true", help="measure both first")
-    measuring.add_argument("--no-verify", action="store_true", help="never measure")
+    measuring.add_argument(
+        "--verify", action="store_true", help="measure both artifacts again before comparing"
+    )
+    measuring.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="measure nothing, even if an artifact has no evidence",
+    )
     add_budget(parser)
     add_manifest(parser)
     supplies.add_arguments(parser)
-    parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the comparison")
-    parser.add_argument("--html", metavar="FILE", help="write it as one page that needs no other")
     parser.add_argument(
-        "--picture", metavar="FILE", help="show in the page what a compared model sees in it"
+        "--as-of",
+        default="",
+        metavar="YYYY-MM-DD",
+        help="date of the comparison, for freshness; default: today",
+    )
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write the comparison to FILE as one self-contained HTML page",
+    )
+    parser.add_argument(
+        "--picture",
+        metavar="FILE",
+        help="with --html: show this image, labelled by a compared model, on the page",
     )
     add_format(parser)
     parser.set_defaults(run=run)
@@ -93,7 +110,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 note(
                     f"{picture} is not shown: no model is compared, or none is served with weights"
                 )
-            html.write_text(report(reply, seen), encoding="utf-8")
+            write_result(html, report(reply, seen))
             note_written(html)
     if arguments.json:
         print_json(as_json(reply))

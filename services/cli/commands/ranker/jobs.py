@@ -29,25 +29,36 @@ TIMEOUT_SECONDS = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
-        "shows what it would cost, and needs none."
+        "Runs verifications as jobs of a running ranker (ASSAY_RANKER_ADDR). `submit --dry-run` "
+        "estimates the cost, and needs no running ranker."
     )
     parser.epilog = "example: assay jobs submit the-pile --dry-run"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    submit = actions.add_parser("submit", help="put a verification into the queue")
+    submit = actions.add_parser("submit", help="queue a verification")
     submit.add_argument("artifact", metavar="ARTIFACT", help='a registered id, such as "the-pile"')
     submit.add_argument(
-        "--claim", action="append", default=[], metavar="ID", help="only this claim; repeatable"
+        "--claim",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="check only this claim; repeatable; default: all",
     )
-    submit.add_argument("--dry-run", action="store_true", help="only say what it would cost")
     submit.add_argument(
-        "--request-id", default="", metavar="ID", help="submit again with the same id: one job"
+        "--dry-run", action="store_true", help="estimate the cost, and submit nothing"
+    )
+    submit.add_argument(
+        "--request-id",
+        default="",
+        metavar="ID",
+        help="your own id of this request; submitting "
+        "it again with the same id creates no "
+        "second job",
     )
     add_budget(submit)
     for name, text in (
-        ("list", "the jobs that the ranker knows of, the newest first"),
-        ("watch", "follow a job to its end"),
-        ("cancel", "end a job; what it has measured stays"),
+        ("list", "list the ranker's jobs, newest first"),
+        ("watch", "follow a job until it ends"),
+        ("cancel", "cancel a job; the evidence measured so far is kept"),
     ):
         action = actions.add_parser(name, help=text)
         if name != "list":

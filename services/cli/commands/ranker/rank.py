@@ -31,10 +31,11 @@ TYPES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Ranks artifacts from the evidence that is stored: all of a type, those that serve a "
-        "need, or those that are named, whose places then hold together. With one ARTIFACT, "
-        "traces every point of its score to evidence. Places are of a profile, which takes only "
-        "artifacts that have all of its evidence; a metric alone is a profile too."
+        "Ranks artifacts from stored evidence: all of a type (--type), those that serve a need "
+        "(--intent), or those that you name. Ranks hold for one profile, which includes only "
+        "artifacts with evidence for all of its metrics; a single metric can also be used as a "
+        "profile. For named artifacts, the stated confidence level applies to all ranks "
+        "together. With one ARTIFACT, traces every point of its score to evidence."
     )
     parser.epilog = "example: assay rank --type segmentation-model"
     which = parser.add_mutually_exclusive_group(required=True)
@@ -43,19 +44,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="ARTIFACT",
-        help="explain its score, or rank these of one type",
+        help="one artifact to explain the score of, or several of one type to rank",
     )
     which.add_argument("--type", choices=sorted(TYPES), help="rank all artifacts of this type")
-    which.add_argument("--intent", metavar="TEXT", help="rank what serves this need, in words")
     which.add_argument(
-        "--methodology", action="store_true", help="print the file that scores are computed by"
+        "--intent",
+        metavar="TEXT",
+        help="rank the artifacts that serve this need, described in words",
+    )
+    which.add_argument(
+        "--methodology",
+        action="store_true",
+        help="print the file that defines how scores are computed",
     )
     parser.add_argument(
-        "--profile", default="", metavar="NAME", help="of this profile or metric alone"
+        "--profile", default="", metavar="NAME", help="rank only in this profile, or by this metric"
     )
-    parser.add_argument("--as-of", default="", metavar="YYYY-MM-DD", help="day of the scores")
     parser.add_argument(
-        "--hardware", default="", metavar="CLASS", help="take timings from this class alone"
+        "--as-of",
+        default="",
+        metavar="YYYY-MM-DD",
+        help="date of the scores, for freshness; default: today",
+    )
+    parser.add_argument(
+        "--hardware", default="", metavar="CLASS", help="use timings from this hardware class only"
     )
     add_format(parser)
     parser.set_defaults(run=run)
@@ -137,13 +149,14 @@ def show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bo
         show(_one_table(reply))
         return
     if not reply.ranks:
-        OUT.print("nothing that is registered serves that")
+        OUT.print("no registered capability matches")
         return
+    line = False
     for one in reply.profiles:
         ranks = [
             rank for rank in reply.ranks if (rank.type, rank.profile) == (one.type, one.profile)
         ]
-        _show_profile(one, ranks, together=together)
+        line = _show_profile(one, ranks, together=together, after_line=line)
     lacking = {rank.artifact for rank in reply.ranks if not rank.HasField("best_place")}
     if lacking:
         OUT.print("\nto measure what is missing:", style="dim")
@@ -165,9 +178,9 @@ def _one_table(reply: rank_pb2.ListRanksResponse) -> Grid:
             one.profile,
             one.artifact,
             *map(str, places),
-            f"{score.point:.4f}" if score.HasField("point") else "",
-            f"{score.low:.4f}",
-            f"{score.high:.4f}",
+            f"{score.point:z.4f}" if score.HasField("point") else "",
+            f"{score.low:z.4f}",
+            f"{score.high:z.4f}",
             "\n".join(one.beats),
             one.measured_on,
             "\n".join(score.lacks),
@@ -176,9 +189,16 @@ def _one_table(reply: rank_pb2.ListRanksResponse) -> Grid:
 
 
 def _show_profile(
-    profile: rank_pb2.RankedProfile, ranks: list[rank_pb2.Rank], *, together: bool
-) -> None:
-    """A table of those that have a place, and who lacks what; a line where nobody has one."""
+    profile: rank_pb2.RankedProfile,
+    ranks: list[rank_pb2.Rank],
+    *,
+    together: bool,
+    after_line: bool,
+) -> bool:
+    """A table of those that have a place, and who lacks what; a line where nobody has one.
+
+    Lines follow each other without a blank one. Returns whether it was a line.
+    """
     called = words(profile.profile)
     if called != profile.profile:
         called += f" (--profile {profile.profile})"
@@ -206,7 +226,7 @@ def _show_profile(
             )
         show(table)
         sure = "no sampling error" if profile.level == 1 else f"{percent(profile.level, 1)} sure"
-        of = f"of these {len(placed)} together" if together else "each pair by itself"
+        of = f"of these {len(placed)} together" if together else "each pair separately"
         OUT.print(f"{sure}, {of}; ties share places. {POINTS}", style="dim")
     unranked: dict[tuple[str, ...], list[str]] = {}
     for one in ranks:
@@ -214,14 +234,17 @@ def _show_profile(
             unranked.setdefault(tuple(one.score.lacks), []).append(one.artifact)
     if not placed and len(unranked) == 1:
         (lacks,) = unranked
-        OUT.print(f"\n{name}: nothing is ranked yet, no evidence of {_some(lacks)}", markup=False)
-        return
+        if not after_line:
+            OUT.print()
+        OUT.print(f"{name}: nothing is ranked yet, no evidence of {_some(lacks)}", markup=False)
+        return True
     if not placed:
         OUT.print(f"\n{name}: no artifact has all of its evidence", markup=False)
     for lacks, names in unranked.items():
         OUT.print(f"  not ranked yet, no evidence of {_some(lacks)}:", style="dim", markup=False)
         for name in names:
             OUT.print(f"    {name}", style="dim", markup=False, soft_wrap=True)
+    return False
 
 
 def _some(names: Sequence[str]) -> str:
@@ -254,7 +277,7 @@ def _show_explanation(
     for one in explained.contributions:
         evidence = [claims[each] for each in one.evidence if each in claims]
         commands = "".join(f"\n{each.claim}: {each.command}" for each in evidence)
-        weight = f"{one.max_points:g}" if one.metric else "shown, counts nothing"
+        weight = f"{one.max_points:g}" if one.metric else "not weighted"
         table.add(words(one.component), _points(one), weight, one.explanation + commands)
     table.add("sum", score_text(explained.score), "100", "")
     show(table)
@@ -277,8 +300,8 @@ def _show_explanation(
 def _points(one: score_pb2.Contribution) -> str:
     if not one.metric:
         return ""
-    ends = f"[{one.low:.2f} .. {one.high:.2f}]" if one.high - one.low > 1e-9 else ""
-    point = f"{one.point:.2f}" if one.HasField("point") else "not known"
+    ends = f"[{one.low:z.2f} .. {one.high:z.2f}]" if one.high - one.low > 1e-9 else ""
+    point = f"{one.point:z.2f}" if one.HasField("point") else "not known"
     return f"{point}\n{ends}".rstrip()
 
 

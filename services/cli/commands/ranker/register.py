@@ -23,13 +23,15 @@ TIMEOUT_SECONDS = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Registers the artifact that MANIFEST, a YAML file, describes: its capabilities, and "
-        "what is claimed of it with the tolerances that decide. Says everything that is wrong "
-        "with it, and what could be better. docs/manifests.md has the format."
+        "Registers the artifact or page that the YAML file MANIFEST describes: its capabilities, "
+        "and the claims about it with the tolerances that decide them. Lists every error in the "
+        "manifest, and suggests improvements. docs/manifests.md describes the format."
     )
     parser.epilog = "example: assay register thing.yaml --check"
     parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="a YAML file")
-    parser.add_argument("--check", action="store_true", help="only check it")
+    parser.add_argument(
+        "--check", action="store_true", help="check the manifest, and register nothing"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 

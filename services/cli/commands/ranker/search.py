@@ -23,25 +23,33 @@ OUTCOMES = {"success": outcome_pb2.OUTCOME_SUCCESS, "failure": outcome_pb2.OUTCO
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Finds the registered capabilities that serve INTENT, the artifacts that have them, "
-        "and the words that they match by. Nothing is shown where nothing serves it. --chose "
-        "records a match, --outcome how a recorded one ended, --withdraw that you no longer say "
-        "so. A report counts as the server's administrator knows you, by your certificate; "
-        "without one it is counted as anonymous, and weighs nothing."
+        "Finds the registered capabilities that serve INTENT, the artifacts that have them, and "
+        "the words that matched. --chose records which capability you chose, --outcome reports "
+        "how that choice worked out, and --withdraw takes the report back. Reports are "
+        "attributed by your certificate or token; an anonymous report is shown, but has no "
+        "weight."
     )
     parser.epilog = 'example: assay search "label every pixel of a photo"'
     parser.add_argument("intent", metavar="INTENT", nargs="?", help="what you need, in words")
-    parser.add_argument("--limit", type=count, default=0, metavar="N", help="default: 10")
+    parser.add_argument(
+        "--limit",
+        type=count,
+        default=0,
+        metavar="N",
+        help="show at most N capabilities; default: 10",
+    )
     telling = parser.add_mutually_exclusive_group()
     telling.add_argument(
         "--chose", metavar="URI", help="record that this capability was chosen for INTENT"
     )
-    telling.add_argument("--outcome", choices=sorted(OUTCOMES), help="how --match ended")
     telling.add_argument(
-        "--withdraw", action="store_true", help="withdraw what you reported of --match"
+        "--outcome",
+        choices=sorted(OUTCOMES),
+        help="report how the choice recorded as --match worked out",
     )
+    telling.add_argument("--withdraw", action="store_true", help="withdraw your report on --match")
     parser.add_argument(
-        "--match", default="", metavar="ID", help="id of a match; default: a new one"
+        "--match", default="", metavar="ID", help="id of a recorded choice; default: a new id"
     )
     add_format(parser)
     parser.set_defaults(run=run, parser=parser)
@@ -110,7 +118,7 @@ def show_matches(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool)
         print_json(plain(reply))
         return
     if not reply.matches and chosen_format() is not Format.CSV:
-        OUT.print(f"nothing that is registered serves that (confidence below {reply.floor:.2f})")
+        OUT.print(f"no registered capability matches (confidence below {reply.floor:.2f})")
         return
     table = Grid(
         "",

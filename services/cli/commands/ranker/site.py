@@ -21,12 +21,13 @@ TIMEOUT_SECONDS = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Writes every page into a folder: leaderboards, artifacts, comparisons of one type or that "
-        "a page makes, claims, evidence, the methodology. They are read from stored evidence, load "
-        "nothing from elsewhere, and need no server. Pages of the same names are replaced."
+        "Writes the ranker's pages to a folder, from stored evidence: leaderboards, artifacts, "
+        "comparisons, claims, evidence and the methodology. Comparisons are of artifacts of one "
+        "type, and of those that a registered page compares. The pages need no server and load "
+        "nothing from other sites. Existing pages of the same name are replaced."
     )
     parser.epilog = "example: assay site --out public"
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write the pages to")
     parser.set_defaults(run=run)
 
 

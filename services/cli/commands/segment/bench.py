@@ -37,23 +37,24 @@ _SCENARIOS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Times a model in processes of its own, from prepared inputs to label maps of their "
-        "size: one request after the other, batches, or requests that arrive at random. "
-        "Intervals are over fresh processes; where other work kept the machine busy they say how "
-        "long it takes at most."
+        "Measures a model's speed in separate processes, from preprocessed inputs to label maps "
+        "of the input's size. Requests are sent one at a time, in batches, or at random times. "
+        "Intervals are computed over fresh processes. If other programs kept the machine busy, "
+        "the interval only gives an upper limit of the latency."
     )
     parser.epilog = "example: assay bench --scenario offline --batch 1 --batch 4 --modules"
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; default: the only one "
-        "of a running service, else the demonstration model",
+        help="a folder that `assay export` wrote, or a registered name; default: a running "
+        "service's only model, else the demonstration model",
     )
     parser.add_argument(
         "--scenario",
         choices=_SCENARIOS,
         default="single-stream",
-        help="how requests come; default: single-stream, one after the other",
+        help="MLPerf's load scenario: one request at a time, batches, or random arrivals; "
+        "default: single-stream",
     )
     parser.add_argument(
         "--batch",
@@ -61,40 +62,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=count,
         metavar="N",
-        help="images a batch, offline; repeatable: a sweep; default: 1",
+        help="offline: images per batch; repeatable, to compare batch sizes; default: 1",
     )
     parser.add_argument(
-        "--runs", type=count, default=0, metavar="N", help="timed runs a process; default: 10"
+        "--runs", type=count, default=0, metavar="N", help="timed runs per process; default: 10"
     )
     parser.add_argument(
         "--restarts",
         type=count,
         default=0,
         metavar="N",
-        help="fresh processes that have the machine for themselves, of at most 24; default: 8",
+        help="fresh processes to time while the machine is otherwise idle, 1 to 24; default: 8, "
+        "and 3 for server",
     )
     parser.add_argument(
-        "--budget", type=_seconds, metavar="SECONDS", help="ends it early; default: 120"
+        "--budget",
+        type=_seconds,
+        metavar="SECONDS",
+        help="stop after this time, with the results so far; default: 120",
     )
     parser.add_argument(
         "--engine",
         default="",
         metavar="NAME",
-        help="openvino-cpu, onnxruntime-cpu or torch-cpu; default: what serves it",
+        help="openvino-cpu, onnxruntime-cpu or torch-cpu; default: the engine that serves the "
+        "model",
     )
     parser.add_argument(
         "--rate",
         type=_seconds,
         default=0.0,
         metavar="N",
-        help="requests a second, server; default: half of what one after the other gives",
+        help="server: requests per second; default: half of the single-stream rate",
     )
     parser.add_argument(
-        "--bound", type=_seconds, metavar="SECONDS", help="on the 99th percentile, server"
+        "--bound",
+        type=_seconds,
+        metavar="SECONDS",
+        help="server: largest acceptable 99th percentile of the latency; default: none",
     )
-    parser.add_argument(
-        "--modules", action="store_true", help="also say which part of the model takes the time"
-    )
+    parser.add_argument("--modules", action="store_true", help="also time each part of the model")
     add_format(parser)
     parser.set_defaults(run=run)
 

@@ -35,36 +35,37 @@ Pair = tuple[Path, Path]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Compares a model's labels with masks, as mmsegmentation defines mIoU, mAcc and aAcc. "
-        "The mask of IMAGES/NAME.jpg is MASKS/NAME.png: greyscale or palette, of the image's "
-        "size, its stored values being class ids."
+        "Compares a model's labels with masks, and prints mIoU, mAcc and aAcc as mmsegmentation "
+        "defines them. The mask of IMAGES/NAME.jpg is MASKS/NAME.png: a greyscale or palette "
+        "image of the same size whose stored values are class ids."
     )
     parser.epilog = "example: assay evaluate images annotations --zero-is-none --model out/b0"
-    parser.add_argument("images", metavar="IMAGES", help="a folder of pictures")
-    parser.add_argument("masks", metavar="MASKS", help="the folder of their masks")
+    parser.add_argument("images", metavar="IMAGES", help="folder of images")
+    parser.add_argument("masks", metavar="MASKS", help="folder of their masks")
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; default: the only one "
-        "of a running service, else the demonstration model",
+        help="a folder that `assay export` wrote, or a registered name; default: a running "
+        "service's only model, else the demonstration model",
     )
     parser.add_argument(
         "--zero-is-none",
         action="store_true",
-        help="0 is no class and others are a class id plus one, as in ADE20K's masks",
+        help="the masks store class id + 1, and 0 for no class, as ADE20K's do; default: they "
+        "store class ids",
     )
     parser.add_argument(
         "--ignore",
         type=count,
         metavar="VALUE",
-        help="the value of pixels that are left out; default: 255, and 65535 in 16 bits",
+        help="mask value of pixels to ignore; default: 255, or 65535 in 16-bit masks",
     )
     parser.add_argument(
         "--worst",
         type=count,
         default=5,
         metavar="N",
-        help="how many pictures to list, those with the lowest mean IoU; default: 5",
+        help="list the N images with the lowest mean IoU; default: 5",
     )
     add_inference(parser)
     add_format(parser)
@@ -178,7 +179,7 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
         if before.stem == after.stem:
             raise InvalidArgument("IMAGES", f"{before.name} and {after.name} have one mask")
         if not mask.is_file():
-            raise FileNotFoundError(f"{after.name} has no mask: {mask} is not there")
+            raise FileNotFoundError(f"{after.name} has no mask: {mask} does not exist")
     return pairs
 
 

@@ -34,33 +34,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--architecture",
         choices=["b0", "b1", "b2", "b3", "b4", "b5"],
-        help="an architecture, for random weights",
+        help="SegFormer architecture, for a model with random weights",
     )
     parser.add_argument(
         "--random-weights",
         type=int,
         metavar="SEED",
-        help="with --architecture: draw the weights with this seed; shapes, size and speed are "
-        "real, labels mean nothing",
+        help="with --architecture: seed of the random weights; the model's shapes, size and "
+        "speed are real, its labels are meaningless",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--name", help="name to register; default: from the checkpoint")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="new or empty folder to write to"
+    )
+    parser.add_argument("--name", help="name of the model; default: taken from the checkpoint")
     parser.add_argument(
         "--version",
         default="1",
-        help="version of that name; without one in a request the last is served, 10 after 9",
+        help="version of the model; a request that names no version gets the latest (10 is later "
+        "than 9); default: 1",
     )
     parser.add_argument(
         "--precision",
         choices=["fp32", "fp16", "bf16"],
         default="fp32",
-        help="number type that the graph multiplies in: fp16 and bf16 are for GPUs; OpenVINO "
-        "computes the fp32 graph in bf16 itself where the processor can",
+        help="number format of matrix products; fp16 and bf16 are for GPUs, since OpenVINO "
+        "already computes an fp32 graph in bf16 on processors that support it; default: fp32",
     )
     add_given(
         parser,
-        size="the model's input, width first; default: what the checkpoint's preprocessor says",
-        preprocessor="a preprocessor_config.json to read in place of the checkpoint's",
+        size="input size of the model, width first; default: from the checkpoint's preprocessor",
+        preprocessor="preprocessor_config.json to use instead of the checkpoint's",
     )
     parser.set_defaults(run=run)
 

@@ -17,17 +17,17 @@ def add_given(parser: argparse.ArgumentParser, *, size: str, preprocessor: str) 
     parser.add_argument(
         "--license",
         metavar="ID",
-        help="licence of the weights, where their files state none: an SPDX id such as MIT, or "
+        help="licence of the weights, if their files state none: an SPDX id such as MIT, or "
         "LicenseRef-NAME",
     )
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="of a model with one class: the probability from which on a pixel has it; "
+        help="for a model with one class: lowest probability at which a pixel gets the class; "
         f"default: {DEFAULT_THRESHOLD}",
     )
-    add_resampler(parser, "whose arithmetic resizes pictures; default: pillow")
+    add_resampler(parser, "library whose arithmetic resizes images; default: pillow")
 
 
 def given(arguments: argparse.Namespace) -> Given:

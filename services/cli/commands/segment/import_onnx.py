@@ -15,29 +15,35 @@ from services.segment.export.command import import_graph
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Writes an ONNX file, from any exporter, as a folder that `assay segment` and the service "
-        "take. The graph takes float32 (N, 3, H, W) and gives logits with an axis of classes; its "
-        "arg max is added. Every installed engine is compared with the file first. Needs torch and "
-        "onnx: make setup-torch."
+        "Turns an ONNX file from any exporter into a folder that `assay segment` and the service "
+        "can load. The graph must take float32 (N, 3, H, W) and return logits with a class axis; "
+        "the arg max is added. First, the results of every installed engine are compared with "
+        "the file. Needs torch and onnx: make setup-torch."
     )
     parser.epilog = "example: assay import-onnx cells.onnx --out models/cells --labels cells.txt"
-    parser.add_argument("file", metavar="FILE", help="an ONNX file with its weights in it")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; new or empty")
-    parser.add_argument("--name", help="name to register; default: the file's")
-    parser.add_argument("--version", default="1", help="version of that name; default: 1")
+    parser.add_argument("file", metavar="FILE", help="ONNX file that includes its weights")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="new or empty folder to write to"
+    )
+    parser.add_argument("--name", help="name of the model; default: the file's name")
+    parser.add_argument("--version", default="1", help="version of the model; default: 1")
     parser.add_argument(
         "--labels",
         metavar="FILE",
-        help="names of the classes, in order: a line each, a JSON list, or a config.json with "
-        "id2label; default: what the file or a config.json beside it says",
+        help="class names in order: one per line, a JSON list, or a config.json with id2label; "
+        "default: from the ONNX file, or from a config.json beside it",
     )
-    parser.add_argument("--input", metavar="NAME", help="the input, where the graph has several")
-    parser.add_argument("--output", metavar="NAME", help="the logits, where it has several outputs")
+    parser.add_argument(
+        "--input", metavar="NAME", help="name of the input tensor, if the graph has several inputs"
+    )
+    parser.add_argument(
+        "--output", metavar="NAME", help="name of the logits, if the graph has several outputs"
+    )
     add_given(
         parser,
-        size="the model's input, width first, where the graph takes any",
-        preprocessor="a preprocessor_config.json with mean, deviation and filter; default: the one "
-        "beside the file, else ImageNet's",
+        size="input size of the model, width first, if the graph accepts any size",
+        preprocessor="preprocessor_config.json with mean, standard deviation and resampling "
+        "filter; default: the one beside the file, else ImageNet's values",
     )
     parser.set_defaults(run=run)
 

@@ -29,42 +29,44 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         choices=list(_MODES),
-        help="resize: to the model's input, whatever a picture's proportions; keep-ratio: whole, "
-        "its proportions kept; native: whole, in its own size; slide: in overlapping windows, as "
-        "mmsegmentation does; default: as the model's preprocessing says",
+        help="resize: stretch the image to the model's input size; keep-ratio: resize it with "
+        "its proportions kept; native: keep its size; slide: resize it with its proportions "
+        "kept, then label overlapping windows, as mmsegmentation does; default: as the "
+        "model's preprocessing says",
     )
     parser.add_argument(
         "--edges",
         type=_edges,
         metavar="SHORT[,LONG]",
-        help="with keep-ratio or slide: as large as fits both edges; default: the model's shorter "
-        "side, and four times that",
+        help="with keep-ratio or slide: largest length of the shorter and the longer edge, in "
+        "pixels; default: the shorter side of the model's input, and four times that",
     )
     parser.add_argument(
         "--multiple",
         type=count,
         metavar="N",
-        help="with --edges: each side is then resized up to a multiple of N",
+        help="with --edges: then enlarge each side to a multiple of N",
     )
     parser.add_argument(
         "--window",
         type=pixel_size,
         metavar="WxH",
-        help="with slide or native: size of the windows; default for slide: the model's input",
+        help="with slide or native: size of the windows; default for slide: the model's input size",
     )
     parser.add_argument(
         "--stride",
         type=pixel_size,
         metavar="WxH",
-        help="with --mode slide or --window: from one window to the next; default: two thirds of "
-        "the window",
+        help="with --mode slide or --window: distance from one window to the next; default: two "
+        "thirds of the window",
     )
-    add_resampler(parser, "whose arithmetic resizes pictures; default: the model's")
+    add_resampler(parser, "library whose arithmetic resizes images; default: the model's")
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="of a model with two classes: the probability above which a pixel has the second one",
+        help="for a model with two classes: probability above which a pixel gets the second "
+        "class; default: 0.5, or the value set at export",
     )
 
 

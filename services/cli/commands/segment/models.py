@@ -21,26 +21,26 @@ from services.ranker.web.values import enum_name
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "The model repository of a running segment service (ASSAY_SEGMENT_ADDR). What `serve` "
-        "names is kept in the file that ASSAY_SEGMENT_DESIRED names, and every replica "
-        "follows it: successors are loaded before their predecessors go."
+        "Lists and chooses the models of a running segment service (ASSAY_SEGMENT_ADDR). `serve` "
+        "writes its choice to the file that ASSAY_SEGMENT_DESIRED names. Every replica follows "
+        "this file, and loads a new model before it unloads the one that it replaces."
     )
     parser.epilog = "example: assay models serve segformer-b0:2 segformer-b4"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="list present and desired models and their states")
+    actions.add_parser("list", help="list present and desired models, with their states")
     serve = actions.add_parser("serve", help="choose the models that all replicas serve")
     serve.add_argument(
         "models",
         nargs="*",
         metavar="NAME[:VERSION]",
-        help="without a version the last one, whichever that is by then",
+        help="a model to serve; without a version, always the latest one",
     )
-    serve.add_argument("--all", action="store_true", help="every model that is there")
+    serve.add_argument("--all", action="store_true", help="serve every model in the repository")
     serve.add_argument(
         "--revision",
         default="",
         metavar="DIGEST",
-        help="refuse if the desired models have changed since this revision, as `list` prints it",
+        help="change nothing if the current revision is not DIGEST; `list` prints the revision",
     )
     for action in actions.choices.values():
         add_format(action)

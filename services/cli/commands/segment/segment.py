@@ -19,6 +19,7 @@ from services.cli.exits import Exit
 from services.cli.models import segment_model
 from services.cli.output.console import OUT, note_written, print_json, warn
 from services.cli.output.grid import Column, Grid, Kind, show
+from services.cli.result_files import write_result
 from services.common.percent import percent
 from services.errors import InvalidArgument
 
@@ -33,10 +34,11 @@ _PICTURES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Labels every pixel of IMAGE and prints the classes found with their share. The labels "
-        "are those of Hugging Face's processor, model and post-processing. With --out, of any "
-        "number of pictures: DIR/NAME.png has the class ids of NAME.jpg, DIR/summary.csv what was "
-        "found; what is done is not done again."
+        "Labels every pixel of IMAGE, and prints each class found with its share of the pixels. "
+        "The labels equal those of Hugging Face's processor, model and post-processing. With "
+        "--out, labels any number of images: writes the class ids of NAME.jpg to DIR/NAME.png "
+        "and a summary of all images to DIR/summary.csv. Images that already have results are "
+        "skipped."
     )
     parser.epilog = (
         "examples: assay segment photo.jpg --model out/b0 -o labels.png --overlay seen.jpg | "
@@ -46,64 +48,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images",
         metavar="IMAGE",
         nargs="*",
-        help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file; - reads one from stdin. With --out "
-        "also folders, patterns such as 'photos/**/*.jpg', and URLs (https, s3, gs) of both",
+        help="a JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF file; - reads one from stdin. With "
+        "--out, also a folder, a pattern such as 'photos/**/*.jpg', or a URL (https, s3, "
+        "gs) of a file or folder",
     )
-    parser.add_argument("--out", metavar="DIR", help="folder for the results of many pictures")
+    parser.add_argument("--out", metavar="DIR", help="folder for the results of many images")
     parser.add_argument(
         "--list",
         metavar="FILE",
-        help="with --out: a file with a path a line, or a NUL after each; - is stdin",
+        help="with --out: read the paths of images from FILE, one per line or each ended by NUL; "
+        "- is stdin",
     )
     parser.add_argument(
         "--share",
         metavar="I/N",
-        help="with --out: of the pictures part I of N, for as many processes at one folder; a run "
-        "without it writes one summary of all",
+        help="with --out: label only share I (0 to N - 1) of the images, so that N processes can "
+        "work on one folder; a later run without --share writes one summary of all",
     )
     parser.add_argument(
-        "--jsonl", action="store_true", help="with --out: print a JSON line a picture, no table"
+        "--jsonl",
+        action="store_true",
+        help="with --out: print one JSON line per image instead of a table",
     )
     parser.add_argument(
-        "--again", action="store_true", help="with --out: also what is done already"
+        "--again",
+        action="store_true",
+        help="with --out: also label images that already have results",
     )
     parser.add_argument(
         "--model",
         metavar="DIR|NAME",
-        help="a folder that `assay export` wrote, or a registered name; default: the only one "
-        "of a running service, else the demonstration model",
+        help="a folder that `assay export` wrote, or a registered name; default: a running "
+        "service's only model, else the demonstration model",
     )
     given_as = parser.add_mutually_exclusive_group()
     given_as.add_argument(
-        "-o", "--output", metavar="FILE", help="greyscale PNG whose pixel values are class ids"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the labels as a greyscale PNG whose pixel values are class ids",
     )
     given_as.add_argument(
-        "--masks", metavar="FILE", help="JSON list of a mask for each class, in COCO's form"
+        "--masks", metavar="FILE", help="write one mask per class to FILE, as JSON in COCO's format"
     )
     parser.add_argument(
         "--overlay",
         metavar="FILE",
         nargs="?",
         const="",
-        help="the picture with its classes coloured, .jpg or .png; with --out no FILE: "
-        "DIR/NAME.overlay.jpg",
+        help="write the image with its classes coloured to FILE, .jpg or .png; with --out, give "
+        "no FILE: each overlay is written to DIR/NAME.overlay.jpg",
     )
     parser.add_argument(
         "--opacity",
         type=float,
         metavar="SHARE",
-        help="how much of the overlay is the class's colour, over 0 to 1; default: 0.55",
+        help="opacity of the class colours in the overlay, above 0 and up to 1; default: 0.55",
     )
     parser.add_argument(
         "--confidence",
         metavar="FILE",
-        help="16-bit greyscale PNG of the labels' probabilities, 65535 for 1",
+        help="write the labels' probabilities to FILE, a 16-bit greyscale PNG where 65535 is "
+        "probability 1",
     )
     parser.add_argument(
         "--size",
         type=pixel_size,
         metavar="WxH",
-        help="of the outputs; default: the picture's own",
+        help="size of the outputs, width first; default: the image's size",
     )
     parser.add_argument(
         "--class",
@@ -111,7 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME|ID",
-        help="only this class is labelled, counted and coloured; repeatable",
+        help="label, count and colour only this class; repeatable; default: all",
     )
     add_inference(parser)
     add_format(parser)
@@ -250,7 +262,7 @@ def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> li
         if not ids:
             known = ", ".join(item.name for item in classes[:10])
             more = ", ..." if len(classes) > 10 else ""
-            raise InvalidArgument("--class", f"{name} is no class of the model: {known}{more}")
+            raise InvalidArgument("--class", f"{name} is not a class of the model: {known}{more}")
         found += ids
     return found
 
@@ -258,13 +270,13 @@ def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> li
 def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> None:
     """Writes the files that the options name."""
     if "output" in files:
-        files["output"].write_bytes(reply.labels.data)
+        write_result(files["output"], reply.labels.data)
     if "masks" in files:
-        files["masks"].write_text(json.dumps(_masks(reply), indent=1) + "\n", encoding="utf-8")
+        write_result(files["masks"], json.dumps(_masks(reply), indent=1) + "\n")
     if "overlay" in files:
-        files["overlay"].write_bytes(reply.overlay.data)
+        write_result(files["overlay"], reply.overlay.data)
     if "confidence" in files:
-        files["confidence"].write_bytes(_confidence(reply.top_classes))
+        write_result(files["confidence"], _confidence(reply.top_classes))
 
 
 def _masks(reply: segment_pb2.SegmentImageResponse) -> list[dict[str, Any]]:

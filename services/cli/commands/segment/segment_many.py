@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from services.cli.commands.segment.inference import inference
 from services.cli.commands.segment.summary import (
     SUMMARY,
     Row,
+    classes_of,
     counted,
     earlier,
     write,
@@ -65,22 +65,22 @@ _SHOWN = 15
 
 @dataclass
 class Tally:
-    """What became of the pictures, and the rows of the summary by picture."""
+    """What became of the pictures, and the rows of the summary by picture.
+
+    `labelled` are the pictures that have labels now, those of earlier runs too.
+    """
 
     done: int = 0
     skipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
-    pixels: Counter[str] = field(default_factory=Counter)
-    pictures: Counter[str] = field(default_factory=Counter)
+    labelled: set[str] = field(default_factory=set)
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
-    def add(self, picture: str, rows: list[Row], labels: Labels) -> None:
-        """Count a picture."""
+    def add(self, picture: str, rows: list[Row]) -> None:
+        """Count a picture that was labelled now."""
         self.rows[picture] = rows
+        self.labelled.add(picture)
         self.done += 1
-        for item in labels.classes:
-            self.pixels[item.name] += item.pixels
-            self.pictures[item.name] += 1
 
 
 async def segment_many(
@@ -96,7 +96,7 @@ async def segment_many(
     given = [*arguments.images, *_listed(arguments.list)]
     everything = without_results(list(find(given, _MAX_BYTES, remote.below)), given, out)
     if not everything:
-        raise InvalidArgument("IMAGE", "no picture is there")
+        raise InvalidArgument("IMAGE", "no image was found")
     _require_same_run(out, _run(arguments, model, classes), again=arguments.again)
     found = [one for one in everything if share.has(str(one.place))]
     summary = out / SUMMARY
@@ -261,6 +261,7 @@ class _Job:
                 self._fail(one, one.problem)
             elif not again and self._is_done(one):
                 self.tally.skipped += 1
+                self.tally.labelled.add(one.name)
                 self.follow.finished(None)
             else:
                 yield one
@@ -338,12 +339,15 @@ class _Job:
         ]
         size = {"width": labels.width, "height": labels.height}
         row = {"picture": picture, "labels": str(place), **size}
-        self.tally.add(picture, [row | item for item in classes] or [row], labels)
+        self.tally.add(picture, [row | item for item in classes] or [row])
         return line | size | {"classes": classes, "notices": notices}
 
 
 def show_tally(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:
-    """Prints how many pictures were labelled, and the classes in them; as CSV in any case."""
+    """Prints how many pictures were labelled, and the classes in all that have labels.
+
+    As CSV the table is printed in any case.
+    """
     rate = f", {tally.done / seconds:.1f} a second" if tally.done and seconds > 0 else ""
     OUT.print(
         f"{model.ref.name}: {plural(tally.done, 'picture')} labelled{rate}, "
@@ -354,15 +358,13 @@ def show_tally(tally: Tally, model: models_pb2.Model, out: Path, seconds: float)
     table = Grid(
         "", [Column("class", Kind.NAME), Column("pictures"), Column("share of all pixels")]
     )
-    total = sum(tally.pixels.values())
-    for name, pixels in tally.pixels.most_common(_SHOWN):
-        table.add(name, str(tally.pictures[name]), f"{percent(pixels / total, 2)}")
-    if total or chosen_format() is Format.CSV:
+    found, total = classes_of({name: tally.rows.get(name, []) for name in tally.labelled})
+    for one in found[:_SHOWN]:
+        table.add(one.name, f"{one.pictures:,}", percent(one.pixels / total, 2))
+    if found or chosen_format() is Format.CSV:
         show(table)
-    if len(tally.pixels) > _SHOWN:
-        OUT.print(
-            f"and {len(tally.pixels) - _SHOWN} more classes: see {out / SUMMARY}", markup=False
-        )
+    if len(found) > _SHOWN:
+        OUT.print(f"and {len(found) - _SHOWN} more classes: see {out / SUMMARY}", markup=False)
     for picture, problem in list(tally.failed.items())[:_SHOWN]:
         warn(f"{picture}: {problem}")
     if len(tally.failed) > _SHOWN:

@@ -8,6 +8,7 @@ import io
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -83,6 +84,33 @@ def counted(picture: str, labels: Path, names: Mapping[int, str]) -> list[Row]:
         for less, index in classes
     ]
     return [row | one for one in rows] or [row]
+
+
+@dataclass
+class ClassTotal:
+    """A class in all pictures: in how many it is, and how many of their pixels have it."""
+
+    name: str
+    pictures: int = 0
+    pixels: int = 0
+
+
+def classes_of(rows: Mapping[str, Sequence[Row]]) -> tuple[list[ClassTotal], int]:
+    """The classes in the rows of pictures, the largest first, and the pixels of all pictures.
+
+    Rows of an earlier run are texts, as they were read.
+    """
+    found: dict[str, ClassTotal] = {}
+    total = 0
+    for of_picture in rows.values():
+        for number, row in enumerate(of_picture):
+            if not number:
+                total += int(row.get("width") or 0) * int(row.get("height") or 0)
+            if pixels := int(row.get("pixels") or 0):
+                one = found.setdefault(str(row["class_id"]), ClassTotal(str(row["class"])))
+                one.pictures += 1
+                one.pixels += pixels
+    return sorted(found.values(), key=lambda one: -one.pixels), total
 
 
 def write(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from services.cli import proving
 from services.cli.exits import Exit
 from services.corpus.proof import file_format
+from services.errors import SourceChanged
 from tests.corpus.shard_files import line, write_corpus
 
 TEXTS = ["def f(x):\n    return x\n" * 8, "Grüße, 你好", "", "spam and eggs " * 20]
@@ -71,7 +74,7 @@ def test_a_proof_is_written_and_holds(assay_home: Path, root: Path, tmp_path: Pa
         file_format.write(Path(proof), header, easy[:kept])
         picked = _assay(assay_home, "prove", "verify", proof, "--shards", str(root))
         assert picked.returncode == Exit.BAD_INPUT
-        assert "the tokenizer gives its text back" in picked.stdout
+        assert "the tokenizer reproduces its text" in picked.stdout
         assert "those of the selection" not in picked.stdout
         alone = _assay(assay_home, "prove", "verify", proof)
         assert alone.returncode == (Exit.DONE if kept else Exit.BAD_INPUT)
@@ -89,8 +92,18 @@ def test_what_has_no_proof_is_refused_before_anything_is_scored(assay_home: Path
         (("--prove", "p", "--definition", "paloma"), "choose lm_eval"),
         (("--prove", "p", "--engine", "openvino-cpu"), "its own engine"),
         (("--prove", "p", "--against", "xz"), "one model"),
+        (("--prove", "p", "--model", "xz"), "xz is not a folder, and a proof needs the model's"),
         (("--leave-out-lossy",), "belongs to --prove"),
     ):
         done = _assay(assay_home, "score", *arguments)
         assert done.returncode == Exit.BAD_INPUT
         assert named in done.stderr
+
+
+async def test_no_proof_is_of_another_model_than_was_scored(tmp_path: Path) -> None:
+    """A folder may be written again between the figure and its proof, which takes as long."""
+    pytest.importorskip("onnx", reason="needs the export extra")
+    arguments = argparse.Namespace(model=None, prove=str(tmp_path / "p"))
+    with pytest.raises(SourceChanged, match="was scored as sha256:00, and its folder has sha256:"):
+        await proving.write(arguments, "sha256:00")
+    assert not (tmp_path / "p").exists()

@@ -22,5 +22,6 @@ def test_bad_lines_and_files_that_are_not_read_are_no_notes(
     assert main([*words, "--quiet", "--skip-bad-lines"]) == 0
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2
-    assert told[0].startswith("left out 1 file that looks like shards: more.jsonl")
-    assert told[1].startswith("passed over train/00.jsonl.zst, line 1, byte ")
+    assert told[0].startswith("left out 1 file that looks like a shard: more.jsonl")
+    assert told[1].startswith("skipped train/00.jsonl.zst, line 1: is not JSON")
+    assert told[1].endswith(f", at byte {len(line('a'))} of its lines")

@@ -106,7 +106,7 @@ def test_classes_by_name_and_by_id() -> None:
     ]
     described = segment_pb2.GetModelResponse(model=models_pb2.Model(classes=classes))
     assert segment._class_ids(described, ["sea", "0"]) == [1, 0]
-    with pytest.raises(InvalidArgument, match=r"no class of the model: sky, sea$"):
+    with pytest.raises(InvalidArgument, match=r"sand is not a class of the model: sky, sea$"):
         segment._class_ids(described, ["sand"])
 
 

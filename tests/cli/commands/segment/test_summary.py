@@ -97,3 +97,24 @@ def test_what_cannot_be_written_is_named_as_the_user_does(tmp_path: Path) -> Non
     with pytest.raises(IsADirectoryError, match=r"a\.png"):
         summary.write(tmp_path / "a.png", b"labels")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_classes_of_all_pictures_are_of_earlier_runs_too(tmp_path: Path) -> None:
+    """Else a run that continues would print the shares of the rest as those of all pictures."""
+    size = {"width": 10, "height": 10}
+    old = [
+        {"class_id": 2, "class": "=sky", "pixels": 60},
+        {"class_id": 0, "class": "sea", "pixels": 40},
+    ]
+    path = tmp_path / summary.SUMMARY
+    summary.write_summary(path, {"a.jpg": [{"picture": "a.jpg"} | size | one for one in old]})
+    new = [{"picture": "b.jpg", "class_id": 0, "class": "sea", "pixels": 100} | size]
+    found, total = summary.classes_of(summary.earlier(tmp_path, path) | {"b.jpg": new})
+    assert [(one.pictures, one.pixels) for one in found] == [(2, 140), (1, 60)]
+    assert total == 200
+
+
+def test_a_share_is_of_all_pixels_where_only_some_classes_are_counted() -> None:
+    row = {"class_id": 0, "class": "sea", "pixels": 25, "width": 10, "height": 10}
+    (one,), total = summary.classes_of({"a.jpg": [row]})
+    assert (one.pixels, total) == (25, 100)

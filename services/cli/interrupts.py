@@ -1,0 +1,42 @@
+"""Ctrl-C ends a command at once, also while it computes and awaits nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+
+async def interruptible(command: Coroutine[Any, Any, R]) -> R:
+    """Await a command. Raises KeyboardInterrupt on Ctrl-C, once its blocks are left.
+
+    asyncio only cancels the task, which a command that computes learns at its next await: an
+    export minutes later.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return await command
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine that runs has one
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        if asyncio.current_task(loop) is task:
+            raise KeyboardInterrupt
+        task.cancel()
+        loop.call_soon_threadsafe(lambda: None)  # a loop that waits for nothing else wakes
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        return await command
+    except asyncio.CancelledError:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

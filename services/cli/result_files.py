@@ -1,0 +1,20 @@
+"""Files that an option names, written so that what goes wrong names the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_result(path: Path, content: str | bytes) -> None:
+    """Write bytes, or text as UTF-8, to a file, a device or a pipe.
+
+    Raises OSError with the file's name, also where the system gives none: a full disk is noticed
+    when data is written, and not when the file is opened.
+    """
+    try:
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise

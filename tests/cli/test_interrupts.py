@@ -1,0 +1,72 @@
+"""Ctrl-C while a command computes, while it waits, and while `assay up` starts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from services.cli.exits import Exit
+from services.cli.interrupts import interruptible
+
+
+def _ctrl_c_after(seconds: float) -> None:
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_command_ends_at_once_and_its_blocks_are_left(waits: bool) -> None:
+    left = []
+
+    async def command() -> None:
+        try:
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                if waits:
+                    await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0)
+            left.append(True)
+
+    _ctrl_c_after(0.2)
+    started = time.monotonic()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(interruptible(command()))
+    assert time.monotonic() - started < 10
+    assert left == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_command_that_cancels_itself_was_not_interrupted() -> None:
+    async def command() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interruptible(command()))
+
+
+def test_up_ends_while_a_service_starts(tmp_path: Path) -> None:
+    ports = {
+        f"ASSAY_{service}_{kind}": "0"
+        for service in ("SEGMENT", "CORPUS", "RANKER")
+        for kind in ("PORT", "HEALTH_PORT", "METRICS_PORT", "HTTP_PORT")
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "up"],
+        env={**os.environ, **ports, "ASSAY_HOME": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        assert "starting the segment service" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == Exit.INTERRUPTED
+        assert "starting the corpus service" not in running.stderr.read()

@@ -23,6 +23,8 @@ PLACES = {
     "deploy/base/kustomization.yaml": (r"newTag: {}$",),
     "deploy/build/kustomization.yaml": (r"newTag: {}$",),
     "deploy/components/gpu/kustomization.yaml": (r"newTag: {}}}$",),
+    "deploy/components/model-download/kustomization.yaml": (r"newTag: {}$",),
+    "deploy/components/postgres/kustomization.yaml": (r"newTag: {}$",),
     "deploy/kserve/kustomization.yaml": (r"newTag: {}$",),
     "deploy/kserve/runtime.yaml": (r"assay/segment:{}$",),
     "deploy/label/kustomization.yaml": (r"newTag: {}$",),

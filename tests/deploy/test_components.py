@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +15,6 @@ import pytest
 from services.common.identity import ANONYMOUS, Identity
 from services.corpus.settings import CorpusSettings
 from services.errors import Unauthenticated
-from services.ranker.settings import RankerSettings
 from services.rpc.access.policy import read_policy
 from services.rpc.access.roles import Role
 from services.segment.settings import SegmentSettings
@@ -35,27 +32,27 @@ from tests.deploy.test_manifests import (
 
 Object = dict[str, Any]
 COMPONENTS = sorted(path.name for path in (ROOT / "deploy" / "components").iterdir())
-START = ROOT / "deploy" / "components" / "redis-sentinel" / "start.sh"
 OVERLAYS = sorted(path.name for path in (ROOT / "deploy" / "overlays").iterdir())
 Render = Callable[[Sequence[str]], list[Object]]
-# Two autoscalers of one Deployment undo each other.
-ALTERNATIVES = {"autoscaling-queue": "autoscaling"}
+# Two autoscalers of one Deployment undo each other, and the cache is in one place.
+ALTERNATIVES = {"autoscaling-queue": "autoscaling", "redis-external": "redis-sentinel"}
 # Variables that OpenTelemetry reads.
 STANDARD = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 # Kinds of operators, whose schemas Kubernetes has not.
-CUSTOM = {"keda.sh"}
+CUSTOM = {"keda.sh", "monitoring.coreos.com"}
 
 
 def combinations_of(names: list[str]) -> list[list[str]]:
-    """Each alone, all of them, and six more: any two are together, and each without the other.
+    """Each alone, seven more, and all of them: any two are together, and each without the other.
 
-    Of two alternatives one is in each.
+    Of two alternatives one is in each; all of them are there once with each choice.
     """
-    subsets = list(combinations(range(6), 4))
+    subsets = list(combinations(range(7), 4))
     assert len(names) <= len(subsets)
-    rows = [[name for name, own in zip(names, subsets, strict=False) if n in own] for n in range(6)]
-    others = [name for name in names if name not in ALTERNATIVES.values()]
-    return [*([one] for one in names), *map(without_alternatives, [*rows, names]), others]
+    rows = [[name for name, own in zip(names, subsets, strict=False) if n in own] for n in range(7)]
+    left_out = product(*ALTERNATIVES.items())
+    whole = [[name for name in names if name not in out] for out in left_out]
+    return [*([one] for one in names), *map(without_alternatives, rows), *whole]
 
 
 def without_alternatives(names: list[str]) -> list[str]:
@@ -131,6 +128,9 @@ def check_pod(one: Object, rendered: list[Object]) -> None:
     mounted = {mount["name"] for box in boxes for mount in box["volumeMounts"]}
     assert mounted == {volume["name"] for volume in spec["volumes"]}
     for box in boxes:
+        assert re.fullmatch(r"[\w./-]+:(?!latest$)[\w.-]+", box["image"])
+        for source in box.get("envFrom", []):
+            assert source["configMapRef"]["name"] in of_kind(rendered, "ConfigMap")
         assert len({mount["mountPath"] for mount in box["volumeMounts"]}) == len(
             box["volumeMounts"]
         )
@@ -155,7 +155,8 @@ def test_an_overlay_is_valid(overlay: str) -> None:
     check(rendered)
     (namespace,) = of_kind(rendered, "Namespace").values()
     name = namespace["metadata"]["name"]
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for mode in ("enforce", "warn"):  # a Deployment is not refused, but its pods are
+        assert namespace["metadata"]["labels"][f"pod-security.kubernetes.io/{mode}"] == "restricted"
     assert {one["metadata"]["namespace"] for one in rendered if one is not namespace} == {name}
 
 
@@ -169,6 +170,20 @@ def test_with_network_policies_nobody_else_reaches_a_service(with_components: Re
         for rule in policies[service]["spec"]["ingress"]:
             for peer in rule["from"]:
                 assert peer.get("podSelector") or peer["namespaceSelector"]["matchLabels"]
+
+
+def test_names_are_resolved_where_a_cluster_has_its_dns(with_components: Render) -> None:
+    spec = of_kind(with_components(["network-policies"]), "NetworkPolicy")["dns"]["spec"]
+    assert spec["podSelector"] == {}
+    allowed = set()
+    for rule in spec["egress"]:
+        for peer in rule["to"]:
+            where = peer.get("ipBlock", {}).get("cidr") or peer["namespaceSelector"]["matchLabels"]
+            name = where if isinstance(where, str) else where["kubernetes.io/metadata.name"]
+            allowed |= {(name, port["port"], port["protocol"]) for port in rule["ports"]}
+    # Of CoreDNS, of NodeLocal DNSCache, and of OpenShift, whose pods listen at another port.
+    places = [("kube-system", 53), ("169.254.20.10/32", 53), ("openshift-dns", 5353)]
+    assert allowed == {(*one, protocol) for one in places for protocol in ("UDP", "TCP")}
 
 
 def test_with_tls_each_service_reads_its_own_secret(with_components: Render) -> None:
@@ -237,8 +252,48 @@ def test_with_postgres_one_ranker_operates_and_all_share_the_database(
         assert {"/tls", "/access", "/access-tokens"} <= mounted
         urls = [env for env in box["env"] if env["name"] == "ASSAY_RANKER_DATABASE_URL"]
         assert urls[0]["valueFrom"]["secretKeyRef"] == {"name": "ranker-postgres", "key": "url"}
-    assert {"name": "ASSAY_RANKER_OPERATIONS", "value": "true"} in container(operating)["env"]
+    maps = of_kind(rendered, "ConfigMap")
+    named = [one["configMapRef"]["name"] for one in container(operating)["envFrom"]]
+    # The last one that has a variable wins.
+    assert maps[named[-1]]["data"] == {"ASSAY_RANKER_OPERATIONS": "true"}
     assert "ranker-evidence" not in of_kind(rendered, "PersistentVolumeClaim")
+
+
+def test_with_a_cache_secret_every_ranker_reads_it(with_components: Render) -> None:
+    rendered = with_components(["postgres", "cache-secret"])
+    file = Path(variables(rendered, "ranker")["ASSAY_RANKER_CACHE_SECRET_FILE"])
+    for name in ("ranker", "ranker-operations"):
+        deployment = of_kind(rendered, "Deployment")[name]
+        mounts = {one["name"]: one["mountPath"] for one in container(deployment)["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod(deployment)["volumes"]}
+        assert mounts["cache-secret"] == str(file.parent)
+        # The files of a Secret are named like its keys.
+        assert volumes["cache-secret"]["secret"]["secretName"] == "ranker-cache"
+        assert file.name == "secret"
+
+
+def by_name(given: Any) -> Any:
+    """The same for lists that differ in the order of what has a name."""
+    if isinstance(given, dict):
+        return {key: by_name(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return sorted(map(by_name, given), key=repr)
+    return given
+
+
+@pytest.mark.parametrize("first", [one for one in COMPONENTS if one != "postgres"])
+def test_the_order_of_a_component_and_postgres_does_not_matter(
+    first: str, with_components: Render
+) -> None:
+    assert by_name(with_components([first, "postgres"])) == by_name(
+        with_components(["postgres", first])
+    )
+
+
+@pytest.mark.parametrize("redis", ["redis-external", "redis-sentinel"])
+def test_the_order_of_all_components_does_not_matter(redis: str, with_components: Render) -> None:
+    names = [redis, "auth", "cache-secret", "postgres", "redis-auth", "redis-tls", "tls"]
+    assert by_name(with_components(names)) == by_name(with_components(names[::-1]))
 
 
 def test_with_gpu_a_replica_has_one_and_runs_on_nothing_else(
@@ -259,62 +314,10 @@ def test_with_gpu_a_replica_has_one_and_runs_on_nothing_else(
 def test_two_components_are_together_somewhere_and_each_without_the_other() -> None:
     found = [set(one) for one in combinations_of(COMPONENTS)]
     for first, second in combinations(COMPONENTS, 2):
-        if ALTERNATIVES.get(second) != first:
+        if second != ALTERNATIVES.get(first) and first != ALTERNATIVES.get(second):
             assert any({first, second} <= one for one in found), (first, second)
         for one, other in ((first, second), (second, first)):
             assert any(one in names and other not in names for names in found)
-
-
-def test_with_sentinels_the_ranker_asks_each_pod_by_its_name(
-    with_components: Render, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rendered = with_components(["redis-sentinel", "network-policies", "postgres"])
-    assert "redis" not in of_kind(rendered, "Deployment")
-    loaded = settings(rendered, "ranker", monkeypatch)
-    assert isinstance(loaded, RankerSettings)
-    redis = of_kind(rendered, "StatefulSet")["redis"]["spec"]
-    names = [f"redis-{n}.{redis['serviceName']}:26379" for n in range(redis["replicas"])]
-    assert list(loaded.redis.sentinels) == names
-    assert f"PEERS:-{' '.join(one.partition(':')[0] for one in names)}" in START.read_text("utf-8")
-    assert f"sentinel monitor {loaded.redis.service} " in START.read_text("utf-8")
-    (rule,) = of_kind(rendered, "NetworkPolicy")["redis"]["spec"]["ingress"]
-    (expression,) = rule["from"][0]["podSelector"]["matchExpressions"]
-    assert set(expression["values"]) == {"redis", "ranker", "ranker-operations"}
-    assert {port["port"] for port in rule["ports"]} == {6379, 26379}
-
-
-@pytest.mark.parametrize(
-    ("role", "own", "known", "told"),
-    [
-        ("redis", "redis-0.redis", "", "--replica-announce-ip redis-0.redis"),
-        ("redis", "redis-1.redis", "", "--replicaof redis-0.redis 6379"),
-        ("redis", "redis-0.redis", "redis-2.redis", "--replicaof redis-2.redis 6379"),
-        ("sentinel", "redis-1.redis", "redis-2.redis", "monitor assay redis-2.redis 6379 2"),
-    ],
-)
-def test_a_redis_follows_the_primary_that_a_sentinel_names(
-    tmp_path: Path, role: str, own: str, known: str, told: str
-) -> None:
-    programs = {
-        # The second peer alone answers, when one is known.
-        "redis-cli": f'[ "$2" = redis-1.redis ] && [ -n "{known}" ] && printf "%s\n6379\n" {known}',
-        "redis-server": 'echo "$@"; [ ! -f "$1" ] || cat "$1"',
-    }
-    for name, text in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    script = START.read_text("utf-8").replace("/data/", f"{tmp_path}/")
-    done = subprocess.run(
-        ["sh", "-s", role],
-        input=script,
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SELF": own},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert told in done.stdout
-    assert ("--replicaof" in done.stdout) == (told.startswith("--replicaof"))
 
 
 @pytest.mark.parametrize("service", ["segment", "corpus"])

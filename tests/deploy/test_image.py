@@ -110,12 +110,31 @@ def test_each_target_runs_its_service_with_its_lock(target: str) -> None:
     stages = {part.split("\n", 1)[0].split()[-1]: part for part in DOCKERFILE.split("\nFROM ")[1:]}
     packages = stages[f"{target}-packages"]
     assert f"COPY requirements/serve-{target}.lock ./" in packages
-    assert f"RUN sh install.sh packages serve-{target}.lock\n" in packages
+    assert f" sh install.sh packages serve-{target}.lock\n" in packages
     assert f"RUN sh install.sh finish {target}\n" in packages + "\n"
     assert f"COPY --from={target}-packages /opt/assay /opt/assay\n" in stages[target]
     # The service itself is the process that gets the signal.
     words = stages[target].partition("ENTRYPOINT ")[2].strip()
-    assert json.loads(words) == ["python", "-m", f"services.{target.removesuffix('-gpu')}"]
+    if target == "segment":
+        assert json.loads(words) == ["sh", "/opt/assay/bin/segment.sh"]
+        script = (ROOT / "deploy" / "segment.sh").read_text("utf-8")
+        assert script.endswith('\nexec python -m services.segment "$@"\n')
+    else:
+        assert json.loads(words) == ["python", "-m", f"services.{target.removesuffix('-gpu')}"]
+
+
+def test_every_download_may_come_from_a_mirror() -> None:
+    """A step that downloads has the mirror's settings and certificates, and keeps neither."""
+    downloads = [
+        words for words in instructions("RUN") if "packages" in words or "--require-hashes" in words
+    ]
+    assert len(downloads) == 5
+    for words in downloads:
+        mounts = [word for word in words if word.startswith("--mount=type=secret")]
+        assert mounts == [
+            "--mount=type=secret,id=pip,target=/etc/pip.conf",
+            "--mount=type=secret,id=certificates,target=/run/secrets/certificates",
+        ]
 
 
 def test_the_user_is_not_root_and_no_file_runs_as_its_owner() -> None:

@@ -138,8 +138,10 @@ def test_selectors_find_what_they_are_meant_for(rendered: list[Object]) -> None:
         selectors["NetworkPolicy", name] = one["spec"]["podSelector"]["matchLabels"]
         for rule in one["spec"]["ingress"]:
             for peer in rule["from"]:
-                wanted = peer["podSelector"]["matchLabels"]
-                assert any(matches(wanted, found) for found in labels.values())
+                # `ranker-operations` is of the component postgres.
+                (named,) = peer["podSelector"]["matchExpressions"]
+                values = {found.get(named["key"]) for found in labels.values()}
+                assert set(named["values"]) - values == {"ranker-operations"}
     for (_, name), selector in selectors.items():
         assert [found for found in labels if matches(selector, labels[found])] == [name]
 

@@ -85,13 +85,14 @@ soak: setup ## load with random faults on all services, for SECONDS (600)
 	@$(BIN)/python -m benchmarks.faults.soak --seconds $(SECONDS)
 
 BASE ?=
-images: setup ## build the images with docker or buildah, run each and ask for its health; BASE=IMAGE@sha256:...
-	@$(BIN)/python deploy/images.py --base "$(BASE)"
+SECRETS ?=
+images: setup ## build the images with docker or buildah and try each; BASE=IMAGE@sha256:... SECRETS="pip=FILE"
+	@$(BIN)/python -m benchmarks.images --base "$(BASE)" $(SECRETS:%=--secret %)
 
 scan: setup ## look every locked package up in an index of advisories; wants the network
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip-audit
 	@for lock in requirements/*.lock; do \
-	    echo "$$lock"; $(BIN)/pip-audit --requirement $$lock --disable-pip --progress-spinner off || exit 1; done
+	    echo "$$lock"; $(BIN)/pip-audit --strict --requirement $$lock --disable-pip --progress-spinner off || exit 1; done
 
 clean: ## remove what make made
 	@rm -rf .venv build dist *.egg-info protos/build protos/*.egg-info

@@ -35,12 +35,16 @@ QUESTIONS = {
         "segment/overload",
         "faults",
         "faults/balance",
+        "faults/fuzz_rpcs",
     ],
+    "What is in an image?": ["images"],
+    "Does a Kubernetes API server take the manifests?": ["manifests"],
     "What do access and traces cost?": ["access_cost", "tracing_cost"],
     "Are bits per byte right?": [
         "bpb/lm_eval",
         "bpb/families",
         "bpb/double",
+        "bpb/double_further",
         "bpb/paper_windows",
         "bpb/smollm2",
         "bpb/proof",
@@ -71,6 +75,7 @@ QUESTIONS = {
         "corpus/memory",
         "corpus/crowd",
         "corpus/contamination",
+        "corpus/build",
     ],
     "Do intervals hold what they state?": ["bpb/coverage", "interval_coverage"],
     "Are verdicts right?": ["ranker/recompute", "ranker/trial", "ranker/operators"],
@@ -86,11 +91,9 @@ QUESTIONS = {
 _NO_RATIO = {"ranker/recompute"}
 _MOST_ROWS = 12
 _NO_RESULT = (
-    "corpus/build",
     "segment/gpu",
     "segment/scaling",
     "faults/soak",
-    "faults/fuzz_rpcs",
 )
 
 

@@ -16,10 +16,11 @@ from services.cli.parsing import completed
 
 _HEAD = """# Commands
 
-Every command with its options, as `--help` has them. A command uses the service that
-`ASSAY_SEGMENT_ADDR`, `ASSAY_CORPUS_ADDR` or `ASSAY_RANKER_ADDR` names, or starts a private one
-and stops it when it ends; folders (`--model DIR`, `--shards DIR`) are for private ones.
-`--quiet` leaves out progress and notes and is of every command.
+Every command with its options, as `--help` prints them. A command uses the running service that
+`ASSAY_SEGMENT_ADDR`, `ASSAY_CORPUS_ADDR` or `ASSAY_RANKER_ADDR` names. If the variable is not set,
+the command starts a private service and stops it at the end; options that name folders
+(`--model DIR`, `--shards DIR`) are for private services. Every command also takes `--quiet`, which
+leaves out progress and notes.
 
 `python docs/commands_page.py > docs/commands.md` writes this page.
 """
@@ -52,7 +53,7 @@ def _command(name: str, of: argparse.ArgumentParser, mark: str) -> Iterator[str]
         if action.help != argparse.SUPPRESS and not _OF_ALL & set(action.option_strings)
     ]
     if rows:
-        yield "\n".join(["| argument | what it is |", "|---|---|", *rows, ""])
+        yield "\n".join(["| argument | meaning |", "|---|---|", *rows, ""])
     if of.epilog:
         yield f"{_text(of.epilog)}\n"
     for action, chosen in _actions(of):
@@ -66,7 +67,7 @@ def _flags(action: argparse.Action) -> str:
         return f"`{name or action.dest}`"
     value = ""
     if action.nargs != 0:
-        value = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else name or ""
+        value = name or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else "")
     return ", ".join(f"`{f'{flag} {value}'.rstrip()}`" for flag in action.option_strings).replace(
         "|", "\\|"
     )
@@ -86,7 +87,7 @@ def _cell(text: str) -> str:
 
 def _statuses() -> str:
     rows = [f"| {status.value} | {meaning} |" for status, meaning in MEANINGS.items()]
-    return "\n".join(["## Exit status\n", "| status | when |", "|---|---|", *rows, ""])
+    return "\n".join(["## Exit status\n", "| status | meaning |", "|---|---|", *rows, ""])
 
 
 if __name__ == "__main__":

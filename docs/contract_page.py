@@ -158,7 +158,7 @@ def _message(
     if about := source.comment(*path):
         yield f"{about}\n"
     if message.field:
-        yield "| field | type | what it is |\n|---|---|---|"
+        yield "| field | type | meaning |\n|---|---|---|"
     for number, field in enumerate(message.field):
         about = source.comment(*path, _FIELD, number)
         if field.options.deprecated:
@@ -197,7 +197,7 @@ def _enum(
     yield f"#### {'.'.join((*around, enum.name))}\n"
     if about := source.comment(*path):
         yield f"{about}\n"
-    yield "| value | what it is |\n|---|---|"
+    yield "| value | meaning |\n|---|---|"
     for number, value in enumerate(enum.value):
         if value.number:
             yield f"| `{value.name}` | {_cell(source.comment(*path, _VALUE, number))} |"

@@ -22,8 +22,9 @@ _SERVICES: dict[str, type[ServerSettings]] = {
 _ROOT = Path(__file__).resolve().parents[1]
 _HEAD = """# Settings
 
-Every setting is an environment variable, read once at the start and frozen. A bad value stops the
-service with a message that names the variable (exit status 2). Lists and objects are JSON.
+Every setting is an environment variable that the service reads once, when it starts. On an invalid
+value the service stops with a message that names the variable (exit status 2). Lists and objects
+are written as JSON.
 
 `python docs/settings_table.py > docs/settings.md` writes this page.
 """
@@ -40,7 +41,7 @@ def page() -> str:
 
 
 def _table(kind: type[ServerSettings], fields: list[str]) -> str:
-    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
     for field in fields:
         variable = kind.variable(field)
         if kind is ServerSettings:

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,10 @@ def largest_differences(directory: Path) -> Iterator[tuple[str, float]]:
         yield loaded.engine, max(differences)
 
 
-def main() -> int:
-    """Compare, report and write the result."""
+def main(name: str = "bpb/double", families: Iterable[str] = family_configs.FAMILIES) -> int:
+    """Compare, report and write the result `name`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("families", nargs="*", default=list(family_configs.FAMILIES))
+    parser.add_argument("families", nargs="*", default=list(families))
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     table = []
@@ -61,10 +61,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = list(largest_differences(family_configs.make(family, Path(folder) / "m")))
         (_, on_torch), (engine, chosen) = found
-        for name, difference in dict(found).items():
+        for used, difference in dict(found).items():
             rows.append(
                 {
-                    "what": f"largest difference of {texts} texts, {family}, {name}",
+                    "what": f"largest difference of {texts} texts, {family}, {used}",
                     "peer": "transformers in float64",
                     "ours": difference,
                     "theirs": 0.0,
@@ -75,7 +75,7 @@ def main() -> int:
             )
         table.append(f"| `{family}` | {on_torch:.1e} | {engine} | {chosen:.1e} |")
         print(table[-1], flush=True)
-    report.write("bpb/double", rows, packages=("torch", "transformers", "openvino"))
+    report.write(name, rows, packages=("torch", "transformers", "openvino"))
     return 0
 
 

@@ -7,6 +7,8 @@ precision, all logits at once, and lm-evaluation-harness's windows, written down
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,76 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "stablelm": {},
     "starcoder2": {},
 }
+_SCANS = {"mamba_n_heads": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 16}
+# More of them: hybrids with state-space layers, experts, short sliding windows, sparse attention.
+FURTHER: dict[str, dict[str, Any]] = {
+    "afmoe": {},
+    "apertus": {},
+    "arcee": {},
+    "bamba": {**_SCANS, "attn_layer_indices": [1]},
+    "biogpt": {},
+    "cohere2_moe": {},
+    "deepseek_v32": {
+        "head_dim": 8,
+        "num_key_value_heads": 4,
+        "index_topk": 16,
+        "index_head_dim": 16,
+        "index_n_heads": 4,
+    },
+    "diffllama": {},
+    "doge": {},
+    "ernie4_5_moe": {},
+    "falcon_h1": {**_SCANS, "mamba_d_ssm": 64, "mamba_d_head": 8},
+    "flex_olmo": {},
+    "glm": {},
+    "glm4_moe": {},
+    "granitemoe": {},
+    "granitemoehybrid": {
+        **_SCANS,
+        "layer_types": ["mamba", "attention"],
+        "shared_intermediate_size": 32,
+    },
+    "helium": {},
+    "hunyuan_v1_moe": {},
+    "jetmoe": {},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "llama4_text": {},
+    "longcat_flash": {
+        "head_dim": 8,
+        "num_key_value_heads": 4,
+        "ffn_hidden_size": 96,
+        "expert_ffn_hidden_size": 32,
+        "zero_expert_num": 2,
+        "moe_topk": 2,
+    },
+    "minimax": {},
+    "minimax_m2": {},
+    "modernbert-decoder": {},
+    "nanochat": {},
+    "nemotron": {},
+    "nemotron_h": {
+        "mamba_num_heads": 8,
+        "mamba_head_dim": 16,
+        "ssm_state_size": 8,
+        "n_groups": 1,
+        "chunk_size": 16,
+        "layers_block_type": ["mamba", "attention"],
+    },
+    "olmo3": {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
+    "olmoe": {},
+    "phimoe": {},
+    "qwen3_next": {
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
+    "seed_oss": {},
+    "xglm": {},
+    "xlstm": {},
+}
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "\tdef f(x):\r\n\t\treturn x  # tabs, and lines of another system\r\n",
@@ -126,20 +198,31 @@ def make(family: str, directory: Path) -> Path:
     """Write a model of the family into a new folder and return it; seed 0."""
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     kind: Any = CONFIG_MAPPING[family]
-    known = kind()
+    known, own = kind(), (FAMILIES | FURTHER)[family]
     sizes = {
         name: value
         for name, value in _SIZES.items()
         if hasattr(known, name)
-        and name not in FAMILIES[family]
+        and name not in own
         and not isinstance(getattr(kind, name, None), property)
     }
     torch.manual_seed(0)
-    config = kind(**sizes, **FAMILIES[family])
+    config = kind(**sizes, **own)
     model: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(directory)
     write_byte_tokenizer(directory)
     return directory
+
+
+@contextmanager
+def _doubles() -> Iterator[None]:
+    """Make double precision torch's default: XGLM's mask has the least double as a constant."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Expected:
@@ -161,7 +244,7 @@ class Expected:
             stop = min(end, len(tokens))
             start = max(0, stop - length)
             new = stop - (end - length)
-            with torch.inference_mode():
+            with torch.inference_mode(), _doubles():
                 logits = self._model(torch.tensor([whole[start:stop]]), use_cache=False).logits[0]
             rows = logits.log_softmax(1)[-new:]
             likelihoods += [

@@ -80,12 +80,19 @@ def command(folder: Path, out: Path, jobs: int, steps: list[Any]) -> list[str]:
     return [*words, "--out", str(out), "--jobs", str(jobs), f"--set=SOURCES={folder / 'sources'}"]
 
 
+def tell(progress: str) -> None:
+    """Say how far it is."""
+    print(progress, file=sys.stderr, flush=True)
+
+
 def built(folder: Path, out: Path, jobs: int) -> tuple[float, str]:
     """Build into an empty folder; return the seconds and the digest of the files."""
     begun = time.perf_counter()
     subprocess.run(command(folder, out, jobs, _STEPS), check=True, capture_output=True)
     seconds = time.perf_counter() - begun
-    return seconds, str(json.loads((out / "card.json").read_bytes())["digest"])
+    digest = str(json.loads((out / "card.json").read_bytes())["digest"])
+    tell(f"built {out.name} with --jobs {jobs} in {seconds:.1f} s: {digest}")
+    return seconds, digest
 
 
 def killed(folder: Path, out: Path, after: list[float]) -> str:
@@ -97,6 +104,7 @@ def killed(folder: Path, out: Path, after: list[float]) -> str:
         time.sleep(seconds)
         process.kill()
         process.wait()
+        tell(f"killed after {seconds:.1f} s")
         if (out / "card.json").exists():
             raise SystemExit("was done before it could be killed; give more --megabytes")
     return built(folder, out, 2)[1]
@@ -196,6 +204,7 @@ def near(folder: Path, rounds: int) -> list[dict[str, Any]]:
     for _ in range(rounds):
         for side, found in sides.items():
             found.append(apart(folder, side))
+            tell(f"near duplicates, {side}: {found[-1]}")
     median = {
         side: {key: statistics.median(one[key] for one in found) for key in found[0]}
         for side, found in sides.items()
@@ -238,6 +247,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         documents = make_sources(folder / "sources", options.megabytes)
+        tell(f"made {options.megabytes} MB, {documents:,} documents")
         rows: list[dict[str, Any]] = []
         if options.only in {None, "processes"}:
             rows += processes(folder, options.rounds)

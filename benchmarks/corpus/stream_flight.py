@@ -36,7 +36,7 @@ def read_ours(address: str, limit_bytes: int) -> tuple[float, int]:
     """Stream the texts once; return seconds and bytes."""
     begun, size = time.perf_counter(), 0
     with CorpusStream(address, "c") as stream:
-        for texts in stream.texts():
+        for texts in stream.texts_bytes():
             size += sum(map(len, texts))
             if size >= limit_bytes:
                 break

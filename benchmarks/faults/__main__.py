@@ -25,7 +25,7 @@ from typing import Any
 import grpc
 
 from benchmarks import report
-from benchmarks.faults import capacity, replicas, stores
+from benchmarks.faults import capacity, redis_cluster, replicas, stores
 from benchmarks.faults.attacks import ATTACKS, attacked, descriptors
 from benchmarks.faults.matrix import NOT_RUN, TESTS, tested
 from benchmarks.faults.table import RESULT, Row, merged, row, write_page
@@ -74,6 +74,11 @@ def _redis(folder: Path, home: Path) -> list[Row]:
     return stores.redis_killed(program, folder, home) if program else []
 
 
+def _cluster(folder: Path, home: Path) -> list[Row]:
+    program = stores.redis_program()
+    return redis_cluster.master_killed(program, folder, home) if program else []
+
+
 def _postgres(folder: Path, home: Path) -> list[Row]:
     where = programs()
     return stores.postgres_restarted(where, folder, home) if where else []
@@ -86,7 +91,8 @@ def steps() -> dict[str, Step]:
     }
     found["descriptors"] = descriptors
     found |= {f"replicas: {name}": _replicas(name) for name in ("segment", "corpus", "ranker")}
-    found |= {"redis": _redis, "postgres": _postgres, "overload": capacity.overload}
+    found |= {"redis": _redis, "redis cluster": _cluster, "postgres": _postgres}
+    found |= {"overload": capacity.overload, "overload: B0": capacity.overload_b0}
     return found | {
         "start: segment": _cold_start("segment", 5),
         "start: ranker": _cold_start("ranker", 2),

@@ -18,7 +18,7 @@ from assay_rpc.ranker.v1 import admin_pb2, admin_pb2_grpc
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from benchmarks.faults.callers import CALLS, CORPUS
-from benchmarks.faults.http2 import half_open_streams
+from benchmarks.faults.http2 import half_open_streams, unacknowledged_lists
 from benchmarks.faults.load import Load
 from benchmarks.faults.probes import Probes
 from benchmarks.faults.running import MemoryLimit, Running
@@ -73,8 +73,11 @@ def attacked(attack: Attack, folder: Path, home: Path) -> list[Row]:
         under = "its control group" if limit.folder else "no limit: control groups are not ours"
     bound = limit_of(attack.name) / 1e6
     says = f"{saw}, under {under}"
+    ended = row(attack.what, "processes that ended", float(not alive), 0, "", says)
+    if not alive:  # nothing more can be said of it
+        return [ended]
     return [
-        row(attack.what, "processes that ended", float(not alive), 0, "", says),
+        ended,
         row(attack.what, "largest resident memory", peak, bound, "MB", "its manifest's limit"),
         row(attack.what, "slowest probe meanwhile", probes.worst, _PROBE_SECONDS, "s"),
         row(attack.what, "memory after, of that before", after / before, _BACK, "times"),
@@ -114,6 +117,13 @@ def _gzip_flood(service: Running) -> str:
 def _half_open(service: Running) -> str:
     sent = half_open_streams(service.address, "/assay.ranker.v1.RankerService/Compare", 20_000)
     return f"{sent:,} of 20,000 could be sent"
+
+
+def _unacknowledged_lists(service: Running) -> str:
+    sent = unacknowledged_lists(
+        service.address, "/assay.ranker.v1.RankerService/Compare", connections=4, seconds=6
+    )
+    return f"{sent:,} calls of 16 KB could be sent"
 
 
 def _unread_streams(service: Running) -> str:
@@ -211,6 +221,7 @@ def _yaml_bombs(service: Running) -> str:
 ATTACKS = (
     Attack("ranker", "1 MB of gzip that becomes 2 GB, at both ports", _gzip_flood),
     Attack("ranker", "20,000 requests begun and never ended, one connection", _half_open),
+    Attack("ranker", "16,000 headers a call, settings never acknowledged", _unacknowledged_lists),
     Attack("corpus", "400 streams that nobody reads, 2 MiB chunks", _unread_streams),
     Attack("segment", "12 pictures of 63 MB at once", _many_pictures),
     Attack("segment", "12 pictures of 63 MB in one stream", _streamed_pictures),

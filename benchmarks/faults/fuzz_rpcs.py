@@ -11,7 +11,7 @@ Calls that end as DEADLINE_EXCEEDED were ended by the fuzzer, after a second: He
 never ends, BenchmarkModel, which takes its time, and now and then the first picture of another size
 than the model's, for which a graph is compiled.
 
-Writes results/faults-fuzz-rpcs.json.
+Writes results/faults/fuzz_rpcs.json.
 """
 
 from __future__ import annotations

@@ -55,7 +55,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
 }
 NOT_RUN = {
-    "Redis Cluster": "the ranker speaks to one Redis or to Sentinels; a cluster is not supported",
     "a real jump of the system's clock": "it would jump for everything on the machine; tests have "
     "clocks of their own",
     "packets lost between machines": "one machine; a replica that hangs (SIGSTOP) loses them all",

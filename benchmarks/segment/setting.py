@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks import report
 from services.cli import testdata
 from services.segment import export
+from services.segment.engines.openvino import capabilities
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (1024, 768)
@@ -182,11 +183,12 @@ def parse(
     chosen.
     """
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    here = [one for one in PRECISIONS if one == "fp32" or one.upper() in capabilities()]
     venvs = Path(os.environ.get("ASSAY_PEERS", ROOT / ".venv-peers"))
     parser.add_argument("--venvs", type=Path, default=venvs)
     parser.add_argument("--no-result", action="store_true", help="print the rows and write nothing")
     parser.add_argument(
-        "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of our engine"
+        "--precisions", nargs="+", choices=PRECISIONS, default=here, help="of our engine"
     )
     for name, default in defaults.items():
         if isinstance(default, bool):

@@ -22,6 +22,11 @@ TOKEN = "t"  # noqa: S105  # none that opens anything
     ("options", "named"),
     [
         ({"target": ""}, "target is empty"),
+        ({"target": "localhost"}, "is not host:port"),
+        ({"target": "http://a:1/"}, "is a URL: give host:port alone, as 'a:1'"),
+        ({"target": "a:1,b:1"}, "is several addresses"),
+        ({"target": "a:70000"}, "ports are 1 to 65,535"),
+        ({"target": "localhost:1@a.b:1"}, "is not host:port"),
         ({"target": "a:1", "tls": True, "cert": "c"}, "belong together"),
         ({"target": "a:1", "cert": "c", "key": "k"}, "needs tls=True"),
         ({"target": "a:1", "token": "secret"}, "could read it"),
@@ -34,6 +39,11 @@ def test_what_cannot_be_meant_is_refused(options: dict[str, Any], named: str) ->
         Connection(**options)
 
 
+def test_a_name_without_a_port_is_that_of_https() -> None:
+    assert Connection("assay.example.com", tls=True).name == "dns:///assay.example.com"
+    assert Connection("[::1]", tls=True).name == "dns:///[::1]"
+
+
 def test_a_connection_pickles_and_shows_no_token() -> None:
     connection = Connection("a:1", ca=Path("ca.pem"), token="secret", client_id="me")  # noqa: S106
     assert pickle.loads(pickle.dumps(connection)) == connection  # noqa: S301  # it is ours
@@ -44,14 +54,12 @@ def test_a_connection_pickles_and_shows_no_token() -> None:
     ("target", "loopback"),
     [
         ("localhost:1", True),
-        ("localhost", True),
         ("dns:///127.0.0.1:1", True),
         ("[::1]:1", True),
         ("unix:/s", True),
         ("a.b:1", False),
         ("localhost.a.b:1", False),
         ("127.0.0.1.a.b:1", False),
-        ("localhost:1@a.b:1", False),
         ("dns://a.b/localhost:1", False),
     ],
 )

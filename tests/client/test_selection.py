@@ -123,5 +123,5 @@ def test_a_damaged_state_is_refused(change: Any) -> None:
         one.load_state_dict(one.state_dict() | change)
     others: tuple[Any, ...] = ("x", None, [])
     for state in others:
-        with pytest.raises(CursorMismatch, match="is no state"):
+        with pytest.raises(CursorMismatch, match="is not a state"):
             one.load_state_dict(state)

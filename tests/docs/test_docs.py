@@ -108,6 +108,7 @@ def test_the_readme_has_commands_to_check() -> None:
         ("settings_table", "settings"),
         ("commands_page", "commands"),
         ("contract_page", "contract"),
+        ("methods_page", "methods"),
     ],
 )
 def test_a_page_of_reference_is_that_of_the_code(script: str, page: str) -> None:

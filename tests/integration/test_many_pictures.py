@@ -138,6 +138,7 @@ def test_shares_of_a_store(service: Mapping[str, str], folder: Path, tmp_path: P
         ran = run(service, "segment", *given)
         assert ran.returncode == Exit.BAD_INPUT  # one of them is no picture
         assert "0 pictures labelled, 3 done before, 1 failed" in ran.stdout
+        assert "share of all pixels" in ran.stdout  # of what was done before
     assert {row["picture"].removeprefix(store.url) for row in rows(out)} == {
         "/a.jpg", "/b.png", "/sub/c.webp", "/broken.jpg",
     }  # fmt: skip

@@ -62,4 +62,4 @@ def test_every_cell_runs(tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert "building" in said
     assert "negative, the first is better" in said
-    assert "neither is better overall" in said
+    assert "Neither is better overall" in said

@@ -123,7 +123,7 @@ class GRPCInferenceServiceServicer(object):
     """
 
     def ServerLive(self, request, context):
-        """Says that the process answers. Also while it starts.
+        """Says that the process answers, even while it starts.
 
         Errors: none.
         """
@@ -132,7 +132,8 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ServerReady(self, request, context):
-        """Says whether models can be used: false while the server starts. One that drains takes no call.
+        """Says whether models can be used: false while the server starts. A draining server takes no
+        calls.
 
         Errors: UNAVAILABLE.
         """
@@ -141,8 +142,8 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ModelReady(self, request, context):
-        """Says whether one model can be used: false as well for one that isn't there, or whose licence
-        is not accepted.
+        """Says whether one model can be used; also false for a missing model, or one whose licence is not
+        accepted.
 
         Errors: INVALID_ARGUMENT (an empty name that could mean several models), UNAVAILABLE.
         """
@@ -170,9 +171,8 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ModelInfer(self, request, context):
-        """Segments the pictures of one tensor. They are computed as pictures of other requests are, in
-        batches that may hold those of several requests; the first picture that fails fails its
-        request and no other one.
+        """Segments the pictures of one tensor. Batches may contain pictures of several requests. The
+        first picture that fails fails its request, but no other request.
 
         Errors: NOT_FOUND (model, version), INVALID_ARGUMENT (INVALID_ARGUMENT, BAD_IMAGE,
         IMAGE_TOO_LARGE), PERMISSION_DENIED (licence), RESOURCE_EXHAUSTED (OVERLOADED with RetryInfo,
@@ -183,8 +183,8 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ModelStreamInfer(self, request_iterator, context):
-        """Answers requests as they come, each with ModelInfer's reply or with the words of its error, in
-        the order in which they are done; `infer_response.id` says which request it is. Triton's.
+        """Answers a stream of requests, each with ModelInfer's reply or an error message, in the order in
+        which they finish; `infer_response.id` names the request. Triton's.
 
         Errors: UNAVAILABLE (the server stops).
         """
@@ -202,8 +202,8 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ModelStatistics(self, request, context):
-        """Gives what was computed since the server started, as Triton counts it. The times of a request
-        are those of its picture that was done last; they add up to the request's.
+        """Returns counts and times since the server started, as Triton defines them. The times of a
+        request are those of its last picture; they add up to the request's time.
 
         Errors: as of ModelMetadata.
         """
@@ -221,8 +221,8 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryModelLoad(self, request, context):
-        """Is refused: which models are served is the settings' to say, or SegmentAdminService's for all
-        replicas.
+        """Always refused: the settings, or SegmentAdminService for all replicas, decide which models are
+        served.
 
         Errors: UNIMPLEMENTED.
         """
@@ -231,7 +231,7 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryModelUnload(self, request, context):
-        """Is refused as RepositoryModelLoad is.
+        """Always refused, as RepositoryModelLoad is.
 
         Errors: UNIMPLEMENTED.
         """
@@ -259,7 +259,7 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SystemSharedMemoryUnregister(self, request, context):
-        """Forgets a region, or every one; nothing happens to the memory.
+        """Unregisters a region, or all regions; the memory itself is not changed.
 
         Errors: UNIMPLEMENTED.
         """

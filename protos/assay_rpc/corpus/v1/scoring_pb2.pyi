@@ -521,7 +521,7 @@ class ScoreBPBRequest(_message.Message):
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """Language model, or a compressor: "zstd-19" or "xz" (-9e). A compressor writes each document to
-        a file, whose full size counts, including some 10 (zstd) or 60 (xz) bytes of container. Its
+        a file, whose full size counts, including about 10 (zstd) or 60 (xz) bytes of container. Its
         tokens are bytes.
         """
 
@@ -768,8 +768,8 @@ class FinalScore(_message.Message):
     cached: _builtins.bool
     """An earlier call computed everything, with the same software on the same machine."""
     tokens_per_second: _builtins.float
-    """Scored tokens, without loading, under the machine's load at the time. Absent when this call
-    scored nothing.
+    """Scored tokens, without loading, under the machine's load then. Absent when this call scored
+    nothing.
     """
     @_builtins.property
     def corpus(self) -> _selection_pb2.CorpusRef: ...
@@ -809,7 +809,7 @@ class FinalScore(_message.Message):
 
     @_builtins.property
     def doubts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Reasons to doubt the figures, one sentence each, such as signs of a wrong tokenizer. Do not
+        """Reasons to doubt the figures, a sentence each, such as signs of a wrong tokenizer. Do not
         publish a result that has any.
         """
 

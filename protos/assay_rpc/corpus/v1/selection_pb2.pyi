@@ -208,8 +208,8 @@ class Selection(_message.Message):
 
     @_builtins.property
     def corpora(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedCorpus]:
-        """Several corpora, interleaved evenly. Their weights are shares of an epoch, which is as large as
-        all of them together. Not with `mixture`. All need an index. Shards' paths and ids begin with
+        """Several corpora, interleaved evenly. Their weights are shares of an epoch, as large as all of
+        them together. Not with `mixture`. All need an index. Shards' paths and ids begin with
         the corpus's name.
         """
 

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,20 +10,16 @@ from typing import Any
 
 import pytest
 import redis
-import trustme
 
 from services.ranker.cache import redis as redis_store
 from services.ranker.cache.redis import RedisOptions, RedisStore
 from services.ranker.cache.store import StoreRefusedError, StoreUnavailableError
 from services.ranker.settings import RankerSettings
-from tests.deploy.conftest import ROOT
+from tests.deploy.redis_pods import PASSWORDS, START, Pods, redis_pods, started, write
 from tests.deploy.test_manifests import container, of_kind, pod, settings
-from tests.ports import free_port
 
 Object = dict[str, Any]
 Render = Callable[[Sequence[str]], list[Object]]
-START = ROOT / "deploy" / "base" / "redis.sh"
-PASSWORDS = {"username": "assay", "password": "of-rankers", "server-password": "of-servers"}
 
 
 def test_with_sentinels_the_ranker_asks_each_pod_by_its_name(
@@ -137,115 +128,11 @@ def test_rankers_are_not_the_user_of_servers(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def write(folder: Path, keys: dict[str, str]) -> None:
-    """Write the Secret redis-auth as files, as a pod has them."""
-    (folder / "auth").mkdir()
-    for key, value in keys.items():
-        (folder / "auth" / key).write_text(value)
-
-
-def started(
-    folder: Path,
-    variables: dict[str, str],
-    *words: str,
-    ports: tuple[int, int] = (6379, 26379),
-    output: int = subprocess.PIPE,
-) -> subprocess.Popen[str]:
-    """Run the script in a folder that stands for a pod's root, first on PATH as well."""
-    script = START.read_text("utf-8")
-    for name in ("auth", "data", "tls"):
-        script = re.sub(rf"(?<=[ \"])/{name}\b", f"{folder}/{name}", script)
-    (folder / "data").mkdir(exist_ok=True)
-    for own, port in zip((26379, 6379), ports[::-1], strict=True):
-        script = re.sub(rf"\b{own}\b", str(port), script)
-    file = folder / "start.sh"
-    if not file.exists():  # a shell reads it while it runs
-        file.write_text(script)
-    return subprocess.Popen(
-        ["sh", str(file), *words],
-        env={"PATH": f"{folder}:{os.environ['PATH']}", **variables},
-        stdout=output,
-        stderr=output,
-        text=True,
-    )
-
-
-class Pods:
-    """Three Redis with three Sentinels, with passwords and TLS, each pod at its own address."""
-
-    addresses = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
-
-    def __init__(self, folder: Path) -> None:
-        peers = " ".join(self.addresses)
-        self._variables = {"REDIS_AUTH": "yes", "REDIS_TLS": "yes", "PEERS": peers}
-        self.ports = (free_port(), free_port())
-        self._folder = folder
-        self._running: dict[tuple[str, str], subprocess.Popen[str]] = {}
-        authority = trustme.CA()
-        self.ca = folder / "ca.crt"
-        authority.cert_pem.write_to_path(str(self.ca))
-        for address in self.addresses:
-            own = folder / address
-            (own / "tls").mkdir(parents=True)
-            write(own, PASSWORDS)
-            issued = authority.issue_cert(address)
-            issued.cert_chain_pems[0].write_to_path(str(own / "tls" / "tls.crt"))
-            issued.private_key_pem.write_to_path(str(own / "tls" / "tls.key"))
-            shutil.copy(self.ca, own / "tls" / "ca.crt")
-            # Addresses of one machine in the place of pods.
-            words = {"redis-server": f'"$@" --bind {address}', "redis-cli": f'-h {address} "$@"'}
-            for name, given in words.items():
-                program = own / name
-                program.write_text(f"#!/bin/sh\nexec {shutil.which(name)} {given}\n")
-                program.chmod(0o755)
-
-    def start(self, address: str, role: str) -> None:
-        """Start a container."""
-        self._running[address, role] = self._run(address, role, output=subprocess.DEVNULL)
-
-    def _run(self, address: str, *words: str, output: int) -> subprocess.Popen[str]:
-        given = self._variables | {"SELF": address}
-        return started(self._folder / address, given, *words, ports=self.ports, output=output)
-
-    def ready(self, address: str, port: int) -> bool:
-        """Whether the probe of a container passes within the time."""
-        for _ in range(100):
-            probe = self._run(address, "ready", str(port), output=subprocess.DEVNULL)
-            if probe.wait(60) == 0:
-                return True
-            time.sleep(0.1)
-        return False
-
-    def client(self, address: str, port: int, password: str = "") -> redis.Redis:
-        """A client of a server or a Sentinel."""
-        url = f"rediss://{f':{password}@' if password else ''}{address}:{port}/0?protocol=2"
-        return redis.Redis.from_url(url, ssl_ca_certs=str(self.ca), decode_responses=True)
-
-    def kill(self, address: str, role: str) -> None:
-        """End a container at once."""
-        process = self._running.pop((address, role))
-        process.kill()
-        process.wait()
-
-    def close(self) -> None:
-        """End all."""
-        for address, role in [*self._running]:
-            self.kill(address, role)
-
-
 @pytest.fixture
 def pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
-    program = shutil.which("redis-server")
-    if program is None or shutil.which("redis-cli") is None:
-        pytest.skip("no redis-server or redis-cli on PATH")
-    if b"tls-port" not in Path(program).read_bytes():
-        pytest.skip("this redis-server has no TLS")
     monkeypatch.setattr(redis_store, "TIMEOUT_SECONDS", 5.0)
-    made = Pods(tmp_path)
-    try:
+    with redis_pods(tmp_path) as made:
         yield made
-    finally:
-        made.close()
 
 
 def options(pods: Pods, *, sentinel: bool, password: str = PASSWORDS["password"]) -> RedisOptions:

@@ -75,6 +75,19 @@ def _extra(given: Sequence[str]) -> str:
     return {"bpb": "corpus"}.get(folder, folder)
 
 
+def _run(parsed: argparse.Namespace) -> int:
+    """Run the chosen command; on Ctrl-C say what the command has saved, if it can continue."""
+    try:
+        return int(asyncio.run(interruptible(parsed.run(parsed))))
+    except KeyboardInterrupt:
+        saved = getattr(parsed, "interrupted", "")
+        if saved:
+            from services.cli.output.console import note  # noqa: PLC0415  help needs no console
+
+            note(f"interrupted; {saved}")
+        raise
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -84,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(given)
         with _output(parsed):
-            return int(asyncio.run(interruptible(parsed.run(parsed))))
+            return _run(parsed)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:

@@ -65,6 +65,7 @@ class LazyParser(Parser):
             self._is_complete = True
             if self._add_arguments is not None:
                 self._add_arguments(self)
+            _describe_actions(self)
             if not any(isinstance(one, argparse._SubParsersAction) for one in self._actions):
                 add_quiet(self, default=argparse.SUPPRESS)
 
@@ -101,6 +102,17 @@ def add_commands(
     )
     for name, command in commands.items():
         chosen.add_parser(name, help=command.help, add_arguments=command.add_arguments)
+    _describe_actions(parser)
+
+
+def _describe_actions(parser: argparse.ArgumentParser) -> None:
+    """Give every action without a description its line of help as one."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for line in action._choices_actions:
+                chosen = action.choices[line.dest]
+                if not chosen.description and line.help:
+                    chosen.description = f"{line.help[:1].upper()}{line.help[1:]}."
 
 
 def completed(

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.cli.__main__ import main
+from services.cli.commands.ranker.claims import about
 from services.cli.exits import Exit
 from tests.ranker.conftest import Ranker
 from tests.ranker.test_registration import manifest
@@ -40,6 +41,20 @@ async def assay(
         return status, captured.out or captured.err
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.5, "within seconds"),
+        (1, "probably 1 s to 3 s"),
+        (65, "probably 20 s to 3 min"),
+        (135, "probably 40 s to 7 min"),
+        (3600, "probably 20 min to 3 h"),
+    ],
+)
+def test_an_estimate_is_a_range(seconds: float, said: str) -> None:
+    assert about(seconds) == said
 
 
 async def test_from_a_search_to_an_outcome(assay: Run) -> None:
@@ -136,7 +151,7 @@ async def test_a_manifest_is_checked_and_registered(assay: Run, tmp_path: Path) 
 
 async def test_jobs_of_a_running_ranker(assay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _, text = await assay("jobs", "submit", PILE, "--dry-run")
-    assert text.startswith("29 claims, about ")
+    assert text.startswith("29 claims, probably ")
     _, text = await assay("jobs", "submit", PILE, "--claim", "P1.2", "--json")
     name = json.loads(text)["id"]
     _, text = await assay("jobs", "watch", name, "--json")

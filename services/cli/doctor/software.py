@@ -39,7 +39,7 @@ def versions() -> Iterator[Finding]:
             "assay",
             Level.WRONG,
             f"{ours}, and its client package assay-rpc {client or 'is not installed'}",
-            "install both of one version: pip install ./protos .",
+            "install both of one version: make setup in a checkout, else pip install ./protos .",
         )
     said = f"{platform.python_version()}, " + ", ".join(
         f"{name} {version}" for name, version in installed(*PLUMBING).items()

@@ -9,8 +9,8 @@ from services.common.counts import plural
 from services.common.percent import percent
 
 _UNITS = {
-    scoring_pb2.SAMPLE_UNIT_SPANS: "spans",
-    scoring_pb2.SAMPLE_UNIT_DOCUMENTS: "documents",
+    scoring_pb2.SAMPLE_UNIT_SPANS: "span",
+    scoring_pb2.SAMPLE_UNIT_DOCUMENTS: "document",
 }
 
 
@@ -38,15 +38,15 @@ def basis_sentences(basis: scoring_pb2.Basis, what: str = "95 % intervals are") 
     if basis.unit in _UNITS:
         said.append(_drawn(basis))
     if basis.standing == scoring_pb2.STANDING_EXAMPLE:
-        said.append(f"the figure is an example, no measurement: {basis.no_interval}")
+        said.append(f"the figure is an example, not a measurement: {basis.no_interval}")
     return said
 
 
 def _drawn(basis: scoring_pb2.Basis) -> str:
     sentence = (
-        f"scored were {basis.scored:,} {_UNITS[basis.unit]}, {basis.by_chance:,} drawn by chance; "
-        f"{percent(basis.certain_share, 2)} of the bytes were sure to be"
+        f"{plural(basis.scored, _UNITS[basis.unit])} scored, {basis.by_chance:,} drawn by chance; "
+        f"{percent(basis.certain_share, 2)} of the bytes were certain to be drawn"
     )
     if basis.HasField("kept_share") and basis.kept_share < 1:
-        sentence += f"; an estimated {percent(basis.kept_share, 1)} of the bytes is not left out"
+        sentence += f"; an estimated {percent(1 - basis.kept_share, 1)} of the bytes is left out"
     return sentence

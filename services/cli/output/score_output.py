@@ -24,15 +24,12 @@ _EXCLUDED = {
 }
 
 
+LOADING = "loading the model, and counting the documents"
+
+
 def running_table(running: scoring_pb2.RunningScore) -> Grid:
     """Figures so far."""
-    of = f" of {running.documents_total:,}" if running.documents_total else ""
-    restored = f", {running.documents_restored:,} of an earlier run"
-    table = _table(
-        f"{running.model.name or 'loading the model'}: "
-        f"{running.overall.documents:,}{of} documents"
-        + (restored if running.documents_restored else "")
-    )
+    table = _table(_documents_done(running) if running.documents_total else LOADING)
     if running.HasField("tokens_per_second"):
         said = f"{running.tokens_per_second:,.0f} tokens/s"
         if running.HasField("time_left"):
@@ -45,12 +42,12 @@ def running_table(running: scoring_pb2.RunningScore) -> Grid:
     return table
 
 
-def running_line(running: scoring_pb2.RunningScore) -> str:
-    """The same in one line."""
+def running_line(running: scoring_pb2.RunningScore, seconds: float) -> str:
+    """The same in one line, `seconds` after the begin."""
     if not running.HasField("documents_total"):
-        return "loading the model, and counting the documents"
+        return f"still {LOADING}, after {seconds:,.0f} s"
     overall = running.overall
-    said = [f"{running.model.name}: {overall.documents:,} of {running.documents_total:,} documents"]
+    said = [_documents_done(running)]
     if has_value(overall):
         said.append(f"{overall.bits_per_byte:.4f} bits per byte so far")
     if running.HasField("tokens_per_second"):
@@ -58,6 +55,18 @@ def running_line(running: scoring_pb2.RunningScore) -> str:
     if running.HasField("time_left"):
         said.append(f"about {running.time_left.ToTimedelta().total_seconds():,.0f} s left")
     return ", ".join(said)
+
+
+def _documents_done(running: scoring_pb2.RunningScore) -> str:
+    left_out = running.documents_done - running.overall.documents
+    parts = [
+        f"{running.model.name}: {running.documents_done:,} of {running.documents_total:,} documents"
+    ]
+    if left_out:
+        parts.append(f"{left_out:,} of them left out")
+    if running.documents_restored:
+        parts.append(f"{running.documents_restored:,} from an earlier run")
+    return ", ".join(parts)
 
 
 def show_score(final: scoring_pb2.FinalScore) -> None:

@@ -113,6 +113,7 @@ def running(value: Running) -> scoring_pb2.RunningScore:
         documents_total=value.documents_total or None,
         tokens_per_second=value.tokens_per_second or None,
         documents_restored=value.documents_restored,
+        documents_done=value.documents_done,
         model=common_pb2.ModelRef(name=value.model),
     )
     if value.seconds_left is not None:

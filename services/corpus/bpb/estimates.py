@@ -311,7 +311,7 @@ class Sampled:
         level = self._quantity is Quantity.LEVEL
         if self._scope is Scope.DOCUMENTS:
             made = levels.level_interval if level else levels.difference_interval
-            return made(average, self._level)
+            return made(average, self._level, self._unit.value)
         if not alone:
             return None
         if not average.exact:  # too few to tell of these documents are too few for the corpus

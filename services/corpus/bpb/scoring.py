@@ -26,14 +26,15 @@ since its last call."""
 class Running:
     """Figures so far of `model`.
 
-    Until the documents are counted the total is 0 and the time left None. `documents_restored` were
-    finished by an earlier run.
+    Until the documents are counted the total is 0 and the time left None. `documents_done` were
+    scored or excluded, of which an earlier run finished `documents_restored`.
     """
 
     model: str
     overall: Score
     subsets: dict[str, Score]
     documents_total: int
+    documents_done: int
     documents_restored: int
     tokens_per_second: float
     seconds_left: float | None
@@ -69,6 +70,7 @@ class Scoring:
                 overall=figures.overall,
                 subsets=figures.subsets,
                 documents_total=self._documents_total,
+                documents_done=figures.documents,
                 documents_restored=self._documents_restored,
                 tokens_per_second=self._tokens / seconds if seconds else 0.0,
                 seconds_left=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,13 @@ def test_every_command_has_what_runs_it(name: str) -> None:
     chosen = children(completed(parser()))[name]
     runs = {one.get_default("run") or chosen.get_default("run") for one in leaves(chosen)}
     assert None not in runs
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_action_has_a_description(name: str) -> None:
+    chosen = children(completed(parser()))[name]
+    for one in (chosen, *leaves(chosen)):
+        assert re.match(r"[A-Z`].*\.", one.description or "", re.DOTALL), one.prog
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -189,11 +189,11 @@ def test_which_question_is_answered_is_said() -> None:
         (
             sampled,
             "95 % intervals are of these 6,507 documents, worth 341.2",
-            "scored were 200 spans, 190 drawn by chance; 3.10 % of the bytes were sure",
-            "an estimated 50.0 % of the bytes is not left out",
+            "200 spans scored, 190 drawn by chance; 3.10 % of the bytes were certain to be drawn",
+            "an estimated 50.0 % of the bytes is left out",
             "2.9600 .. 3.1400",
         ),
-        (few, "the figure is an example, no measurement: 10 are needed", "an example"),
+        (few, "the figure is an example, not a measurement: 10 are needed", "an example"),
         (behind, "intervals are of the corpus behind these 6,507 documents"),
     ):
         shown = " ".join(printed(partial(score_output.show_score, final)).split())

@@ -408,7 +408,7 @@ async def test_a_sample_is_for_scoring_and_a_small_one_is_an_example(
     overall, basis = final.overall, final.overall.basis
     assert 24 <= overall.documents == basis.scored < 50
     assert basis.standing == scoring_pb2.STANDING_EXAMPLE
-    assert basis.no_interval == f"needs 50 spans drawn by chance, has {basis.by_chance}"
+    assert basis.no_interval == f"needs 50 documents drawn by chance, has {basis.by_chance}"
     assert basis.scope == scoring_pb2.INTERVAL_SCOPE_DOCUMENTS
     assert basis.unit == scoring_pb2.SAMPLE_UNIT_DOCUMENTS
     assert (basis.documents, basis.text_bytes) == (50, truth.text_bytes)

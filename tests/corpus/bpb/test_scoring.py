@@ -147,6 +147,14 @@ def test_progress_knows_the_total_and_the_time_left() -> None:
     assert running.tokens_per_second > 0
 
 
+def test_documents_that_are_left_out_are_done() -> None:
+    empty = document("", name="2")
+    scoring = Scoring()
+    scoring.run("m", scores(UniformModel()), lambda: iter([document("x" * 10), empty]))
+    running = scoring.running()
+    assert (running.documents_done, running.overall.documents) == (2, 1)
+
+
 def test_cancelling_ends_it_at_the_next_batch() -> None:
     model = UniformModel()
     scoring = Scoring()

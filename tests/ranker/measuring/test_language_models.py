@@ -207,7 +207,7 @@ async def test_a_sample_has_the_interval_that_a_verdict_needs() -> None:
     assert verdict("WHOLE", observation) is Verdict.INCONCLUSIVE
     assert observation.breakdown == {"a": 4.1, "b": 3.0}
     assert observation.n == 100
-    assert "25.0 % of the text is given back by the tokenizer" in observation.conditions
+    assert "the tokenizer reproduces 25.0 % of the text" in observation.conditions
 
 
 async def test_an_example_decides_nothing_and_a_subset_is_scored_further() -> None:
@@ -226,7 +226,7 @@ async def test_the_text_that_the_tokenizer_loses_is_told() -> None:
     score = figure(3.3, EXACT)
     result = final(score, [scoring_pb2.SubsetScore(subset="Pile-CC", score=score)], excluded=[left])
     observation = await observe("PILE_CC", serving(scores=result))
-    assert "10.0 % of the text is given back by the tokenizer" in observation.conditions
+    assert "the tokenizer reproduces 10.0 % of the text" in observation.conditions
 
 
 async def test_a_subset_without_text_is_named() -> None:

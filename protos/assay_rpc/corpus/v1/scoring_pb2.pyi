@@ -699,12 +699,15 @@ class RunningScore(_message.Message):
     TIME_LEFT_FIELD_NUMBER: _builtins.int
     DOCUMENTS_RESTORED_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_DONE_FIELD_NUMBER: _builtins.int
     documents_total: _builtins.int
     """Documents to score in all. Absent until known."""
     tokens_per_second: _builtins.float
     """Scored tokens. Absent until known."""
     documents_restored: _builtins.int
     """Scored by an earlier call."""
+    documents_done: _builtins.int
+    """Scored or excluded."""
     @_builtins.property
     def overall(self) -> Global___BitsPerByte:
         """Over everything scored so far."""
@@ -729,10 +732,11 @@ class RunningScore(_message.Message):
         time_left: _duration_pb2.Duration | None = ...,
         documents_restored: _builtins.int = ...,
         model: _common_pb2.ModelRef | None = ...,
+        documents_done: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_documents_total", b"_documents_total", "_tokens_per_second", b"_tokens_per_second", "documents_total", b"documents_total", "model", b"model", "overall", b"overall", "time_left", b"time_left", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_documents_total", b"_documents_total", "_tokens_per_second", b"_tokens_per_second", "documents_restored", b"documents_restored", "documents_total", b"documents_total", "model", b"model", "overall", b"overall", "subsets", b"subsets", "time_left", b"time_left", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_documents_total", b"_documents_total", "_tokens_per_second", b"_tokens_per_second", "documents_done", b"documents_done", "documents_restored", b"documents_restored", "documents_total", b"documents_total", "model", b"model", "overall", b"overall", "subsets", b"subsets", "time_left", b"time_left", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__documents_total: _TypeAlias = _typing.Literal["documents_total"]  # noqa: Y015
     _WhichOneofArgType__documents_total: _TypeAlias = _typing.Literal["_documents_total", b"_documents_total"]  # noqa: Y015

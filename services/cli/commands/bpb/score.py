@@ -34,6 +34,7 @@ from services.cli.output.console import ERR, note, note_written, print_json, pro
 from services.cli.output.grid import table
 from services.cli.output.progress import LINE_SECONDS
 from services.cli.output.score_output import (
+    LOADING,
     comparison_json,
     comparison_rows,
     comparison_words,
@@ -100,7 +101,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prove.add_options(parser)
     add_compute(parser)
     add_format(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(
+        run=run,
+        interrupted="finished documents are saved, and the same command without --fresh continues",
+    )
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
@@ -190,8 +194,8 @@ async def follow(
     `document` is called with the figures of each document that come.
     """
     if not ERR.is_terminal:
-        note(running_line(scoring_pb2.RunningScore()))
-    told = clock()
+        note(LOADING)
+    began = told = clock()
     with Live(console=progress_console(), transient=True, refresh_per_second=4) as live:
         async for update in updates:
             which = update.WhichOneof("update")
@@ -201,7 +205,7 @@ async def follow(
                 document(update.document)
             elif ERR.is_terminal:
                 live.update(table(running_table(update.progress), ERR.width))
-            elif clock() - told >= LINE_SECONDS:
-                told = clock()
-                note(running_line(update.progress))
+            elif (now := clock()) - told >= LINE_SECONDS:
+                told = now
+                note(running_line(update.progress, now - began))
     raise InternalError("the scoring ended without final figures; see the corpus service's log")

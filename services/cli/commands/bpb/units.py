@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _UNIT_FRAMES = 16
 
 
+_SAVED = "finished units are in --out, and the same command continues"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score every N-th unit, starting with unit I (0 to N - 1); default: all units",
     )
     score.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
-    score.set_defaults(run=score_units)
+    score.set_defaults(run=score_units, interrupted=_SAVED)
     ray = actions.add_parser("ray", help="score all units on a Ray cluster, and merge them")
     _add_job(ray)
     ray.add_argument(
@@ -75,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_interval_of(ray)
     add_format(ray)
-    ray.set_defaults(run=score_on_ray)
+    ray.set_defaults(run=score_on_ray, interrupted=_SAVED)
     merging = actions.add_parser("merge", help="add the results of all units up")
     merging.add_argument("directory", metavar="DIR", help="the --out folder of `score`")
     add_interval_of(merging)

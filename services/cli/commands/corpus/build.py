@@ -68,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run on the Ray cluster at ADDRESS; without ADDRESS, start Ray on this machine",
     )
     add_format(parser)
-    parser.set_defaults(run=build)
+    parser.set_defaults(
+        run=build, interrupted="finished work is in --out, and the same command continues"
+    )
 
 
 async def build(arguments: argparse.Namespace) -> Exit:

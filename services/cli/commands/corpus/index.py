@@ -58,7 +58,9 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         "slower",
     )
     add_json(parser)
-    parser.set_defaults(run=index)
+    parser.set_defaults(
+        run=index, interrupted="finished frames are in --out, and the same command continues"
+    )
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:

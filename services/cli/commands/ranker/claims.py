@@ -24,6 +24,8 @@ from services.errors import InternalError
 
 SUBMIT_SECONDS = 60.0
 _CANCEL_SECONDS = 5.0
+_TIMES = 3.0
+"""How much longer or shorter it may take: costs were stated on another machine."""
 TIMEOUT_SECONDS = 6 * 3600.0  # more than the full budget of any artifact announces
 EFFORTS = {"quick": verification_pb2.EFFORT_QUICK, "full": verification_pb2.EFFORT_FULL}
 
@@ -131,8 +133,18 @@ async def verify(
 
 
 def about(seconds: float) -> str:
-    """How long a plan says that it takes."""
-    return f"about {seconds:.0f} s" if seconds >= 1 else "within seconds"
+    """How long a plan may take."""
+    if seconds < 1:
+        return "within seconds"
+    return f"probably {_length(seconds / _TIMES)} to {_length(seconds * _TIMES)}"
+
+
+def _length(seconds: float) -> str:
+    """One significant figure and a unit: "20 s", "3 min"."""
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= 1.5 * size:
+            return f"{float(f'{seconds / size:.1g}'):.0f} {unit}"
+    return f"{max(1.0, float(f'{seconds:.1g}')):.0f} s"
 
 
 async def follow(

@@ -178,9 +178,11 @@ def busy(result: benchmark_pb2.BenchmarkResult) -> str:
     """Why there is only an upper bound of a time, in a sentence."""
     loads = [one.load for one in result.restart_records]
     clean = sum(one.clean for one in loads)
-    text = (
-        f"only an upper bound of the time: the machine was idle in {clean} of {len(loads)} restarts"
-    )
+    if clean:
+        idle = f"idle in only {clean} of {plural(len(loads), 'process', 'processes')}"
+    else:
+        idle = "not idle" if len(loads) == 1 else f"idle in none of {len(loads)} processes"
+    text = f"only an upper bound of the time: the machine was {idle}"
     if loads and not any(one.HasField("kernel_ratio") for one in loads):
         return f"{text}; whether it is idle is known after timings on two days"
     others = max((one.others_cores for one in loads), default=0.0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import grpc
 from assay_rpc.channel import connect
 from assay_rpc.common.v1 import common_pb2
 from assay_rpc.connection import Connection as RpcConnection
@@ -87,7 +89,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
         to = await connection.to("segment")
-        reply, each = await _evaluated(to, _messages(arguments, model, pairs), len(pairs))
+        reply, each = await _evaluated(to, _messages(arguments, model, pairs), pairs)
     advice = shift_advice(reply, zero_is_none=arguments.zero_is_none)
     if advice:
         warn(advice)
@@ -104,13 +106,16 @@ async def run(arguments: argparse.Namespace) -> Exit:
 async def _evaluated(
     to: RpcConnection,
     messages: Iterator[segment_pb2.EvaluateSegmentationRequest],
-    pairs: int,
+    pairs: Sequence[Pair],
 ) -> tuple[segment_pb2.EvaluationResult, list[segment_pb2.PairResult]]:
-    """Follow an evaluation on stderr; return its result and those of the pairs."""
+    """Follow an evaluation on stderr; return its result and those of the pairs.
+
+    Raises InvalidArgument with the file of a picture or mask that the service refuses.
+    """
     each: list[segment_pb2.PairResult] = []
     # Not grpc.aio: when the server ends a call while the client still sends, it says "Internal
     # error from Core" in place of the server's reason.
-    with connect(to) as channel, working(f"evaluating {plural(pairs, 'picture')}") as status:
+    with connect(to) as channel, working(f"evaluating {plural(len(pairs), 'picture')}") as status:
         call = segment_pb2_grpc.SegmentServiceStub(channel).EvaluateSegmentation(messages)
         try:
             while (update := await asyncio.to_thread(next, call, None)) is not None:
@@ -118,7 +123,11 @@ async def _evaluated(
                     return update.result, each
                 if update.HasField("pair"):
                     each.append(update.pair)
-                status.update(f"evaluated {len(each)} of {pairs} pictures")
+                status.update(f"evaluated {len(each)} of {len(pairs)} pictures")
+        except grpc.RpcError as error:
+            if isinstance(error, grpc.Call) and (wrong := with_file(error.details() or "", pairs)):
+                raise wrong from error
+            raise
         finally:
             call.cancel()
     raise InternalError("the evaluation ended without a result; see the segment service's log")
@@ -169,18 +178,40 @@ def worst_first(
 def find_pairs(images: Path, masks: Path) -> list[Pair]:
     """Every picture of `images`, by name, with its mask. Raises FileNotFoundError, InvalidArgument.
 
-    A picture without a mask is an error: an evaluation of less than was meant misleads.
+    A picture without a mask is an error, as in mmsegmentation: an evaluation of fewer than was
+    meant misleads. All of them are named before any is labelled. Masks without a picture are
+    ignored, so one folder of masks serves several splits.
     """
     pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise InvalidArgument("IMAGES", f"no picture in {images}")
     pairs = [(picture, masks / f"{picture.stem}.png") for picture in pictures]
-    for (before, _), (after, mask) in zip([(Path(), Path()), *pairs], pairs, strict=False):
+    for (before, _), (after, _) in zip([(Path(), Path()), *pairs], pairs, strict=False):
         if before.stem == after.stem:
             raise InvalidArgument("IMAGES", f"{before.name} and {after.name} have one mask")
-        if not mask.is_file():
-            raise FileNotFoundError(f"{after.name} has no mask: {mask} does not exist")
+    bare = [picture.name for picture, mask in pairs if not mask.is_file()]
+    if bare:
+        more = f" and {len(bare) - _NAMED:,} more" if len(bare) > _NAMED else ""
+        raise FileNotFoundError(
+            f"no mask in {masks} for {len(bare):,} of {plural(len(pairs), 'image')}: "
+            f"{', '.join(bare[:_NAMED])}{more}; each needs a mask NAME.png. Add the masks, or give "
+            "a folder with only the images that have one"
+        )
     return pairs
+
+
+_NAMED = 5
+_OF_PAIR = re.compile(r"pairs\[(?P<index>\d+)\]\.(?P<part>image|mask)[\w.]*: ")
+
+
+def with_file(message: str, pairs: Sequence[Pair]) -> InvalidArgument | None:
+    """The error of a service's message about a pair, with its file; None of any other message."""
+    found = _OF_PAIR.match(message)
+    if found is None:
+        return None
+    picture, mask = pairs[int(found["index"])]
+    file = picture if found["part"] == "image" else mask
+    return InvalidArgument(str(file), message[found.end() :])
 
 
 def _messages(

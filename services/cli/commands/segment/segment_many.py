@@ -115,6 +115,7 @@ async def segment_many(
     )
     names = {one.id: one.name for one in model.classes}
     job = _Job(out, options, tally, follow, remote, names)
+    arguments.interrupted = "finished images are in --out, and the same command continues"
     started = time.monotonic()
     try:
         with follow:

@@ -147,28 +147,28 @@ def average(subsets: Mapping[str, SubsetLevel], weights: Mapping[str, float]) ->
     )
 
 
-def level_interval(average: Average, level: float) -> Interval | None:
+def level_interval(average: Average, level: float, units: str = "spans") -> Interval | None:
     """Return the interval of a level, which is not below 0; None where it is exact.
 
     It allows for skewness: rates have a longer tail above. Raises TooFewError with fewer than 50
-    spans that chance drew.
+    spans that chance drew, and calls them `units`: a span may be a whole document.
     """
     if average.exact:
         return None
-    _require(average, LEAST_FOR_LEVEL)
+    _require(average, LEAST_FOR_LEVEL, units)
     found = skewed(average.estimate, level, average.uncertain)
     return replace(found, low=max(0.0, found.low or 0.0))
 
 
-def difference_interval(average: Average, level: float) -> Interval | None:
+def difference_interval(average: Average, level: float, units: str = "spans") -> Interval | None:
     """Return the interval of a difference, which allows for skewness; None where it is exact.
 
     Two models differ on few spans by much and on most by little. Raises TooFewError with fewer than
-    30 spans that chance drew.
+    30 spans that chance drew, and calls them `units`.
     """
     if average.exact:
         return None
-    _require(average, LEAST_FOR_DIFFERENCE)
+    _require(average, LEAST_FOR_DIFFERENCE, units)
     return skewed(average.estimate, level, average.uncertain)
 
 
@@ -184,11 +184,11 @@ def spans_for(average: Average, wanted: float) -> int:
     return math.ceil(average.spans * (smallest_detectable(average) / wanted) ** 2)
 
 
-def _require(average: Average, least: int) -> None:
+def _require(average: Average, least: int, units: str) -> None:
     for name, count in average.spread_unknown:
-        raise TooFewError(f"spans of subset {name!r} that the tokenizers can reproduce", count, 2)
+        raise TooFewError(f"{units} of subset {name!r} that the tokenizers can reproduce", count, 2)
     if average.uncertain < least:
-        raise TooFewError("spans drawn by chance", average.uncertain, least)
+        raise TooFewError(f"{units} drawn by chance", average.uncertain, least)
 
 
 def _nats(nats: Nats, span: Span) -> int | None:

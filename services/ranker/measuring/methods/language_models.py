@@ -334,7 +334,7 @@ def _conditions(
     kept = basis.kept_share if basis.HasField("kept_share") else 1 - left_out
     if kept < 1:
         back = percent(kept, 1)
-        how += f"; {back} of the text is given back by the tokenizer, and that alone counts"
+        how += f"; the tokenizer reproduces {back} of the text, and only that counts"
     return how
 
 

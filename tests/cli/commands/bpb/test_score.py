@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -34,6 +35,7 @@ def running(documents: int) -> scoring_pb2.ScoreBPBResponse:
             model=common_pb2.ModelRef(name="m"),
             overall=scoring_pb2.BitsPerByte(documents=documents, bits_per_byte=1.25),
             documents_total=90,
+            documents_done=documents + 2,
             tokens_per_second=1234.0,
             time_left=Duration(seconds=7),
         )
@@ -42,9 +44,24 @@ def running(documents: int) -> scoring_pb2.ScoreBPBResponse:
 
 def test_what_is_not_known_yet_is_no_zero() -> None:
     with ERR.capture() as told:
-        asyncio.run(follow(waiting(), clock=iter((0.0, 31.0, 31.0)).__next__))
+        asyncio.run(follow(waiting(), clock=iter((0.0, 31.0)).__next__))
     begins = "loading the model, and counting the documents"
-    assert told.get().splitlines() == [begins, begins]  # at once, and 31 seconds later
+    assert told.get().splitlines() == [begins, f"still {begins}, after 31 s"]
+
+
+def test_ctrl_c_while_a_model_loads_says_what_is_saved(assay_home: Path, root: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "score", "--shards", root, "--sample", "500"],
+        env={**os.environ, "ASSAY_HOME": str(assay_home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        assert any("loading the model" in told for told in running.stderr)
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read().splitlines()
+        assert running.wait(60) == Exit.INTERRUPTED
+    assert said[-1].startswith("interrupted; finished documents are saved, and the same command")
 
 
 async def waiting() -> AsyncIterator[scoring_pb2.ScoreBPBResponse]:
@@ -68,7 +85,8 @@ def test_a_line_every_30_seconds_where_there_is_no_terminal() -> None:
     assert final.cached
     assert [one.id for one in documents] == ["d"]
     assert lines[0] == (
-        "m: 5 of 90 documents, 1.2500 bits per byte so far, 1,234 tokens/s, about 7 s left"
+        "m: 7 of 90 documents, 2 of them left out, 1.2500 bits per byte so far, "
+        "1,234 tokens/s, about 7 s left"
     )
     assert 2 <= len(lines) <= 4
 

@@ -109,9 +109,13 @@ def test_a_busy_machine_gives_one_end_and_says_why(capsys: pytest.CaptureFixture
     assert "at most 250 ms" in text
     assert "at least 4" in text
     told = " ".join(capsys.readouterr().err.split())
-    assert "idle in 1 of 2 restarts; others used up to 0.75 of its processors" in told
+    assert "idle in only 1 of 2 processes; others used up to 0.75 of its processors" in told
     assert "two speeds: restarts take up to 200 ms, or 260 ms and more" in told
 
 
 def test_a_machine_that_is_not_known_yet_says_that() -> None:
-    assert "two days" in bench.busy(_loaded(0.0, None))
+    told = bench.busy(_loaded(0.0, None))
+    assert "idle in none of 2 processes; whether it is idle is known after timings" in told
+    one = benchmark_pb2.BenchmarkResult(restarts=1, noisy=True)
+    one.restart_records.add(seconds=0.2, load=common_pb2.MachineLoad())
+    assert "the machine was not idle" in bench.busy(one)

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from assay_rpc.segment.v1 import segment_pb2
 
-from services.cli.commands.segment.evaluate import find_pairs, shift_advice, worst_first
+from services.cli.commands.segment.evaluate import (
+    find_pairs,
+    shift_advice,
+    with_file,
+    worst_first,
+)
 from services.errors import InvalidArgument
 
 
@@ -25,10 +30,30 @@ def test_a_mask_has_its_pictures_name(folders: tuple[Path, Path]) -> None:
     assert pairs == [("a.PNG", "a.png"), ("b.jpg", "b.png")]
 
 
-def test_a_picture_without_a_mask_is_an_error(folders: tuple[Path, Path]) -> None:
+def test_pictures_without_a_mask_are_all_named(folders: tuple[Path, Path]) -> None:
     (folders[1] / "b.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"b\.jpg has no mask"):
+    with pytest.raises(FileNotFoundError, match=r"for 1 of 2 images: b\.jpg; each needs a mask"):
         find_pairs(*folders)
+    for number in range(12):
+        (folders[0] / f"more{number:02}.jpg").touch()
+    with pytest.raises(FileNotFoundError, match=r"13 of 14.*: b\.jpg, .*more03\.jpg and 8 more;"):
+        find_pairs(*folders)
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("pairs[1].mask.encoded: not a PNG", "masks/b.png: not a PNG"),
+        ("pairs[0].mask: the value 9: is", "masks/a.png: the value 9: is"),
+        ("pairs[1].image.encoded: cut off", "images/b.jpg: cut off"),
+        ("pairs[1]: settings come once", None),
+        ("settings.ignore: 70000", None),
+    ],
+)
+def test_a_refused_pair_is_named_by_its_file(message: str, says: str | None) -> None:
+    pairs = [(Path("images", f"{one}.jpg"), Path("masks", f"{one}.png")) for one in "ab"]
+    error = with_file(message, pairs)
+    assert (None if error is None else str(error)) == says
 
 
 def test_two_pictures_may_not_share_a_mask(folders: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""What a bearer token and a policy cost: processor time of a call, with them and without.
+"""Processor time of a call with and without a bearer token and a policy.
 
     python -m benchmarks.access_cost [--rounds N] [--no-result]
 

@@ -1,4 +1,4 @@
-"""How often the intervals of services/common/statistics hold the truth, in seeded simulations.
+"""How often the intervals of services/common/statistics contain the truth, in simulations.
 
 Each is made from 3, 5, 20 and 200 values (documents, restarts, operators) of populations that are
 normal, skewed, heavy-tailed and of two modes; where it refuses, the result says how many it needs.

@@ -1,4 +1,4 @@
-"""A Kubernetes API server takes every manifest: dry runs without an error or a warning.
+"""Applies every manifest to a Kubernetes API server as a dry run, without error or warning.
 
     python -m benchmarks.manifests
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.page > benchmarks/README.md
 
-A test compares the two. By hand are the frame (`page.md`), the order of the questions, and a line
-for each goal that was missed (`missed.yaml`).
+A test compares the two. Written by hand are the frame (`page.md`), the order of the questions,
+and a line for each missed goal (`missed.yaml`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ QUESTIONS = {
         "faults/fuzz_rpcs",
     ],
     "What is in an image?": ["images"],
-    "Does a Kubernetes API server take the manifests?": ["manifests"],
+    "Does a Kubernetes API server accept the manifests?": ["manifests"],
     "What do access and traces cost?": ["access_cost", "tracing_cost"],
     "Are bits per byte right?": [
         "bpb/lm_eval",
@@ -77,14 +77,14 @@ QUESTIONS = {
         "corpus/contamination",
         "corpus/build",
     ],
-    "Do intervals hold what they state?": ["bpb/coverage", "interval_coverage"],
+    "Do intervals contain the truth as often as they state?": ["bpb/coverage", "interval_coverage"],
     "Are verdicts right?": ["ranker/recompute", "ranker/trial", "ranker/operators"],
     "How good and how fast is search, and how fast a cached comparison?": [
         "ranker/search_quality",
         "ranker/search_speed",
         "ranker/cache",
     ],
-    "How far does one call walk through the code?": ["walks"],
+    "How many files does one call pass?": ["walks"],
 }
 
 # The script itself judges: the goal is that two values agree, and not their ratio.
@@ -116,7 +116,7 @@ def page() -> str:
 
 
 def missed() -> list[dict[str, str]]:
-    """What is said of goals that were missed: a file, a pattern of its rows, and why."""
+    """Return a line for each missed goal: a file, a pattern of its rows, and the reason."""
     found: list[dict[str, str]] = yaml.safe_load((HERE / "missed.yaml").read_text("utf-8"))
     return found
 
@@ -128,7 +128,7 @@ def result(name: str) -> dict[str, Any]:
 
 
 def met(name: str, row: Row) -> bool | None:
-    """Whether a row reached its goal; None where it has none. Without a ratio it is the most."""
+    """Whether a row reached its goal, if it has one. Without a ratio the goal is a maximum."""
     if row["target"] is None or name in _NO_RATIO:
         return None
     if row["ratio"] is None:
@@ -159,7 +159,7 @@ def _section(name: str) -> str:
 
 
 def _shown(name: str, rows: list[Row]) -> Iterator[tuple[Row, int]]:
-    """Each row; of many the worst of each peer and unit, with how many it is of, and the missed."""
+    """Yield each row; of many, the worst by peer and unit, with their number, and the missed."""
     if len(rows) <= _MOST_ROWS:
         yield from ((row, 1) for row in rows)
         return
@@ -198,7 +198,7 @@ def _line(name: str, row: Row, of: int) -> str:
 
 
 def _number(value: float | str | None) -> str:
-    """Four significant digits, thousands separated; a value in words as it is."""
+    """Four significant digits, thousands separated; text is unchanged."""
     if value is None or isinstance(value, str):
         return value or ""
     if value == int(value) or abs(value) >= 10_000:

@@ -1,4 +1,4 @@
-"""What traces cost: how many calls a service answers in a second of a processor, off and on.
+"""Calls a second of processor time, with traces off and on.
 
     python -m benchmarks.tracing_cost [--rounds N] [--no-result]
 

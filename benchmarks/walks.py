@@ -1,4 +1,4 @@
-"""Counts the files and the moves between files that one call passes in a running service.
+"""Counts the files that one call passes in a running service, and the moves between them.
 
     python -m benchmarks.walks
 

@@ -1,4 +1,4 @@
-"""Tries records with known mistakes, made of a model's outputs on real documents, and times it.
+"""Audits records with known mistakes, made from a model's outputs on real documents.
 
     python -m benchmarks.bpb.audit [--documents N]
 

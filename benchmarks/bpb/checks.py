@@ -1,4 +1,4 @@
-"""What the checks of tensors and of causality add to the loading of a model.
+"""What the checks of tensors and causality add to loading a model.
 
     python -m benchmarks.bpb.checks --model DIR
 

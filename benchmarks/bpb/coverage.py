@@ -1,4 +1,4 @@
-"""How often intervals of bits per byte hold the truth, with neural models' likelihoods.
+"""How often intervals of bits per byte contain the truth, with neural models' likelihoods.
 
 Every document is scored once, by span, with the packaged model of bytes, which was trained on
 Python, and with another model: in windows of 512 and of 128 tokens, of which one sees further. That

@@ -1,4 +1,4 @@
-"""Kills a scoring with SIGKILL at random points and checks the bits of what it ends with.
+"""Kills a scoring with SIGKILL at random points, and compares the final bits.
 
     python -m benchmarks.bpb.kill
     python -m benchmarks.bpb.kill --kills 2 --documents 10 --no-result

@@ -1,4 +1,4 @@
-"""Measures what a long window costs in memory, on each engine.
+"""Measures the memory that a long window takes on each engine.
 
     python -m benchmarks.bpb.memory [--tokens N ...] [--timeout SECONDS]
 

@@ -1,4 +1,4 @@
-"""What stands around the scoring loop: the service, and Ray.
+"""What the service and Ray add to the scoring loop.
 
     python -m benchmarks.bpb.overhead [--model NAME] [--documents N] [--rounds N]
 

@@ -1,4 +1,4 @@
-"""Compares the windows of the Pile paper's definition with those of the paper's own code.
+"""Compares the windows of the Pile paper's definition with those of the paper's code.
 
     python -m benchmarks.bpb.paper_windows [--peer DIR] [--documents N]
 

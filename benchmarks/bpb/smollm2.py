@@ -1,4 +1,4 @@
-"""A real model on real documents: what `assay score` printed, beside xz and transformers.
+"""Scores a real model on real documents with `assay score`, beside xz and transformers.
 
 docs/smollm2.md makes the model and has the commands that write the files. The shortest documents
 are computed once more by transformers' own forward pass in float32, without windows or batches.

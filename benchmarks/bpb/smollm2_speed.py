@@ -1,4 +1,4 @@
-"""How fast SmolLM2-135M is scored, against lm-evaluation-harness with its best batch size.
+"""Speed of scoring SmolLM2-135M, against lm-evaluation-harness at its best batch size.
 
 docs/smollm2.md makes the model; the peer's transformers reads its folder once tokenizer_config.json
 names PreTrainedTokenizerFast and config.json has rope_theta of its own, 100000. The first documents

@@ -1,4 +1,4 @@
-"""How fast bits per byte are computed: against lm-evaluation-harness, and against the machine.
+"""Speed of bits per byte, against lm-evaluation-harness and the machine's limit.
 
     python -m benchmarks.bpb.speed [--model NAME] [--documents N] [--rounds N] [--only ROW]
 

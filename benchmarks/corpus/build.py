@@ -1,4 +1,4 @@
-"""Builds a corpus made by repetition with edits: processes, kills, and rensa's own example.
+"""Builds a corpus with repeated, edited texts: processes, kills, and rensa's example.
 
     python -m benchmarks.corpus.build [--megabytes N] [--only processes|near|kills] [--no-result]
 

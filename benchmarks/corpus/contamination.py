@@ -1,4 +1,4 @@
-"""Looks for 20 test sets of public size in documents with needles, and counts what is found.
+"""Searches documents with planted needles for 20 test sets of public size.
 
     python -m benchmarks.corpus.contamination [--megabytes N]
 

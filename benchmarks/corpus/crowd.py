@@ -1,4 +1,4 @@
-"""Measures the server's memory under 200 clients of which 100 never read what they asked for.
+"""Measures the server's memory under 200 clients, 100 of which never read the replies.
 
     python -m benchmarks.corpus.crowd [--seconds N] [--clients N]
 

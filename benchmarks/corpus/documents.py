@@ -1,4 +1,4 @@
-"""Measures what the Python client costs a document, against the stub alone.
+"""Measures the Python client's processor time for a document, against the stub alone.
 
     python -m benchmarks.corpus.documents [--rounds N] [--megabytes N]
 

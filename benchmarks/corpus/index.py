@@ -1,4 +1,4 @@
-"""Compares indexing a shard with decompressing and compressing it again, on one core.
+"""Compares indexing a shard with decompressing and recompressing it, on one core.
 
     taskset -c 0 python -m benchmarks.corpus.index [--rounds N]
 

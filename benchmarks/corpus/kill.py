@@ -1,4 +1,4 @@
-"""Kills the server and a client with SIGKILL, over and over, and looks what the client has got.
+"""Kills the server and a client with SIGKILL repeatedly, and checks what the client received.
 
     python -m benchmarks.corpus.kill [--minutes N]
 

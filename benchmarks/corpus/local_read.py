@@ -1,4 +1,4 @@
-"""Compares reading a shard from the local disk to documents with other loaders, on one core.
+"""Compares reading a local shard into documents with other loaders, on one core.
 
     python -m benchmarks.corpus.local_read [--rounds N] [--megabytes N]
 

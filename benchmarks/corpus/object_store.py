@@ -1,4 +1,4 @@
-"""Streams a corpus from an S3 store on loopback: the same documents as from the local directory.
+"""Streams a corpus from an S3 store on loopback, and compares it with the local directory.
 
     python -m benchmarks.corpus.object_store
 

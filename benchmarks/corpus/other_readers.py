@@ -1,4 +1,4 @@
-"""Has other readers read shards that were indexed: the same texts as from the shards as published.
+"""Reads indexed shards with other readers, and compares the texts with the published shards'.
 
     python -m benchmarks.corpus.other_readers
 

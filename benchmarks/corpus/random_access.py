@@ -1,4 +1,4 @@
-"""Measures finding a document, and resuming a stream, in shards of 110 MB and of 15 GB.
+"""Times finding a document and resuming a stream in shards of 110 MB and 15 GB.
 
     python -m benchmarks.corpus.random_access [--gigabytes N] [--lookups N]
 

@@ -1,4 +1,4 @@
-"""Compares streaming a shard over loopback, to documents, with Arrow Flight.
+"""Compares streaming a shard over loopback with Arrow Flight.
 
     python -m benchmarks.corpus.stream_flight [--rounds N] [--megabytes N]
 

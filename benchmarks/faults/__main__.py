@@ -1,4 +1,4 @@
-"""Services under attack and through faults, and the page that says what became of them.
+"""Attacks running services, makes them fail, and reports the effect.
 
     python -m benchmarks.faults [--only WORD] [--no-tests] [--no-result] [--note TEXT]
 

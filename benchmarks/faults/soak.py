@@ -1,4 +1,4 @@
-"""Mixed load at a held rate on all three services, with faults at random.
+"""Holds a mixed load on all three services through random faults.
 
     python -m benchmarks.faults.soak [--seconds S] [--rate N] [--seed N] [--no-result]
 

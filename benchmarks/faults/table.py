@@ -12,12 +12,12 @@ RESULT = HERE / "results" / "faults.json"
 PAGE = HERE.parent / "docs" / "faults.md"
 _HEAD = """# Faults
 
-What became of the services under attack and through faults, by `make faults` ({date}; {hardware}).
-Written by it; `benchmarks/results/faults.json` has the versions and the command.
+`make faults` attacks running services and makes them fail ({date}; {hardware}).
+It writes this page; `benchmarks/results/faults.json` has the versions and the command.
 {note}
 ## Measured
 
-"At most" is the bound that the table of the project's goals, or the manifest, gives.
+"At most" is the bound from the project's goals or from the manifest.
 
 | fault | what was measured | value | at most | held |
 |---|---|---|---|---|
@@ -25,7 +25,7 @@ Written by it; `benchmarks/results/faults.json` has the versions and the command
 _TESTS = """
 ## Tested
 
-Rows of the fault matrix that tests hold, run with it:
+Tests cover these rows of the fault matrix; the same run ran them:
 
 | fault | tests | result |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""Two claims of the page about parts of a network alone: a decode head, and an upsampling.
+"""Times two parts of a network that the page makes claims about: decode head and upsampling.
 
     python -m benchmarks.ranker.operators
 

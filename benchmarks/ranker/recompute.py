@@ -1,4 +1,4 @@
-"""Every measured verdict on real data, beside a computation that uses none of the product's code.
+"""Compares every measured verdict on real data with independent code.
 
     ASSAY_TEST_DATA=DIR python -m benchmarks.ranker.recompute [--skip ARTIFACT ...]
 

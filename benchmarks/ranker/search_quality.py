@@ -1,4 +1,4 @@
-"""Measures how well search finds what serves an intent, and keeps quiet where nothing does.
+"""Measures how well search finds what serves an intent, and returns nothing if nothing does.
 
     python -m benchmarks.ranker.search_quality [--split test|train]
 

@@ -1,4 +1,4 @@
-"""Ten artifacts of six kinds of people, registered from their cards, verified claim by claim.
+"""Verifies the claims of ten artifacts, registered from cards by six kinds of authors.
 
     [ASSAY_TEST_DATA=DIR] python -m benchmarks.ranker.trial
 

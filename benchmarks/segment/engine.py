@@ -1,4 +1,4 @@
-"""How fast B4 is computed: against unmodified ONNX Runtime, against the machine, and when served.
+"""Speed of B4, against unmodified ONNX Runtime, the machine's limit, and served.
 
     python -m benchmarks.segment.engine [--rounds N] [--turns N] [--seconds S] [--only ROWS ...]
 

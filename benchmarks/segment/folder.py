@@ -1,4 +1,4 @@
-"""How fast `assay segment FOLDER --out DIR` is, against the engine alone on the same processors.
+"""How fast `assay segment FOLDER --out DIR` is, compared with the engine alone.
 
     python -m benchmarks.segment.folder [--rounds N] [--seconds S] [--models b0 b4]
 

@@ -1,4 +1,4 @@
-"""Feeds damaged pictures to the decoder and counts what becomes of them.
+"""Feeds damaged pictures to the decoder, and counts those neither decoded nor refused.
 
     python -m benchmarks.segment.fuzz_images [--inputs N] [--seed N] [--processes N] [--state FILE]
 

@@ -1,4 +1,4 @@
-"""Everything that a GPU is to be measured for, in one command: `make gpu`.
+"""Measures everything that needs a GPU, in one command: `make gpu`.
 
     python -m benchmarks.segment.gpu [--model DIR ...] [--minutes M] [--rehearse]
 

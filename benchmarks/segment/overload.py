@@ -1,4 +1,4 @@
-"""What becomes of requests where three times as many come as can be computed: B0.
+"""Serves B0 under three times the load that it can compute.
 
     python -m benchmarks.segment.overload [--seconds S] [--clients N] [--times N] [--no-peers]
 

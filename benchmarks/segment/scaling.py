@@ -1,4 +1,4 @@
-"""How serving scales on a GPU: B4, batches of 1 to 32, over gRPC and in a loop.
+"""How serving B4 scales on a GPU: batches of 1 to 32, over gRPC and in a loop.
 
     python -m benchmarks.segment.scaling [--device cpu] [--architecture NAME] [--seconds S]
 

@@ -3,7 +3,8 @@
     python inventory.py NAME VERSION FOLDER
 
 Run in the image's build, by its own interpreter: what is installed is what is listed. Writes
-sbom.cdx.json and licences.txt. Exits with 1 when a package states no licence.
+sbom.cdx.json and licences.txt. Exits with 1 when a package states no licence, unless it is
+nothing but a name for others (cuda-toolkit) and installs no file.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ def licence(package: Distribution) -> str:
     # A field that some fill with the whole text.
     first = str(about.get("License") or "").strip().splitlines()
     return first[0] if first else ""
+
+
+def installs_nothing(package: Distribution) -> bool:
+    """Whether a package has no file but those that describe it."""
+    return package.files is not None and all(
+        file.parts[0].endswith(".dist-info") for file in package.files
+    )
 
 
 def name_of(package: Distribution) -> str:
@@ -77,9 +85,10 @@ def main(name: str, version: str, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(bill(name, version, packages), indent=1)
     (folder / "sbom.cdx.json").write_text(text + "\n", "utf-8")
-    lines = sorted(f"{name_of(one)} {one.version}: {licence(one)}" for one in packages)
+    told = {one: licence(one) or ("no files" if installs_nothing(one) else "") for one in packages}
+    lines = sorted(f"{name_of(one)} {one.version}: {text}" for one, text in told.items())
     (folder / "licences.txt").write_text("\n".join(lines) + "\n", "utf-8")
-    if unstated := [name_of(one) for one in packages if not licence(one)]:
+    if unstated := [name_of(one) for one, text in told.items() if not text]:
         print(f"no licence is stated by {', '.join(sorted(unstated))}", file=sys.stderr)
         return 1
     return 0

@@ -166,6 +166,27 @@ def test_the_list_of_packages_is_what_is_installed(tmp_path: Path) -> None:
     assert all(line.partition(": ")[2] for line in licences)
 
 
+@pytest.mark.parametrize(("file", "problem"), [("", ""), ("thing.py", "thing")])
+def test_only_a_package_without_files_may_state_no_licence(
+    tmp_path: Path, file: str, problem: str
+) -> None:
+    about = tmp_path / "packages" / "thing-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    names = ["thing-1.0.dist-info/METADATA", *([file] if file else [])]
+    (about / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "deploy" / "inventory.py"), "assay/tried", "1", str(tmp_path)],
+        env={"PYTHONPATH": str(about.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = f"no licence is stated by {problem}\n" if problem else ""
+    assert (done.returncode, done.stderr) == (int(bool(problem)), said)
+
+
 def test_variables_are_settings() -> None:
     kinds = (SegmentSettings, CorpusSettings, RankerSettings)
     known = {kind.variable(field) for kind in kinds for field in kind.model_fields}

@@ -29,6 +29,7 @@ from benchmarks.faults import capacity, redis_cluster, replicas, stores
 from benchmarks.faults.attacks import ATTACKS, attacked, descriptors
 from benchmarks.faults.matrix import NOT_RUN, TESTS, tested
 from benchmarks.faults.table import RESULT, Row, merged, row, write_page
+from benchmarks.faults.watchers import watched
 from tests.postgres import programs
 
 Step = Callable[[Path, Path], list[Row]]
@@ -89,7 +90,7 @@ def steps() -> dict[str, Step]:
     found: dict[str, Step] = {
         f"attack: {attack.what}": partial(attacked, attack) for attack in ATTACKS
     }
-    found["descriptors"] = descriptors
+    found |= {"descriptors": descriptors, "watchers": watched}
     found |= {f"replicas: {name}": _replicas(name) for name in ("segment", "corpus", "ranker")}
     found |= {"redis": _redis, "redis cluster": _cluster, "postgres": _postgres}
     found |= {"overload": capacity.overload, "overload: B0": capacity.overload_b0}

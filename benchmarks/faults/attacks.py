@@ -25,8 +25,8 @@ from benchmarks.faults.running import MemoryLimit, Running
 from benchmarks.faults.table import Row, row
 
 _MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "base"
-_PROBE_SECONDS, _BACK = 1.0, 1.2
-_SETTLES_SECONDS = 60.0
+PROBE_SECONDS, BACK = 1.0, 1.2
+SETTLES_SECONDS = 60.0
 _ANY_SIZE = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
@@ -62,8 +62,8 @@ def attacked(attack: Attack, folder: Path, home: Path) -> list[Row]:
         before = service.megabytes
         with Probes(f"127.0.0.1:{service.health_port}") as probes:
             saw = attack.run(service)
-        settled = time.monotonic() + _SETTLES_SECONDS
-        while service.alive and service.megabytes > before * _BACK and time.monotonic() < settled:
+        settled = time.monotonic() + SETTLES_SECONDS
+        while service.alive and service.megabytes > before * BACK and time.monotonic() < settled:
             time.sleep(0.5)
         alive = service.alive and not limit.kills()
         after, peak = (service.megabytes, service.peak_megabytes) if service.alive else (0.0, 0.0)
@@ -79,8 +79,8 @@ def attacked(attack: Attack, folder: Path, home: Path) -> list[Row]:
     return [
         ended,
         row(attack.what, "largest resident memory", peak, bound, "MB", "its manifest's limit"),
-        row(attack.what, "slowest probe meanwhile", probes.worst, _PROBE_SECONDS, "s"),
-        row(attack.what, "memory after, of that before", after / before, _BACK, "times"),
+        row(attack.what, "slowest probe meanwhile", probes.worst, PROBE_SECONDS, "s"),
+        row(attack.what, "memory after, of that before", after / before, BACK, "times"),
         row(attack.what, "does not serve afterwards", float(not served), 0, ""),
     ]
 

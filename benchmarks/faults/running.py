@@ -121,6 +121,7 @@ class Running:
         ports = json.loads(self._ready.read_text("utf-8"))
         self.port = int(ports["port"])
         self.health_port, self.metrics_port = int(ports["health_port"]), int(ports["metrics_port"])
+        self.http_port = int(ports.get("http_port", 0))
         return seconds
 
     @property

@@ -6,9 +6,10 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any
 
-from assay_rpc.ranker.v1 import verification_pb2
+from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2
 
 from services.ranker.web.links import Links
 from services.ranker.web.rendering import fragment
@@ -18,6 +19,8 @@ from services.ranker.words import words
 
 _BEAT_SECONDS = 15.0
 """Silence after which a comment is sent, so that proxies keep the connection."""
+
+_KEPT_CLAIMS = 64
 
 
 async def events(
@@ -53,7 +56,8 @@ async def events(
                 following = asyncio.ensure_future(anext(updates, None))
                 if update.HasField("result"):
                     told += 1
-                    yield event("claim", _claim(update, links), told)
+                    verdict = update.result.SerializeToString(deterministic=True)
+                    yield event("claim", _claim(verdict, links), told)
                 else:
                     name = "progress" if not over(update.progress) else "end"
                     yield event(name, progress(update.progress), told)
@@ -69,8 +73,10 @@ def event(name: str, data: str, identifier: int) -> str:
     return f"event: {name}\nid: {identifier}\n{lines}\n"
 
 
-def _claim(update: verification_pb2.WatchJobResponse, links: Links) -> str:
-    view = claims.view(update.result, links)
+@lru_cache(_KEPT_CLAIMS)
+def _claim(verdict: bytes, links: Links) -> str:
+    """A verdict's HTML, made once for all who follow it: hundreds may."""
+    view = claims.view(evidence_pb2.ClaimVerdict.FromString(verdict), links)
     html = fragment("claim_row.html", links, one=view)
     return json.dumps({"anchor": view.anchor, "html": html})
 

@@ -25,6 +25,9 @@ def outside(address: str) -> str:
 class Links(Protocol):
     """Where pages are. An empty address: there is none, and its name is plain text."""
 
+    def __hash__(self) -> int:
+        """What is drawn with them is kept by them."""
+
     def index(self) -> str:
         """The first page."""
 

@@ -1,7 +1,8 @@
-"""Where the real weights, images and documents lie that the demo and the tests use if they can.
+"""Where the demo and the tests look for real weights, images and documents.
 
-They are no part of the project (their licences differ). `ASSAY_TEST_DATA` names the folder; without
-it, the folder below is tried. Prints the folder, or nothing: the Makefile asks.
+They are not part of the project, because their licences differ. `ASSAY_TEST_DATA` names the folder;
+the default is the folder below. Run as a program this prints the folder, or nothing, for the
+Makefile.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the kernel has counted of CPU time: of the machine's processors, and of this process.
+"""The kernel's counters of CPU time, for the machine's processors and for this process.
 
-Counters only grow: what happened in between is the difference of two looks. They are Linux's; where
-they cannot be read there is nothing to say of other load, and nothing is said.
+Counters only grow, so two readings give the time between them. They exist on Linux only. If they
+cannot be read, other load is unknown.
 """
 
 from __future__ import annotations

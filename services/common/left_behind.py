@@ -1,6 +1,6 @@
-"""Blocking work that nobody waits for any more, such as the loading of a model.
+"""Blocking work whose caller has left, such as loading a model.
 
-Nothing can stop it. A process that ends does so without it.
+It cannot be stopped. The process ends without waiting for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Documents that people and programs hand in: read strictly, all errors of one told at once.
+"""Documents from people and programs, read strictly, with all errors reported at once. Pure.
 
-Pure. A kind of document is a subclass of `Document`, a frozen pydantic model that accepts no
-unknown key and no value of another type than its annotation. `validate` checks a value that is
-parsed already, `read` the bytes of a JSON file.
+A kind of document is a subclass of `Document`, a frozen pydantic model that accepts no unknown key
+and no value of another type than its annotation. `validate` checks a parsed value, `read` the bytes
+of a JSON file.
 """
 
 from __future__ import annotations

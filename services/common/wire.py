@@ -1,6 +1,6 @@
 """The wire format of protocol buffers, for messages that are not built whole in memory.
 
-Source: protobuf.dev/programming-guides/encoding. Fields of a message may stand in any order.
+Source: protobuf.dev/programming-guides/encoding. Fields of a message may come in any order.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""YAML as documents of this project may be in it: plain values, by libyaml where it is there.
+"""The YAML that documents of this project may use: plain values, parsed by libyaml if present.
 
-Not YAML's aliases, which can make a small file an endless document; not a key twice, of which YAML
-would keep the last; not its tags, which make of a text what it is not; and not its numbers to the
-base of 60, which take the square of their length to read and turn a time of day into a number, nor
-those to the base of 8, which make 104 of 0150, nor numbers of thousands of digits, which Python
-does not print.
+Refused are aliases, which can make a small file an endless document; repeated keys, of which YAML
+would keep the last; tags, which turn a text into something else; numbers to the base of 60, which
+take quadratic time and turn a time of day into a number; octal numbers, which read 0150 as 104; and
+numbers of thousands of digits, which Python does not print.
 """
 
 from __future__ import annotations

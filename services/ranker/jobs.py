@@ -1,9 +1,8 @@
-"""Verifications as jobs: one after the other, followed and cancelled by whoever knows the id.
+"""Verifications as jobs, one after the other; anyone who knows a job's id can follow or cancel it.
 
-A job is kept with its verdicts: a ranker that is started again answers for those that have ended,
-and goes on with the others, after the claims that they have decided. One that has taken two
-processes with it is begun no third time. A job that nobody asks about any more is forgotten after
-`_MAX_ENDED_JOBS` others have ended.
+A job is stored with its verdicts. A ranker that starts again reports the jobs that have ended, and
+continues the others after the claims that they have decided. A job during which two processes ended
+is not started a third time. Ended jobs are forgotten after `_MAX_ENDED_JOBS` later ones have ended.
 """
 
 from __future__ import annotations

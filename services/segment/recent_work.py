@@ -1,10 +1,11 @@
-"""How fast the engines are and how much they have to do, of late. Thread-safe. Pure.
+"""Recent speed of the engines, and how much work they have. Thread-safe. Pure.
 
-A client that knows several replicas sends each a share of the calls in proportion to
-`rate / utilization`. Were that its speed, all replicas would be equally busy, with queues of equal
-length; at a slow replica a queue takes longer and makes the slowest answers. So the utilization is
-multiplied by the seconds that a picture takes, which makes the share the square of the speed. What
-waits counts as work too: a replica that has fallen behind gets less until it has caught up, so a
+A client of several replicas sends each a share of the calls in proportion to `rate / utilization`.
+If that were the replica's speed, all would be equally busy, with queues of equal length, but a
+queue at a slow replica takes longer and makes the slowest replies. So the utilization is multiplied
+by the seconds that a picture takes, which makes the share the square of the speed.
+
+Waiting work counts too: a replica that has fallen behind gets less until it has caught up, so a
 fast one is not given more than it can do.
 """
 

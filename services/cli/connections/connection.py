@@ -1,7 +1,8 @@
-"""Channels to the services: to running ones where `remote` finds them, else to private ones.
+"""Channels to the services: running ones that `remote` finds, otherwise private ones.
 
-A private service is started on loopback when it is first needed and drained when the command ends.
-The ranker that `assay up` runs is used where its database is the one that a private one would open.
+A private service is started on loopback when it is first needed, and drained when the command ends.
+The ranker of a running `assay up` is used if its database is the one that a private ranker would
+open.
 """
 
 from __future__ import annotations

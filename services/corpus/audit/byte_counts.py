@@ -1,4 +1,4 @@
-"""How a project counted bytes, told from the counts."""
+"""How a project counted bytes, inferred from its counts."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Says whether a published bits-per-byte figure can be right, and by which mistake it is wrong.
+"""Decides whether a published bits-per-byte figure can be right, and which mistake explains it.
 
-Four questions are asked one after the other, each answered by comparing what was published with
-what every known way of counting would have given:
+Four questions are answered in order. For each, the published numbers are compared with the results
+of every known way of counting:
 
 1. Which text was read: the source, or a folded one?
 2. Which of its tokens were scored?
 3. How were bytes counted?
 4. How does the claim follow from the sums?
 
-A sound way that fits ends a question: a mistake is found only where none does. Where several
-mistakes fit equally well, all are named.
+If a sound way fits, the question is settled; a mistake is reported only if none does. If several
+mistakes fit equally well, all of them are named.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a project published of a bits-per-byte figure: read and checked, all problems at once.
+"""A project's published record of a bits-per-byte figure, checked with all problems at once.
 
-docs/bpb-audit.md describes the format. Everything is optional but the claim; the more there is, the
-more can be told.
+docs/bpb-audit.md describes the format. Only the claim is required; every further field allows more
+checks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of its tokens a project scored, told from how many there are."""
+"""Which of its tokens a project scored, inferred from their number."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Compressors as baselines: what bits per byte a text costs without any model of language.
+"""Compressors as baselines: the bits per byte of a text without a language model.
 
-Each document is compressed by itself, into the whole file that the command-line tool would write
-and that gives the text back with nothing else at hand. So the container is counted: of a zstd frame
-its header of 6 to 9 bytes and 3 bytes a block, no checksum; of an .xz file its two headers, block
-header, index, CRC-64 and footer, 56 to 72 bytes. That matters for short documents only.
+Each document is compressed separately, into the complete file that the command-line tool would
+write and from which the text can be restored without anything else. So the container is counted: of
+a zstd frame its header of 6 to 9 bytes and 3 bytes a block, without a checksum; of an .xz file its
+two headers, block header, index, CRC-64 and footer, 56 to 72 bytes. That matters for short
+documents only.
 """
 
 from __future__ import annotations

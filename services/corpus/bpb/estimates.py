@@ -1,7 +1,8 @@
-"""Figures with what they rest on: exact where everything was scored, else estimated from a sample.
+"""Figures and what they rest on: exact if everything was scored, else estimated from a sample.
 
-Two questions can be asked. What scoring all of these documents gives is the default; what documents
-like these would give, the corpus behind them, is another and harder one, and never implied.
+There are two questions. The default is what scoring all of these documents would give. The harder
+one, which must be requested, is what similar documents would give, that is, the corpus behind
+these.
 """
 
 from __future__ import annotations

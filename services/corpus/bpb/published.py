@@ -1,7 +1,7 @@
-"""Bits per byte that publications print for models that can be scored here.
+"""Published bits per byte of models that can be scored here.
 
-The Pile's paper prints them by subset (`published.csv`, Table 2). Others print one figure, or what
-one follows from (`published_overall.csv`): how it follows, and of which text it is, is told too.
+The Pile's paper prints them by subset (`published.csv`, Table 2). Others print one figure, or
+numbers from which one follows (`published_overall.csv`); the derivation and the text are given too.
 """
 
 from __future__ import annotations

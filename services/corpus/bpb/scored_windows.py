@@ -1,8 +1,7 @@
 """How a document longer than a model's window is cut for scoring.
 
-`rolling_windows` scores every token exactly once. `guide_windows` are those of Hugging Face's guide
-to perplexity and `packed_windows` those of Levanter's evaluator, which do not, and are here to be
-compared with.
+`rolling_windows` scores every token exactly once. `guide_windows`, of Hugging Face's guide to
+perplexity, and `packed_windows`, of Levanter's evaluator, do not, and exist for comparison only.
 """
 
 from __future__ import annotations

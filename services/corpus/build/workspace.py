@@ -1,4 +1,4 @@
-"""The folder of a build's work: files that are there whole or not at all, and who works on it."""
+"""The folder of a build's work: files that are complete or absent, and a lock for each worker."""
 
 from __future__ import annotations
 

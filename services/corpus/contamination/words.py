@@ -2,11 +2,11 @@
 
 The normalisation is that of the Pile's decontamination, which lm-evaluation-harness keeps in
 `lm_eval/decontamination/janitor.py`: the letters A to Z become a to z, ASCII punctuation is deleted
-(`can't` becomes `cant`, and a word of punctuation alone is none), and white space, Unicode's
-included, separates. Other characters stay as they are.
+(`can't` becomes `cant`; punctuation alone is not a word), and white space, including Unicode's,
+separates. Other characters stay unchanged.
 
-Kernels work on UTF-8 and never copy the text: a word is where it begins and ends in the text as it
-is, and comparing two words passes over what is deleted.
+Kernels work on UTF-8 and never copy the text: a word is its beginning and end in the original text,
+and comparing two words skips deleted characters.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The order of calls in which the documents of a batch are coded, and decoded.
 
-Both sides run `code_batch`, and nothing in it depends on whether a row's tokens are known or come
-out of the code: so the stepper gets the same calls, with the same shapes, on both sides.
+Both sides run `code_batch`. Nothing in it depends on whether a row's tokens are known or come out
+of the code, so the stepper gets the same calls, with the same shapes, on both sides.
 
-Windows are those of the definition. The documents of a batch go through theirs in step: all first
+Windows are those of the definition. The documents of a batch go through them in step: all first
 windows together, then all second ones. A first window begins with the prefix token, and every later
-one reads exactly L tokens, so that all rows are always at the same position: nothing is padded, and
-a row leaves when its window is over. The tokens before the first that any row scores are read in
+one reads exactly L tokens, so all rows are always at the same position. Nothing is padded, and a
+row leaves at the end of its window. The tokens before the first one that any row scores are read in
 one call.
 """
 

@@ -1,13 +1,13 @@
 """Builds the reference corpus: Python's own sources and documentation, in the Pile's layout.
 
-A fresh machine has no corpus. It does have Python, whose standard library is some megabytes of
-text under a licence that permits anything we do with it, so that text stands in. It is no sample
-of any published corpus and settles no claim about one.
+A new machine has no corpus, but it has Python, whose standard library is some megabytes of text
+under a permissive licence. That text is the substitute. It is not a sample of any published corpus
+and decides no claim about one.
 
-Three subsets: "Python sources" (a module a document), "Python docstrings" (those of a module) and
-"Python documentation" (the language reference that `help()` reads, a topic a document). A hash of
-its name puts a document in a split, so that the split of a module never changes; a module's
-docstrings are always in the split of its source, so that held-out text is not in the training
+It has three subsets: "Python sources" (a module a document), "Python docstrings" (those of a
+module) and "Python documentation" (the language reference that `help()` reads, a topic a document).
+A hash of a document's name decides its split, so the split of a module never changes. A module's
+docstrings are always in the split of its source, so held-out text does not occur in the training
 text.
 """
 

@@ -1,11 +1,11 @@
-r"""GPT-2's pieces of texts, each looked up in a table of those that were met before. Numba.
+r"""GPT-2's pieces of texts, each looked up in a table of known pieces. Numba.
 
-A byte-level BPE cuts a text into pieces, and each piece into tokens by itself:
+A byte-level BPE cuts a text into pieces, and then each piece into tokens separately:
 
     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
-Kernels work on UTF-8, which has to be valid. What a character is (a letter, a number, white space)
-is told by a table that the caller fills.
+Kernels work on UTF-8, which must be valid. A table from the caller says what each character is: a
+letter, a number or white space.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which piece of evidence a verdict rests on, and which may decide a claim at all.
+"""Which evidence a verdict rests on, and which evidence may decide a claim. Pure.
 
-Pure. Of pieces that may decide the best counts and never the one that suits: see `choose`.
+Of the pieces that may decide, the best one counts, regardless of what it says: see `choose`.
 """
 
 from __future__ import annotations

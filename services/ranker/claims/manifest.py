@@ -1,7 +1,7 @@
-"""Reads a manifest: a mapping as YAML gives it becomes an `Artifact` or a `Page`.
+"""Turns a manifest, a mapping parsed from YAML, into an `Artifact` or a `Page`. Pure.
 
-Pure. Everything that is wrong is told at once, with its path and what to write instead. Unknown
-keys are refused: a misspelt `tolerence` must not silently become exactness.
+All errors are reported at once, each with its path and what to write instead. Unknown keys are
+refused: a misspelt `tolerence` must not silently mean an exact bound.
 """
 
 from __future__ import annotations

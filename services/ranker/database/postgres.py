@@ -1,9 +1,9 @@
 """A database that several rankers share: PostgreSQL.
 
-Every ranker reads and writes; a lock of the server lets one write at a time, as SQLite does, so
-that what a transaction checks still holds when it commits. A second connection listens for what
-other rankers write. A broken connection is made anew and the work done again, for as long as the
-ranker waits for its database; every write is such that doing it twice is doing it once.
+Every ranker reads and writes. A lock of the server allows one write at a time, as SQLite does, so
+that what a transaction checks still holds when it commits. A second connection listens for writes
+of other rankers. If a connection breaks, it is opened again and the work repeated, as long as the
+ranker waits for its database. Every write is idempotent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What changed between two verifications of a claim: before and after, in words.
+"""What changed between two verifications of a claim, in words. Pure.
 
-Pure. That a measured value is not the same to the last digit is told as well, with whether it lies
-where the one before said that it would.
+It also says if a measured value differs in any digit, and whether it lies in the previous interval.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pictures with the labels of their pixels, from a folder in ADE20K's form.
+"""Pictures with labels for their pixels, from a folder in ADE20K's form.
 
-The folder has `images` and `annotations`, whose files belong together by name; in an annotation 0
-is no class and any other value a class id plus one. Only pictures of the validation set count,
-which is told by their names: a model has learnt the others.
+The folder has `images` and `annotations`, whose files have the same names. In an annotation 0 means
+no class, and any other value is a class id plus one. Only pictures of the validation set count,
+recognised by their names, because models were trained on the others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The methodology as frozen values, checked when they are made.
+"""The methodology as frozen values, checked when they are made. Pure.
 
-Pure. `parse` turns the mapping that a methodology file holds into a `Methodology`; whatever is
-missing, unknown or inconsistent is told at once, each with its path in the file.
+`parse` turns the mapping in a methodology file into a `Methodology`. Everything missing, unknown or
+inconsistent is reported at once, each with its path in the file.
 """
 
 from __future__ import annotations

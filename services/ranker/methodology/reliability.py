@@ -1,10 +1,9 @@
-"""Verdicts -> how far a page's statements about an artifact can be believed.
+"""Verdicts -> how far a page's statements about an artifact can be believed. Pure.
 
-Pure. What counts is facts, not claims, and whose facts they are is not the author's to say: a fact
-is what a method observes of a subject, so that thirty claims about one are one. What a guess would
-have got right says nothing, what depends on the machine says nothing of the author, and what is
-said of other artifacts says nothing of this one. It judges the page, so it is shown beside the
-score and is no part of it.
+It counts facts, not claims, and the author does not choose the facts: a fact is what a method
+observes of a subject, so thirty claims about one count once. A fact that a guess would get right,
+one that depends on the machine, and statements about other artifacts say nothing about the author.
+The figure judges the page, so it stands beside the score and is not part of it.
 """
 
 from __future__ import annotations

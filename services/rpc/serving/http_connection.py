@@ -1,8 +1,8 @@
-"""One connection of the HTTP port, which ends where its client keeps the server waiting.
+"""One connection of the HTTP port, which ends if its client keeps the server waiting.
 
-uvicorn waits as long as a client likes for a request and for its body to arrive, and for an answer
-to be read: a thousand clients that do neither would be all that it serves. It also takes chunks of
-a byte, each of which costs as much as one of 64 KiB. Needs the extra `page`.
+uvicorn waits without limit for a request, for its body, and for a reply to be read: a thousand
+clients that do neither would block all others. It also accepts chunks of one byte, each of which
+costs as much as one of 64 KiB. Needs the extra `page`.
 """
 
 from __future__ import annotations

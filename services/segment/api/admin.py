@@ -1,4 +1,4 @@
-"""SegmentAdminService: what is wanted, and what this replica has of it."""
+"""SegmentAdminService: the desired models, and the state of each on this replica."""
 
 from __future__ import annotations
 

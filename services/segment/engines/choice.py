@@ -1,4 +1,4 @@
-"""Which engine runs the models, in which number type: what was asked for, or a clear refusal."""
+"""Which engine runs the models, in which number type: the requested one, or a clear refusal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What stays on a GPU: a batch's logits, of which a label map is made there and copied alone.
+"""What stays on a GPU: a batch's logits. Label maps are made from them there and copied.
 
-Maps are made by a kernel only where it proved equal to the processor when the model was opened;
-elsewhere the logits are copied, and the processor makes them.
+A kernel makes the maps only if its results equalled the processor's when the model was opened.
+Otherwise the logits are copied, and the processor makes the maps.
 """
 
 from __future__ import annotations

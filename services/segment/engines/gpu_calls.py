@@ -1,9 +1,9 @@
-"""Keeps this process's other calls of CUDA out of the moments in which a CUDA graph is captured.
+"""Keeps this process's other CUDA calls out of the moments when a CUDA graph is captured.
 
-ONNX Runtime captures in CUDA's global mode: memory that any other thread allocates or copies
-meanwhile fails, there and in the capture. So what calls CUDA does it within `shared`, and a capture
-within `alone`. What frees memory goes through `release`: it comes when Python lets go of something,
-in any thread, also in the one that captures, and may not wait there.
+ONNX Runtime captures in CUDA's global mode: if another thread allocates or copies memory during a
+capture, both fail. So CUDA calls run within `shared`, and a capture within `alone`. Freeing memory
+goes through `release`: it happens whenever Python drops an object, in any thread, including the one
+that captures, and must not wait there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ONNX Runtime's sessions on a GPU: which provider computes, and with which options.
 
-Options are those of ONNX Runtime's pages on its CUDA and TensorRT providers, and every name of them
-is in the libraries of 1.31.1. No GPU was there to run them on.
+Options are those of ONNX Runtime's pages on its CUDA and TensorRT providers, and all their names
+are in the libraries of 1.31.1. They have not run on a GPU.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far an engine is from wanted logits, on packaged pictures, and how far it may be."""
+"""How far an engine's logits are from the expected ones on packaged pictures, and the limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `assay export` calls. Imports torch only when an export is really asked for."""
+"""What `assay export` calls. Imports torch only for an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures an exported graph against its source model, on every engine and number type at hand."""
+"""Compares an exported graph with its source model, on every available engine and number type."""
 
 from __future__ import annotations
 

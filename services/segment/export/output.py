@@ -1,4 +1,4 @@
-"""A directory that is there whole or not at all. Pure."""
+"""A directory that is complete or absent. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What bytes are that no decoder here takes for a picture, and what to do about it. Pure.
+"""Recognises files that are not pictures by their first bytes, and says what to do. Pure.
 
-Told by their first bytes, so that whoever sent them learns more than that they are no image.
+So the sender learns more than that the file is not an image.
 """
 
 from __future__ import annotations

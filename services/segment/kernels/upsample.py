@@ -1,9 +1,9 @@
-"""`images.upsample` on a GPU: label maps where the logits are, of which nothing else is copied.
+"""`images.upsample` on a GPU: makes label maps where the logits are, so only maps are copied.
 
-A thread makes one pixel, and may leave out as much as the processor does: where the four corners of
-its cell have one label that is the pixel's, and elsewhere a class is interpolated only if its
-largest corner reaches what the winner has everywhere in the cell. The order of the arithmetic is
-the processor's; the compiler may join a product and a sum, which rounds once instead of twice.
+A thread computes one pixel and skips the same work as the processor: if the four corners of its
+cell have one label, the pixel gets it; otherwise a class is interpolated only if its largest corner
+is at least the winner's smallest value in the cell. The order of the arithmetic is the processor's.
+The compiler may join a product and a sum, which rounds once instead of twice.
 """
 
 from __future__ import annotations

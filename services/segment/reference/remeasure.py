@@ -1,12 +1,13 @@
 """Measures the packaged graph on OpenVINO again: `python -m services.segment.reference.remeasure`.
 
-For a new OpenVINO, without training anew. The source model's weights are not kept, so OpenVINO is
-compared with ONNX Runtime on the export's own probes, where all of ONNX Runtime's labels were the
-source's: a label agrees with one if it agrees with the other. The difference that is recorded is
-the one measured plus ONNX Runtime's own, which is an upper bound of that to the source.
+For a new OpenVINO, without training again. The source model's weights are not kept, so OpenVINO is
+compared with ONNX Runtime on the export's own probes, on which all of ONNX Runtime's labels
+equalled the source's: a label agrees with one if it agrees with the other. The recorded difference
+is the measured one plus ONNX Runtime's own, which is an upper bound of the difference to the
+source.
 
-Bf16 is measured with this processor's instructions, or those that ONEDNN_MAX_CPU_ISA leaves it. A
-record that fails keeps bf16 from being served on any.
+Bf16 is measured with this processor's instructions, or those that ONEDNN_MAX_CPU_ISA allows. A
+failed record keeps bf16 from being served on any processor.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     {"schema": 1, "models": [{"name": "segformer-b0", "version": "2"}, ...]}
 
-An empty version means the last one, an empty list every model that is there. The file is replaced
+An empty version means the latest one, an empty list every present model. The file is replaced as a
 whole: a reader sees the old state or the new one, and a writer that is killed leaves the old one.
-Writers take turns by a lock on the file beside it, "<name>.lock", which ends with its process.
+Writers take turns by a lock on "<name>.lock" beside the file, which ends with their process.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""From what is wanted, what is there and what is loaded to what is to be done. Pure.
+"""Compares the desired, present and loaded models, and plans what to do next. Pure.
 
-A replica that does what a plan says, and plans again, comes to rest with what is wanted: one model
-is loaded at a time, and what it replaces takes requests until then. No plan takes the last model
-away: what nobody wants serves until something that is wanted can.
+A replica that carries out plans repeatedly reaches the desired state. One model is loaded at a
+time, and the model that it replaces takes requests until then. No plan removes the last model: an
+undesired model keeps serving until a desired one can.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Brings a replica to what is wanted: looks, plans, loads one model, swaps, and looks again."""
+"""Brings a replica to the desired state: looks, plans, loads one model, swaps, and repeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`assay models`: which models a running segment service has, and which it shall serve."""
+"""`assay models`: lists the models of a running segment service, and chooses which to serve."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The places of a list that a caller named, said of these artifacts together.
+"""Places in a list that a caller named, which hold for all of its artifacts together.
 
-Which pairs differ is found by stepping down. With known errors, by the largest of all pairs' t
-(Mogstad, Romano, Shaikh, Wilhelm, "Inference for ranks", 2024), whose critical value is that of a
-range of normal values (Tukey, Kramer). With errors from a few restarts, by Holm's levels of each
-pair's square-and-add interval.
+A step-down procedure finds the pairs that differ. If the errors are known, it uses the largest t of
+all pairs (Mogstad, Romano, Shaikh, Wilhelm, "Inference for ranks", 2024), with the critical value
+of a range of normal values (Tukey, Kramer). If errors come from a few restarts, it applies Holm's
+levels to each pair's square-and-add interval.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chooses what runs a model: the engine asked for, or the fastest that is here and agrees."""
+"""Chooses what runs a model: the requested engine, or the fastest that is installed and agrees."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Builds on a Ray cluster: actors do the tasks of a stage, and the next stage begins when all did.
+"""Builds on a Ray cluster: actors do the tasks of a stage, one stage after the other.
 
-The sources and the output are at the same paths on every machine. A task counts when its last file
-is there, so one that a lost machine had begun is done again.
+The sources and the output are at the same paths on every machine. A task counts as done when its
+last file exists, so a task that a lost machine had begun is repeated.
 """
 
 from __future__ import annotations

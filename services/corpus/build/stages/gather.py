@@ -1,6 +1,6 @@
-"""Gather: the documents of a shard come together, in their order, and are written with an index.
+"""Gather: collects the documents of a shard, and writes them in their order, with an index.
 
-Memory is that of a shard's lines, some twice `shard_bytes`.
+Takes the memory of a shard's lines, about twice `shard_bytes`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     pass-0, exact-0 or pairs-0 and clusters-0, pass-1, ..., scatter, gather, describe
 
-How many tasks a stage has follows from what the stages before it have found, so the stages are told
-one by one. A task is done when its last file is there; doing it again writes the same bytes.
+The number of tasks of a stage depends on the results of the stages before it, so stages are yielded
+one by one. A task is done when its last file exists; repeating it writes the same bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Filters by name: length, repetition, and the shape of words. All say True to keep a document.
+"""Filters by name: length, repetition, and the shape of words.
 
-The limits are those of Rae et al. 2021 (Gopher), Table A1 and Appendix A.1.1, unless given.
+All return True to keep a document. Default limits are those of Rae et al. 2021 (Gopher), Table A1
+and Appendix A.1.1.
 """
 
 from __future__ import annotations

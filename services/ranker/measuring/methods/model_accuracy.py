@@ -1,4 +1,4 @@
-"""How right a served model's labels are, on pictures whose labels are at hand."""
+"""The accuracy of a served model on labelled pictures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Draws labelled scenes: a coast, a street, a countryside. Needs only numpy.
 
-Every pixel's class is known because the scene is drawn. A stand-in for photographs where none is
-at hand: tests, demonstrations and the training of the reference model use it.
+Every pixel's class is known because the scene is drawn. Tests, demonstrations and the training of
+the reference model use these scenes instead of photographs.
 """
 
 from __future__ import annotations

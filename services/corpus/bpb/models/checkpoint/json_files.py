@@ -1,4 +1,4 @@
-"""Reads the JSON files of a model's folder, and says in words what is there in place of one."""
+"""Reads the JSON files of a model's folder, and describes what a file contains instead."""
 
 from __future__ import annotations
 

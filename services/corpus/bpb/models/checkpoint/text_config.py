@@ -1,8 +1,8 @@
 """What config.json says of the language model: its kind, its window and its vocabulary.
 
-Where the file spells a value out under the name that most models have, it is read from the file.
-Otherwise transformers is asked, which knows the names and the defaults of every kind: a folder is
-then read as lm-evaluation-harness reads it.
+A value under the name that most models use is read from the file. Otherwise transformers gives it,
+which knows the names and defaults of every kind, so a folder is read as lm-evaluation-harness reads
+it.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _problem(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if "embedded null" in str(error):  # "byte" before Python 3.13, "character" from it on
-        return "no file has such a name: it holds a NUL"
+        return "a file name cannot contain a NUL"
     return str(error)
 
 

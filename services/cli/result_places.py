@@ -44,7 +44,7 @@ def without_results(found: Sequence[Found], given: Sequence[str], out: Path) -> 
         for file in (labels_file(out, one), overlay_file(out, one)):
             if file.resolve() in pictures:
                 raise InvalidArgument(
-                    "--out", f"{file.name} there is one of the pictures: give another folder"
+                    "--out", f"{file.name} in it is one of the pictures: give another folder"
                 )
     return list(found)
 

@@ -87,7 +87,7 @@ def test_names_that_no_system_takes_stop_nothing(folder: Path) -> None:
     assert sum(not one.problem for one in kept) == 4
     said = places(folder / long, f"{folder}/a\0.jpg", f"{folder}/[a-\0]*.jpg", folder)
     assert said[long] == "File name too long"
-    assert said["a\0.jpg"] == "no file has such a name: it holds a NUL"
+    assert said["a\0.jpg"] == "a file name cannot contain a NUL"
     assert said["b.jpg"] == "b"
 
 

@@ -43,7 +43,7 @@ def test_a_folder_of_pictures_takes_no_results(folder: Path) -> None:
 
 @pytest.mark.parametrize("given", ["b.png", "*.png"])
 def test_no_picture_is_written_over(folder: Path, given: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"--out: b\.png there is one of the pictures"):
+    with pytest.raises(InvalidArgument, match=r"--out: b\.png in it is one of the pictures"):
         names(folder, folder / given)
     assert names(folder, folder / "a.jpg") == ["a.jpg"]
     (folder / "x.overlay.jpg").write_bytes(b"x")

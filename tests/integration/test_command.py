@@ -178,7 +178,7 @@ def test_a_page_shows_a_picture_and_whose_place_the_model_takes(
     assert ran.returncode == Exit.DONE, ran.stderr
     text = page.read_text("utf-8")
     assert "What segformer-reference sees" in text
-    assert f"It is shown in place of {B4}" in text
+    assert f"The weights of {B4} are not served here" in text
     assert text.count('src="data:image/jpeg;base64,') == 2
 
 

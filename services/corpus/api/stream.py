@@ -96,7 +96,7 @@ def messages(
         resume.start(request.rank.rank, request.rank.world_size)
     position = codec.decode(request.cursor) if request.cursor else None
     if position is not None and not isinstance(position, LinePosition):
-        raise CursorMismatch("cursor: is one of a corpus with an index; start over without it")
+        raise CursorMismatch("cursor: is from a corpus with an index; start again without it")
     jsonl = request.delivery == stream_pb2.DELIVERY_JSONL
     reading = chunks(
         corpus.shards,

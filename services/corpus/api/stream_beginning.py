@@ -102,7 +102,7 @@ def _resume_position(
 def _decode(codec: CursorCodec, cursor: bytes) -> RankPosition:
     position = codec.decode(cursor)
     if isinstance(position, LinePosition):
-        raise CursorMismatch("cursor: is one of a corpus without index; start over without it")
+        raise CursorMismatch("cursor: is from a corpus without an index; start again without it")
     if not isinstance(position, RankPosition):
         raise CursorMismatch(
             "cursor: comes from a call with `remainder` or tokens; start over without a cursor"

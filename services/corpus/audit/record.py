@@ -242,7 +242,9 @@ class _Reader:
         seen: set[str] = set()
         for i, document in enumerate(documents):
             if document.id in seen:
-                self._say(f"documents[{i}].id", f"{document.id!r} is that of another document, too")
+                self._say(
+                    f"documents[{i}].id", f"{document.id!r} is the id of another document too"
+                )
             seen.add(document.id)
 
     def _sums(self, place: str, fields: Mapping[str, Any]) -> Sums:

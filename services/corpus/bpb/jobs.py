@@ -321,7 +321,7 @@ def _require_cut(task: Task, name: str) -> None:
     if sample is not None and sample.unit is Unit.SPANS and name in COMPRESSORS:
         raise InvalidArgument(
             "selection.sample.spans",
-            f"{name} compresses whole documents, of which a span is no part; give "
+            f"{name} compresses whole documents and cannot score spans; give "
             "selection.sample.documents (--sample-documents)",
         )
 

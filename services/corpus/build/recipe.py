@@ -207,7 +207,7 @@ class Recipe(Document):
         names = [source.name for source in self.sources]
         for number, name in enumerate(names):
             if name in names[:number]:
-                yield f"sources[{number}].name", f"{name!r} is that of another source too"
+                yield f"sources[{number}].name", f"{name!r} is the name of another source too"
         weighted = [source.weight is not None for source in self.sources]
         if any(weighted) and not all(weighted):
             missing = weighted.index(False)

@@ -183,7 +183,7 @@ def _named(urls: Sequence[str]) -> dict[str, str]:
         found[path] = url
     if not remote_order(found):
         raise LayoutError(
-            f"none of the {len(urls)} URLs is that of a shard that is read from a URL (*.jsonl, "
+            f"none of the {len(urls)} URLs names a shard that can be read from a URL (*.jsonl, "
             f"*.json.gz and the like; .zst, .bz2, .xz){_disk_alone(found)}"
         )
     return found

@@ -124,10 +124,10 @@ class SourceEntry(Part):
         if self.silent and self.says is not None:
             yield (
                 "silent",
-                "means that the source does not say it, and `says` is there; take one out",
+                "means that the source does not say it, but `says` is given; remove one of the two",
             )
         if self.unit and not isinstance(self.says, tuple):
-            yield "unit", "is of a number, and `says` is none"
+            yield "unit", "belongs to a number, but `says` is not a number"
 
     def source(self) -> model.Source:
         """Return it as the value that claims have."""
@@ -249,8 +249,8 @@ def _other_unit(bound: _Bound | None, source: SourceEntry) -> str:
     if not meant or bound.unit in meant:
         return ""
     return (
-        f"is missing: {bound.unit!r} is meant then, in which the claim is misquoted; "
-        f"in {' or '.join(map(repr, meant))} it is not. Write the one that the source prints"
+        f"is missing, so {bound.unit!r} is assumed, in which the claim misquotes its source; in "
+        f"{' or '.join(map(repr, meant))} it does not. Write the unit that the source prints"
     )
 
 

@@ -137,9 +137,9 @@ def _another(model: LanguageModel, stated: Configuration) -> str:
         if alone:
             others = _listed(sorted(set(model.digests) - {alone[0]}))
             return (
-                f"of which the manifest's digest is that of {alone[0]} alone, and its figures "
-                f"depend on {others} too: state the digest of all, {model.ref.digest}, or each "
-                "file's under `files`"
+                f"and the manifest's digest covers only {alone[0]}, but its figures depend on "
+                f"{others} too: state the digest of all, {model.ref.digest}, or each file's under "
+                "`files`"
             )
         return f"with the digest {model.ref.digest}, not the manifest's {stated.digest}"
     for name, digest in sorted(stated.files.items()):

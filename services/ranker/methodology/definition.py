@@ -55,7 +55,10 @@ class Scale(Document):
     def problems(self) -> Iterator[Violation]:
         """The ends differ, and have logarithms where they are needed."""
         if self.zero.value == self.one.value:
-            yield "one.value", f"is {self.one.value:g}, as is that of `zero`: they must differ"
+            yield (
+                "one.value",
+                f"is {self.one.value:g}, the same as that of `zero`: they must differ",
+            )
         if self.logarithmic and not (self.zero.value and self.one.value):
             yield "logarithmic", "needs values above 0 at both ends"
 

@@ -121,9 +121,8 @@ def chosen(models: Iterable[models_pb2.ModelSummary], compared: Collection[str])
 def in_place_of(compared: Sequence[str]) -> str:
     """Says whose place a model takes."""
     return (
-        f"It is shown in place of {joined(sorted(compared))}, whose own weights are not served "
-        "here. The picture shows what such a model gives, and says nothing of how good the "
-        "compared one is."
+        f"The weights of {joined(sorted(compared))} are not served here, so this model is shown "
+        "instead. The picture says nothing about the quality of the compared model."
     )
 
 

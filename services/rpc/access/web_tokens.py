@@ -34,7 +34,9 @@ class WebTokens:
         self._keys: dict[str | None, jwt.PyJWK] = {}
         for key in keys:
             if not isinstance(key.key_id, str | None):
-                raise InvalidArgument(str(path), f"has a kid that is no string: {key.key_id!r:.60}")
+                raise InvalidArgument(
+                    str(path), f"has a kid that is not a string: {key.key_id!r:.60}"
+                )
             if key.public_key_use in {None, "sig"}:
                 self._keys[key.key_id] = key
 

@@ -230,7 +230,7 @@ def parse(request: benchmark_pb2.BenchmarkModelRequest) -> Benchmark:
     if paired and len(sizes) > 1:
         raise InvalidArgument("against", "is compared at one batch size: give batch_size")
     if request.engine == TORCH and request.module_timings:
-        raise InvalidArgument("module_timings", f"are those of a graph, which {TORCH} does not run")
+        raise InvalidArgument("module_timings", f"need a graph, which {TORCH} does not run")
     return Benchmark(
         scenario, sizes, runs, restarts, budget, rate, bound, request.module_timings,
         request.engine, paired,

@@ -70,7 +70,7 @@ class Wanted:
         if self.classes and classes > np.iinfo(np.uint16).max:
             raise InvalidArgument(
                 "classes",
-                f"of {classes} classes each value is one, none is left for others: send none",
+                f"{classes} classes use every value, and leave none for other pixels: send none",
             )
         if self.top > min(MAX_TOP, classes):
             raise InvalidArgument(

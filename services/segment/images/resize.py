@@ -39,7 +39,7 @@ def check_resampler(resampler: Resampler, resample: Resample, field: str) -> Non
     """Raise InvalidArgument, naming `field`, if `resampler` lacks the filter."""
     if resampler != "pillow" and resample != "bilinear":
         raise InvalidArgument(
-            field, f"{resampler} is there for bilinear models; this is {resample}"
+            field, f"{resampler} is only for bilinear models; this one is {resample}"
         )
 
 

@@ -269,7 +269,7 @@ class Reconciler:
         for failure in self._survey.failures:
             raise failure.error
         if self._desired.models and all(model.accepted for model in self._survey.models):
-            raise InvalidArgument(str(file.path), "none of the models that it names is there")
+            raise InvalidArgument(str(file.path), "none of the models that it names exists")
 
 
 def _without_paths(error: Exception, directory: Path) -> str:

@@ -122,8 +122,8 @@ class InWindows:
         if need > self._room.nbytes:
             raise InvalidArgument(
                 "inference.windows",
-                f"windows that overlap so far hold {need} bytes of logits at once, and "
-                f"{self._room.nbytes} are there: give a larger stride or smaller windows",
+                f"windows with this overlap hold {need} bytes of logits at once, of at most "
+                f"{self._room.nbytes}: give a larger stride or smaller windows",
             )
         budget = max(need, self._room.nbytes // _SHARE)
         async with self._room.hold(budget, admission.deadline):

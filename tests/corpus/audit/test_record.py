@@ -89,7 +89,7 @@ def test_what_is_no_record_is_refused(data: bytes) -> None:
 
 
 def test_ids_are_of_one_document() -> None:
-    with pytest.raises(InvalidArgument, match=r"documents\[1\].id: 'a' is that of another"):
+    with pytest.raises(InvalidArgument, match=r"documents\[1\].id: 'a' is the id of another"):
         _parse({"bits_per_byte": 1, "documents": [{"id": "a"}, {"id": "a"}]})
 
 

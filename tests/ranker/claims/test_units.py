@@ -140,5 +140,5 @@ def test_what_compares_is_taken(unit: str, says: object, its: str | None, value:
 def test_a_text_has_no_unit() -> None:
     wrong = entry("GB", "much", "GB", 886)
     wrong["bound"] = {"text": "much"}
-    with pytest.raises(InvalidArgument, match=r"is of a number, and `says` is none"):
+    with pytest.raises(InvalidArgument, match=r"belongs to a number, but `says` is not a number"):
         validate(ClaimEntry, wrong)

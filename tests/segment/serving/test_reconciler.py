@@ -504,7 +504,7 @@ async def test_what_keeps_a_replica_from_starting(
     with pytest.raises(InvalidArgument, match=r"desired\.json: not valid JSON"):
         await served()
     file.write_text('{"schema": 1, "models": [{"name": "absent", "version": ""}]}')
-    with pytest.raises(InvalidArgument, match="none of the models that it names is there"):
+    with pytest.raises(InvalidArgument, match="none of the models that it names exists"):
         await served()
     file.unlink()
     for version in ("1", "2"):

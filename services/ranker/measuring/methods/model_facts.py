@@ -365,7 +365,7 @@ async def export_label_change(claim: Claim, measurements: Measurements) -> Obser
     agreement = model.parity.label_agreement
     note = (
         f"{percent(agreement, 4)} of labels on the few inputs that the export was checked on "
-        "are those of the source model; that bounds nothing for other pictures."
+        "equal the source model's; this says nothing about other pictures."
     )
     changed = Value(100 * (1 - agreement), "%")
     observation = _observed(changed, model, SubjectRelation.PROXY, note)

@@ -109,7 +109,7 @@ def _ask_transformers(directory: Path, config: Mapping[str, Any]) -> Any:
     except Exception as error:  # the library raises nothing more specific
         if config.get("auto_map"):
             raise NotAModelError(
-                f"needs code of its own (auto_map in config.json), which is never run: "
+                f"needs its own code (auto_map in config.json), which is never run: "
                 f"transformers does not know the kind {config.get('model_type')!r}"
             ) from error
         problem = str(error).strip().partition("\n")[0]

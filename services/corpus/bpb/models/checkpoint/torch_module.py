@@ -70,7 +70,7 @@ def load_module(
             problem = cannot_read(method, error)
         elif config.get("auto_map"):
             problem = (
-                "it needs code of its own (auto_map in config.json), which is never run, and "
+                "it needs its own code (auto_map in config.json), which is never run, and "
                 f"without it transformers cannot load the folder: {reason}"
             )
         raise ModelUnusable(f"{name}: {problem}") from error

@@ -182,7 +182,7 @@ def _at_least_two(threads: int, precision: Precision) -> int:
     """
     if len(os.sched_getaffinity(0)) < 2:
         raise EngineUnavailable(
-            f"OpenVINO runs this kind of model in {precision} on two processors or more, and here "
-            f"is one; use fp32, or {TORCH}"
+            f"OpenVINO needs two processors to run this kind of model in {precision}, and this "
+            f"machine has one; use fp32, or {TORCH}"
         )
     return max(2, threads)

@@ -195,9 +195,7 @@ def test_code_of_the_folders_own_is_not_run(tmp_path: Path) -> None:
     config = {"model_type": "mine", "auto_map": {"AutoConfig": "modeling.Config"}}
     folders.write(tmp_path, config=config)
     code.write_text("raise SystemExit('it ran')")
-    assert "needs code of its own (auto_map in config.json), which is never run" in refusal(
-        tmp_path
-    )
+    assert "needs its own code (auto_map in config.json), which is never run" in refusal(tmp_path)
 
 
 def test_a_config_of_no_known_kind(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_a_config_of_another_shape_is_not_an_internal_error(directory: Path) -> 
         ({"num_attention_heads": 0}, "what its config.json says (ZeroDivisionError: "),
         (
             {"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "modeling_mine.Mine"}},
-            "code of its own (auto_map in config.json), which is never run",
+            "its own code (auto_map in config.json), which is never run",
         ),
     ],
 )

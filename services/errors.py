@@ -121,7 +121,7 @@ class ImageTooLarge(InvalidArgument):
 class NotFound(AssayError):
     """Nothing is registered under that name.
 
-    `kind` is what was looked for ("model"), `known` the names that exist, or None where they are
+    `kind` is what was looked for ("model"), `known` the names that exist, or None if they are
     too many to list or not the caller's to know. `hint` says what else there is to say about the
     name.
     """
@@ -171,7 +171,7 @@ class RequestIdReused(PreconditionFailed):
 
 
 class RevisionMismatch(PreconditionFailed):
-    """A test-and-set read another revision: read again, and decide anew."""
+    """A test-and-set read another revision: read again, and decide again."""
 
 
 class VersionConflict(PreconditionFailed):
@@ -183,7 +183,7 @@ class ModelUnusable(PreconditionFailed):
 
 
 class Unsupported(AssayError):
-    """The request is valid, and what it asks for is not available on this server."""
+    """The request is valid, and what it requests is not available on this server."""
 
 
 class LicenseNotAccepted(AssayError):

@@ -27,13 +27,13 @@ class Connection:
 
     `target` is "host:port" or any gRPC name ("dns:///...", "unix:..."). With `tls`, or `ca`, the
     server is reached over TLS: `ca` is a PEM file of the authorities to trust, without it those
-    that gRPC trusts; `cert` and `key` are the caller's own PEM files, for a server that asks for
+    that gRPC trusts; `cert` and `key` are the caller's own PEM files, for a server that requests
     them. `token` is sent with every call as "authorization: Bearer TOKEN", and `client_id` as
     "assay-client-id": whose turn it is when calls wait.
 
     Raises ValueError for a target that is no such name, a certificate without its key or without
-    TLS, a token or client id that is no header's value, and a token that would travel unencrypted
-    to another machine.
+    TLS, a token or client id that is not a header's value, and a token that would travel
+    unencrypted to another machine.
     """
 
     target: str
@@ -96,7 +96,7 @@ class Connection:
 
 
 def _problem(target: str, *, secure: bool) -> str:
-    """What is wrong with a target that gRPC would only try in vain; empty where nothing is.
+    """What is wrong with a target that gRPC could never reach; empty if nothing is.
 
     A name without a port means port 443, where nothing answers without TLS.
     """

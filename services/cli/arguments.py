@@ -270,7 +270,7 @@ def add_definition(parser: argparse.ArgumentParser) -> None:
 
 
 def definition(arguments: argparse.Namespace) -> scoring_pb2.Definition:
-    """The definition that the command line asks for."""
+    """The definition that the command line names."""
     preset = scoring_pb2.DEFINITION_PRESET_UNSPECIFIED
     if arguments.definition:
         preset = _PRESETS[arguments.definition]
@@ -319,7 +319,7 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
 
 
 def compute(arguments: argparse.Namespace) -> scoring_pb2.Compute:
-    """What the command line asks for."""
+    """The compute options of the command line."""
     return scoring_pb2.Compute(
         engine=arguments.engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{arguments.precision.upper()}"),

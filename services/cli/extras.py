@@ -14,7 +14,7 @@ _NOT_FOR_USERS = {"dev", "docs", "adapters"}
 
 
 def extras() -> dict[str, list[str]]:
-    """The distributions that each extra asks for, in the order of pyproject.toml."""
+    """The distributions that each extra requires, in the order of pyproject.toml."""
     found: dict[str, list[str]] = {}
     for line in metadata.requires("assay-services") or ():
         if (match := _REQUIREMENT.match(line)) and match["extra"] not in _NOT_FOR_USERS:

@@ -66,7 +66,7 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
 def language_model(flag: str, given: str | None, folders: dict[str, Path]) -> str:
     """The name of a language model; a folder is registered under its own name, among `folders`.
 
-    Empty where none is given and a running service is named: `only_language_model` says which.
+    Empty if none is given and a running service is named: `only_language_model` says which.
     """
     if given is None:
         return "" if running_address("corpus") else _LANGUAGE_REFERENCE

@@ -9,7 +9,7 @@ from services.common.missing_library import MissingLibrary
 
 
 def templates(what: str) -> None:
-    """Raises MissingLibrary, which says what needs the library, where it is not installed."""
+    """Raises MissingLibrary, which says what needs the library, if it is not installed."""
     if find_spec("jinja2") is None:
         raise MissingLibrary(
             f"{what} needs jinja2, which comes with the extra page: {install('page')}"

@@ -15,7 +15,7 @@ _FIELDS = ("port", "health_port", "metrics_port", "admin_port", "http_port")
 
 @dataclass(frozen=True)
 class Port:
-    """A port by the variable that sets it, and why nothing can listen there; "" where it can."""
+    """A port by the variable that sets it, and why nothing can listen there; "" if it can."""
 
     number: int
     variable: str

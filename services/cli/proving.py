@@ -57,7 +57,7 @@ def check_options(arguments: argparse.Namespace) -> None:
 async def write(arguments: argparse.Namespace, digest: str) -> None:
     """Writes the proof of a selection and says what it holds.
 
-    `digest` is that of the model that was scored. Raises SourceChanged where the folder has
+    `digest` is that of the model that was scored. Raises SourceChanged if the folder has
     another by now.
     """
     model = await asyncio.to_thread(_open, arguments.model)

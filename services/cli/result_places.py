@@ -24,7 +24,7 @@ def overlay_file(out: Path, one: Found) -> Path:
 def without_results(found: Sequence[Found], given: Sequence[str], out: Path) -> list[Found]:
     """Return the pictures without those below `out` where that is in a folder that is searched.
 
-    Raises InvalidArgument where a result would be written over a picture, or be found as one.
+    Raises InvalidArgument if a result would be written over a picture, or be found as one.
     """
     out = out.resolve()
     folders = [Path(text).resolve() for text in given if is_folder(text)]

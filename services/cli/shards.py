@@ -90,7 +90,7 @@ def reading(arguments: argparse.Namespace) -> Reading:
 def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout:
     """Find the shards of a folder or file that a flag names; say what is left out.
 
-    Raises FileNotFoundError where there is none, and LayoutError.
+    Raises FileNotFoundError if there is none, and LayoutError.
     """
     path = Path(given).resolve()
     if not path.exists():
@@ -142,7 +142,7 @@ async def corpus_ref(
 def shards_inventory(arguments: argparse.Namespace) -> Inventory:
     """An inventory with the corpora that `--shards` names, if it was given.
 
-    Raises FileNotFoundError and LayoutError for what is no corpus.
+    Raises FileNotFoundError and LayoutError for what is not a corpus.
     """
     places: dict[str, list[str]] = {}
     for given in arguments.shards or ():

@@ -14,7 +14,7 @@ _BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2] / ".." / "shared" / "d
 
 
 def data_dir() -> Path | None:
-    """The folder with real data, or None where there is none."""
+    """The folder with real data, or None if there is none."""
     named = os.environ.get("ASSAY_TEST_DATA")
     folder = Path(named) if named else _BESIDE_THE_PROJECT
     return folder.resolve() if folder.is_dir() else None

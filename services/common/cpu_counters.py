@@ -110,7 +110,7 @@ def _busy(ticks: list[int]) -> int:
 
 
 def _times_throttled() -> int:
-    """Return how often the control group was held back; 0 where it has no limit."""
+    """Return how often the control group was held back; 0 if it has no limit."""
     for file in _THROTTLING:
         try:
             counts = dict(line.split() for line in file.read_text("ascii").splitlines())

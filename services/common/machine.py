@@ -34,7 +34,7 @@ def hardware_class(cpu: object, cpu_count: object, accelerators: Iterable[str]) 
 def instruction_set(flags: AbstractSet[str], limit: str = "") -> str:
     """Return oneDNN's name of the widest instruction set up to `limit`, "" if it knows none.
 
-    A limit that is none of the names here is told beside what it limits: that is no other set's
+    A limit that is none of the names here is reported beside what it limits: that is no other set's
     name, so that nothing is taken for measured.
     """
     allowed = _SETS[_NAMES.index(limit) :] if limit in _NAMES else _SETS
@@ -56,7 +56,7 @@ def processor_flags() -> frozenset[str]:
 
 
 def machine_id() -> str:
-    """Return what tells this machine from others of its class; "" where nothing does.
+    """Return what tells this machine from others of its class; "" if nothing does.
 
     It is derived from the operating system's id, which must not be shown itself.
     """

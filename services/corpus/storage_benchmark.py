@@ -73,7 +73,7 @@ class Codec:
 
 
 def main() -> None:
-    """Measure what stdin asks for."""
+    """Measure what the request on stdin names."""
     end_with_parent()
     request = json.load(sys.stdin)
     try:
@@ -184,7 +184,7 @@ _TOOL_BYTES = 32 << 20
 
 
 def tool_of(codec: Codec, folder: Path, text_bytes: int) -> Tool | None:
-    """Write a codec's form of the sample to a file in `folder`; None where no tool decodes it."""
+    """Write a codec's form of the sample to a file in `folder`; None if no tool decodes it."""
     program = shutil.which(_TOOLS.get(codec.name, ""))
     if program is None:
         return None

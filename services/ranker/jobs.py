@@ -275,7 +275,7 @@ class Jobs:
                 if isinstance(update, VerificationPlan):
                     job.state, job.begun = JobState.RUNNING, job.begun + 1
                     job.started = job.started or self._now()
-                    # Not begun where it cannot be kept: a crash would repeat it without end.
+                    # Not begun if it cannot be kept: a crash would repeat it without end.
                     await self._store.keep(_kept(job))
                 elif isinstance(update, VerificationProgress):
                     total = before + update.total

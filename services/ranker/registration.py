@@ -114,7 +114,7 @@ class Registration:
             waiting = left
 
     def _enter_together(self, waiting: list[KeptManifest]) -> list[KeptManifest]:
-        """Enter those that are right by themselves at once; return what is not, or does not fit."""
+        """Enter those that are valid on their own at once; return the others."""
         read = [(one, _read(one.content)) for one in waiting]
         right = [
             (one, entry)

@@ -102,7 +102,7 @@ class ModelMetrics:
         """What the model has computed, whichever of its loads did."""
 
     def watch(self, depth: Callable[[], Depth]) -> None:
-        """Read the gauges from `depth` whenever they are asked for."""
+        """Read the gauges from `depth` whenever they are requested."""
         every = self._every
         every._depths[self._model] = depth
         every._requests.labels(*self._model).set_function(lambda: depth().requests)

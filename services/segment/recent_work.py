@@ -42,7 +42,7 @@ class RecentWork:
     def load(self, waiting: float) -> tuple[float, float]:
         """Return pictures a second, and the utilization to report.
 
-        `waiting` is engine seconds still to do. Both are 0 where nothing was computed of late.
+        `waiting` is engine seconds still to do. Both are 0 if nothing was computed recently.
         """
         with self._lock:
             self._age()

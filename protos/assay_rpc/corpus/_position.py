@@ -31,7 +31,7 @@ _MEMBERS = {"digest": str, "epoch": int, "cursor": str, "documents": int, "rank"
 
 
 class Position:
-    """What a stream asks for, and how far it is."""
+    """What a stream requests, and how far it is."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class Position:
         return request
 
     def fell_back(self, error: AssayError) -> bool:
-        """Whether the stream may be asked for again, without what needs an index."""
+        """Whether the stream may be requested again, without what needs an index."""
         if not self._may_fall_back or not isinstance(error, IndexRequired):
             return False
         self._may_fall_back = False

@@ -38,7 +38,7 @@ class ModelOptions(TypedDict, total=False):
 
 
 class CompareOptions(ModelOptions, total=False):
-    """Which documents two models are compared on, and whether anew."""
+    """Which documents two models are compared on, and whether to score them again."""
 
     selection: selection_pb2.Selection
     fresh: bool

@@ -14,7 +14,7 @@ class Document:
     `text` may hold lone surrogates, which JSON can spell: `text_bytes` has them as three bytes each
     (WTF-8). `id` is "<shard>:<line>"; `line` and `frame` count from 0 in the shard, and `frame` is
     None where the shard has no index.
-    `meta_json` is the record's "meta" as JSON, empty where it has none.
+    `meta_json` is the record's "meta" as JSON, empty if it has none.
     """
 
     text: str
@@ -27,7 +27,7 @@ class Document:
 
     @property
     def meta(self) -> Any:
-        """The record's "meta", parsed; None where it has none."""
+        """The record's "meta", parsed; None if it has none."""
         if not self.meta_json:
             return None
         return json.loads(self.meta_json.decode("utf-8", "surrogatepass"))

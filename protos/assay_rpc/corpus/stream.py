@@ -34,7 +34,7 @@ from assay_rpc.corpus.selection import SelectionOptions, select, weights_of, who
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, selection_pb2, stream_pb2
 from assay_rpc.errors import AssayError
 
-# Batches that are decoded before they are asked for.
+# Batches that are decoded before they are requested.
 _AHEAD = 2
 
 

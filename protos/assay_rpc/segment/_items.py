@@ -64,7 +64,7 @@ class LabelOptions(TypedDict, total=False):
     """How images are labelled.
 
     `model` may be empty where only one is served. `size` is (height, width) of the labels, which
-    otherwise have the image's own; `classes` are the only ones that count. `overlay` asks for the
+    otherwise have the image's own; `classes` are the only ones that count. `overlay` requests the
     image with its classes in colour. `inference` says how images go through the model, where not as
     its preprocessing does; `threshold` is the probability above which the second of two classes is
     the label.

@@ -91,6 +91,6 @@ class Sender:
         self._room.release()
 
     def close(self) -> None:
-        """Let go of the thread that waits for room."""
+        """Release the thread that waits for room."""
         self._closed.set()
         self._room.release()

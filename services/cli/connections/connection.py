@@ -120,7 +120,7 @@ class Connection:
 
 
 async def _require_answer(channel: grpc.aio.Channel, service: str, address: str) -> None:
-    """Raises Unavailable where a call would only wait for its deadline."""
+    """Raises Unavailable if a call would only wait for its deadline."""
     try:
         await asyncio.wait_for(channel.channel_ready(), _ANSWER_SECONDS)
     except TimeoutError:

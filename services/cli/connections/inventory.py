@@ -20,17 +20,17 @@ from services.errors import PreconditionFailed
 
 
 def home() -> Path:
-    """Where models, corpora, evidence and logs are kept: `ASSAY_HOME`, made if need be.
+    """Where models, corpora, evidence and logs are kept: `ASSAY_HOME`, created if necessary.
 
-    Raises PreconditionFailed where it cannot be made.
+    Raises PreconditionFailed if it cannot be made.
     """
     return _made(_home())
 
 
 def logs() -> Path:
-    """Where the services that the command starts log to, made if need be.
+    """Where the services that the command starts log to, created if necessary.
 
-    Raises PreconditionFailed where nothing can be written to it.
+    Raises PreconditionFailed if nothing can be written to it.
     """
     folder = _made(home() / "logs")
     if not os.access(folder, os.W_OK):

@@ -45,7 +45,7 @@ class ServiceProcess:
     process: asyncio.subprocess.Process
     log: Path
     http_port: int = 0
-    """Port of its pages; 0 where it has none."""
+    """Port of its pages; 0 if it has none."""
 
     async def stop(self) -> None:
         """Asks it to drain, waits, and kills it if it does not end."""

@@ -40,7 +40,7 @@ class Config(Document):
 def running_address(service: str) -> str | None:
     """The address of a running service that the environment or the file names, if one does.
 
-    Raises InvalidArgument naming the variable where it is no address.
+    Raises InvalidArgument naming the variable where it is not an address.
     """
     address = _value(f"{service}_addr").strip()
     if not address:

@@ -84,7 +84,7 @@ def clock() -> Iterator[Finding]:
 
 
 def _clock_state() -> int | None:
-    """What adjtimex(2) returns; None where there is no such call, or it is forbidden."""
+    """What adjtimex(2) returns; None if there is no such call, or it is forbidden."""
     try:
         adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
     except (OSError, AttributeError):

@@ -114,7 +114,7 @@ def _answered(
 
 
 def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
-    """The id of the better one, or that they cannot be told apart; empty where none is asked."""
+    """The id of the better one, or that they cannot be told apart; empty if not requested."""
     return {
         compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
         compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,

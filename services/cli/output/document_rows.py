@@ -42,7 +42,7 @@ def write(
     *,
     compared: bool = False,
 ) -> None:
-    """Write a row for each document; the file is there whole or not at all. Raises OSError.
+    """Write a row for each document; the file is complete or absent. Raises OSError.
 
     Documents are DocumentComparisons where two models are `compared`, which takes further columns.
     """

@@ -88,7 +88,7 @@ def _single(field: Any, value: Any) -> Any:
 
 
 def precision(engine: common_pb2.Engine) -> str:
-    """An engine's number type, "fp32"; empty where none is said."""
+    """An engine's number type, "fp32"; empty if none is said."""
     name = common_pb2.Precision.Name(engine.precision).removeprefix("PRECISION_").lower()
     return "" if name == "unspecified" else name
 

@@ -26,7 +26,7 @@ class Estimate:
 
     @property
     def skewness(self) -> float:
-        """Of the error; 0 where there is none."""
+        """Of the error; 0 if there is none."""
         return self.cumulant / self.variance**1.5 if self.variance else 0.0
 
 

@@ -19,7 +19,7 @@ WIDEST = 700.0  # log odds; the floats end a little further out
 def tails(a: float, b: float, x: float, y: float) -> tuple[float, float]:
     """Return I_x(a, b) and 1 - I_x(a, b).
 
-    `y` is 1 - x; it is asked for because callers know it to more digits than a subtraction leaves.
+    `y` is 1 - x; it is requested because callers know it to more digits than a subtraction leaves.
     Raises ValueError unless a and b are positive, x and y not negative.
     """
     if not (a > 0 and b > 0 and x >= 0 and y >= 0):
@@ -37,7 +37,7 @@ def tails(a: float, b: float, x: float, y: float) -> tuple[float, float]:
 def log_odds(lower: float, upper: float, a: float, b: float) -> float:
     """Return log(x / (1 - x)) where I_x(a, b) is `lower` and 1 - I_x(a, b) is `upper`.
 
-    Both tails are asked for, so that the smaller keeps its digits. Raises ValueError unless it is
+    Both tails are requested, so that the smaller keeps its digits. Raises ValueError unless it is
     above 0. Log odds beyond `WIDEST` are returned as `WIDEST`.
     """
     if not 0 < min(lower, upper) <= 0.5:

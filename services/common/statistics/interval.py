@@ -63,7 +63,7 @@ class Interval:
 
 
 class TooFewError(ValueError):
-    """There is too little to be as sure as was asked; `have` of the `need` that it takes."""
+    """There is too little to be as sure as was requested; `have` of the `need` that it takes."""
 
     def __init__(self, what: str, have: int, need: int) -> None:
         super().__init__(f"needs {need:,} {what}, has {have:,}")

@@ -51,7 +51,7 @@ class FactClaim:
 
 @dataclass(frozen=True)
 class Reliability:
-    """The posterior of the share of statements that are known; `mean` None where none is decided.
+    """The posterior of the share of statements that are known; `mean` None if none is decided.
 
     `worst` and `best` are the means if every undecided fact were refuted, or confirmed; None where
     there is no fact that could tell.

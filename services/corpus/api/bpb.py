@@ -106,7 +106,7 @@ class BpbScorer:
     ) -> AsyncGenerator[scoring_pb2.CompareBPBResponse, None]:
         """Score the request's two models on the same documents, as `score` does.
 
-        Yields both models' figures of each document where they are asked for.
+        Yields both models' figures of each document where they are requested.
 
         Raises what `ScoringJobs.compare` raises.
         """
@@ -217,7 +217,7 @@ def _scope_of(
 
 
 def _compute_of(message: scoring_pb2.Compute) -> Compute:
-    """Read what a request asks for to run the model.
+    """Read a request's options for running the model.
 
     Raises InvalidArgument for a precision that this version does not know.
     """

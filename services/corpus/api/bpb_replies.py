@@ -185,7 +185,7 @@ def comparison(
 def texts(
     value: Final, environment: common_pb2.Environment, *, token_nats: bool = False
 ) -> scoring_pb2.ScoreTextsResponse:
-    """Figures of texts, as a message, with the likelihoods of their tokens where asked for."""
+    """Figures of texts, as a message, with the likelihoods of their tokens where requested."""
     return scoring_pb2.ScoreTextsResponse(
         result=final(value, None, environment),
         texts=[

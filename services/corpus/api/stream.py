@@ -163,7 +163,7 @@ def _planned(
     else:
         position = beginning(request, codec, plan)
         if request.resume:
-            # A rank that ends before its first chunk must have a cursor to be dealt anew from.
+            # A rank that ends before its first chunk must have a cursor to be dealt again from.
             place = stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
             yield place.SerializeToString()
     shards = corpus.shards_of(selection)

@@ -37,7 +37,7 @@ _PACKINGS = {
 
 @dataclass(frozen=True)
 class _Asked:
-    """The tokens that a request asks for."""
+    """The token options of a request."""
 
     tokenizer: Tokenizer
     cut: Cut

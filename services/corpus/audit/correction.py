@@ -32,7 +32,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class _Part:
-    """Nats or bytes, and why they are an estimate; "" where they are exact."""
+    """Nats or bytes, and why they are an estimate; "" if they are exact."""
 
     value: float
     estimated: str = ""
@@ -72,7 +72,7 @@ def _nats(trial: Trial) -> _Part | None:
 
 
 def _covered(trial: Trial) -> _Part | None:
-    """Return the bytes of source that the scored tokens stand for, None where it is not known."""
+    """Return the bytes of source that the scored tokens stand for, None if it is not known."""
     evidence, pattern = trial.evidence, trial.pattern
     sources = [one for one in evidence.sources if one is not None]
     complete = pattern is None or not pattern.mistakes
@@ -104,7 +104,7 @@ def _share(trial: Trial) -> float:
 
 
 def _tokens(trial: Trial) -> Counts | None:
-    """Return the tokens of each document, None where they are not known."""
+    """Return the tokens of each document, None if they are not known."""
     evidence = trial.evidence
     counts: list[int | None]
     if evidence.cutter is not None and evidence.all_texts:

@@ -14,7 +14,7 @@ _SAMPLE_BYTES = 2_000_000
 
 
 class Evidence:
-    """Texts, bytes and tokens of a record's documents, measured when they are asked for."""
+    """Texts, bytes and tokens of a record's documents, measured when they are requested."""
 
     def __init__(
         self, record: Record, cutter: Cutter | None, known_texts: Mapping[str, bytes]

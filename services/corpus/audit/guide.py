@@ -45,7 +45,7 @@ class Listed:
 
 
 def guide_pattern(record: Record, documents: Sequence[Listed]) -> Pattern | None:
-    """Return the window and stride whose weights give every document's nats, None where none does.
+    """Return the window and stride whose weights give every document's nats, None if none does.
 
     At least one document's nats are not the plain sum.
     """

@@ -45,7 +45,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Sums:
-    """Counts and sums as published, None where there is none.
+    """Counts and sums as published, None if there is none.
 
     `tokens` are those counted, `scored_tokens` those whose likelihoods were added; `loss` is the
     mean -log p of a token in nats.

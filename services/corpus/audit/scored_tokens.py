@@ -20,7 +20,7 @@ _AROUND = (1, 2)
 
 @dataclass(frozen=True)
 class Pattern:
-    """A way of scoring tokens. `window` and `stride` are in tokens, 0 where it has none."""
+    """A way of scoring tokens. `window` and `stride` are in tokens, 0 if it has none."""
 
     mistakes: tuple[Mistake, ...]
     window: int = 0

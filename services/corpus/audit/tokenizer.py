@@ -66,7 +66,7 @@ class Cutter(Protocol):
 
 
 def open_cutter(tokenizer: str) -> Cutter | None:
-    """Open what a record names; None where it names nothing.
+    """Open what a record names; None if it names nothing.
 
     Raises InvalidArgument for a file that cannot be read as a tokenizer.json.
     """

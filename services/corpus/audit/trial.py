@@ -36,7 +36,7 @@ class Trial:
 
     @property
     def pattern(self) -> Pattern | None:
-        """Which tokens were scored, None where nothing tells."""
+        """Which tokens were scored, None if nothing tells."""
         return self.patterns[0] if self.patterns else None
 
     @property

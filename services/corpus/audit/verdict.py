@@ -92,7 +92,7 @@ class Verdict:
     """An audit's result.
 
     `recomputed` is the figure that the published sums give, `corrected` the one without the
-    mistakes, None where it cannot be told, and `corrected_of` what it is of. `checked` and
+    mistakes, None if it cannot be told, and `corrected_of` what it is of. `checked` and
     `unchecked` say what the verdict rests on.
     """
 

@@ -120,7 +120,7 @@ def _counted(trial: Trial, places: Sequence[int], *, added: bool) -> Sequence[in
 
 
 def _other_text(trial: Trial, cutter: Cutter, places: Sequence[int], scored: Counts) -> str:
-    """Name the text that was read in the place of the source; "" where none fits."""
+    """Name the text that was read in the place of the source; "" if none fits."""
     evidence = trial.evidence
     read = [evidence.documents[i].scored_text for i in places]
     texts = {_READ: [one or "" for one in read]} if all(read) else {}

@@ -77,7 +77,7 @@ class Figure:
     """Bits per byte, or a difference of them, with what it rests on.
 
     `weight` is the sum of the weights that were present. `detectable` is the smallest difference
-    that an interval like this one tells from 0 in four of five samples, None where it is not
+    that an interval like this one tells from 0 in four of five samples, None if it is not
     estimated.
     """
 

@@ -21,7 +21,7 @@ EXCLUDED_IDS = 1000
 class Score:
     """Sums and counts: -log p in nats, UTF-8 bytes, scored tokens, documents, words.
 
-    `words` is None where they were not counted.
+    `words` is None if they were not counted.
     """
 
     nats: float = 0.0

@@ -31,7 +31,7 @@ from services.errors import DigestMismatch, InvalidArgument, NotFound
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a caller asks for; an empty version or digest is any."""
+    """A model that a caller requests; an empty version or digest is any."""
 
     name: str
     version: str = ""

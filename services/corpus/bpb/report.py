@@ -59,7 +59,7 @@ class Report:
         scope: Scope = Scope.DOCUMENTS,
         level: float = LEVEL,
     ) -> None:
-        """`drawing` is the sample that the scores are of, None where they are of all documents."""
+        """`drawing` is the sample that the scores are of, None if they are of all documents."""
         self.totals = ScoreTotals()
         if drawing is None or drawing.complete:
             whole = Everything(Quantity.LEVEL, scope, level)

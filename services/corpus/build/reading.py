@@ -52,7 +52,7 @@ class Missed:
 def read_part(part: Part, source: Source, missed: Missed) -> Iterator[Found]:
     """Read the documents of a part, in order.
 
-    Raises SourceChanged where the file is gone or another one than when the build began, also
+    Raises SourceChanged if the file is gone or another one than when the build began, also
     behind its last document, and DataLoss at damage and at records that are not documents, unless
     the source skips those.
     """

@@ -20,7 +20,7 @@ Extractor = Callable[[bytes, str], str | None]
 def extractor_of(name: str) -> Extractor:
     """Return what finds the text of a page: trafilatura, or a function of `module:function`.
 
-    It gets the page's bytes and its URL, and returns None where there is no text. Raises
+    It gets the page's bytes and its URL, and returns None if there is no text. Raises
     PreconditionFailed for what is not installed, and InvalidArgument for what is no function.
     """
     if name != TRAFILATURA:
@@ -40,7 +40,7 @@ def extractor_of(name: str) -> Extractor:
 def read_warc(
     file: Path, name: str, extractor: str, missed: Callable[[str], None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the text of each page and where it was. `missed` is told why a record has none.
+    """Yield the text of each page and where it was. `missed` gets the reason if a record has none.
 
     Records of extracted text (WET) are taken as they are. Raises DataLoss at damage.
     """
@@ -95,7 +95,7 @@ def _records(
 
 
 def _content(record: Any, missed: Callable[[str], None]) -> _Content:
-    """Return a record's content and whether that is plain text; None where it is no page."""
+    """Return a record's content and whether that is plain text; None if it is no page."""
     if record.rec_type == "conversion":
         plain = True
     elif record.rec_type == "response" and record.http_headers is not None:

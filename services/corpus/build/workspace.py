@@ -40,14 +40,14 @@ def whole_file(final: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(final: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON, completely or not at all."""
     with whole_file(final) as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
         file.write(b"\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises PreconditionFailed where it is none, and OSError."""
+    """Read JSON. Raises PreconditionFailed if it is none, and OSError."""
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:

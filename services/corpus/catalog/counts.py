@@ -58,8 +58,8 @@ class CorpusCounts:
     `duplicate_documents` have the text of an earlier one, compared by 64-bit digests: among 200
     million documents the chance that two different texts have one digest is 0.1 %. `stored` is by
     subset, and None unless every shard has an index: without one a frame mixes subsets. `damage` is
-    the first damage found, or the first line that is no document; all other documents are counted
-    but for those behind damage in its shard.
+    the first damage found, or the first line that is not a document; all other documents are
+    counted but for those behind damage in its shard.
     """
 
     shards: tuple[ShardCount, ...]

@@ -33,7 +33,7 @@ class FactCache:
         return value if isinstance(value, dict) else None
 
     def put(self, key: Mapping[str, object], value: Mapping[str, object]) -> None:
-        """Keep `value` under `key`; the file appears whole or not at all."""
+        """Keep `value` under `key`; the file appears completely or not at all."""
         scratch: Path | None = None
         try:
             self._root.mkdir(parents=True, exist_ok=True)

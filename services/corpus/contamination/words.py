@@ -110,7 +110,7 @@ def split(data, kept):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _wide_space(data, at):  # type: ignore[no-untyped-def]
-    """Return the bytes of the white space beyond ASCII that begins at `at`, 0 where none does."""
+    """Return the bytes of the white space beyond ASCII that begins at `at`, 0 if none does."""
     first = data[at]
     if first == 0xC2:
         nel_or_nbsp = at + 1 < data.size and (data[at + 1] == 0x85) | (data[at + 1] == 0xA0)

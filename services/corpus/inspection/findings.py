@@ -89,7 +89,7 @@ class Part:
 class Inspection:
     """What was found. `subsets` has "" for documents that name none.
 
-    `near` is None unless it was asked for; it is of the first `near_documents`. `languages` has
+    `near` is None unless it was requested; it is of the first `near_documents`. `languages` has
     documents of a sample by language, `languages_of` the documents that were sampled.
     """
 

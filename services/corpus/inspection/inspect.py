@@ -88,7 +88,7 @@ def inspect(
 ) -> Inspection:
     """Read documents and say what they are made of. `splits` are those of the shards, by path.
 
-    Raises Unsupported where a library is missing, InvalidArgument and TooLarge as NgramIndex, and
+    Raises Unsupported if a library is missing, InvalidArgument and TooLarge as NgramIndex, and
     what reading raises.
     """
     wanted.require_libraries()

@@ -61,7 +61,7 @@ class Header:
     """What a proof is of, and what it takes to decode it.
 
     `rows` documents at a time, in the order of the records, were coded in step. `left_out` are the
-    ids of documents that the tokenizer does not give back; they are in no sum.
+    ids of documents that the tokenizer does not reproduce; no sum includes them.
     """
 
     model: str
@@ -108,7 +108,7 @@ def totals_of(records: Sequence[Record]) -> Totals:
 
 
 def write(path: Path, header: Header, records: Sequence[Record]) -> Proof:
-    """Write a file, whole or not at all, and return what is in it."""
+    """Write a file, completely or not at all, and return what is in it."""
     data, proof = pack(header, records)
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:

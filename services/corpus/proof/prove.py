@@ -67,7 +67,7 @@ def code(
 ) -> tuple[Header, list[Record]]:
     """Code documents with a model: what a proof of its bits per byte holds.
 
-    `rows` documents are coded in step. Documents that the tokenizer does not give back cannot be
+    `rows` documents are coded in step. Documents that the tokenizer does not reproduce cannot be
     decoded to their bytes: they are refused, or else left out and listed. `progress` is called with
     the tokens coded since its last call.
 
@@ -152,7 +152,7 @@ def _tokenize(
 
 
 def lossless_tokens(model: ProvingModel, data: bytes) -> list[int] | None:
-    """Return the tokens of a text, None where they do not decode to it.
+    """Return the tokens of a text, None if they do not decode to it.
 
     Nor do those that the model does not have: it gives them no probability.
     """

@@ -73,7 +73,7 @@ class _Entry(NamedTuple):
 def ensure_reference_corpus(home: Path) -> Path:
     """Return the directory of this Python's reference corpus, building it below `home` if needed.
 
-    Building takes a few seconds, and the directory appears whole or not at all: processes that
+    Building takes a few seconds, and the directory appears completely or not at all: processes that
     build at the same time end with the same one. The corpus is a function of the installed Python.
 
     Raises FileNotFoundError when this Python has no standard library in source form.

@@ -21,7 +21,7 @@ _WAY_OUT = "--skip-bad-lines of index and stream"
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no document. `line` counts from 0 in `shard`.
+    """A line that is not a document. `line` counts from 0 in `shard`.
 
     `offset` is the compressed byte up to which the shard was read; where the line itself begins is
     in `reason`, if it is known. `rest` says that the shard cannot be read from there on.

@@ -131,7 +131,7 @@ class Keys:
 
     @property
     def given(self) -> bool:
-        """Whether a record has to be written anew for them."""
+        """Whether a record has to be rewritten for them."""
         return self != _USUAL
 
     def describe(self) -> str:

@@ -59,7 +59,7 @@ class FrameReader:
         self, name: str, file: StoredFile, text_file: StoredFile | None, index: Index
     ) -> None:
         self.name, self.index = name, index
-        # Without texts no frame has any, and nothing asks for them.
+        # Without texts no frame has any, and nothing requests them.
         self._files = {False: file, True: text_file or file}
         self._open: dict[bool, Ranges] = {}
         self._decoder = zstandard.ZstdDecompressor()

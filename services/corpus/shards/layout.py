@@ -7,7 +7,7 @@ The Pile's layout, which `assay corpus index` writes:
     test.jsonl.zst
 
 `val/` and `test/` may be folders of shards as well. Where there is a shard of this layout, only
-those of it are read, unless `every_file` asks for the others. In any other folder every file of a
+those of it are read, unless `every_file` requests the others. In any other folder every file of a
 known format is a shard, at any depth; its split is what its folders or its name say, or "train". A
 single file may be a corpus.
 """
@@ -86,7 +86,7 @@ class Layout:
     others_are_read: bool = False
 
     def notice(self) -> str:
-        """Say in one line what is left out; empty where nothing is."""
+        """Say in one line what is left out; empty if nothing is."""
         if not self.left_out:
             return ""
         advice = "; --every-file (in settings: every_file) reads them"

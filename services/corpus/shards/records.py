@@ -32,7 +32,7 @@ class BadLineError(ValueError):
 def usual_line(record: object, keys: Keys, shard: str) -> bytes:
     """Write a record in the usual form, without a newline.
 
-    What it has beside the text goes into "meta". Raises BadLineError where it has no text.
+    What it has beside the text goes into "meta". Raises BadLineError if it has no text.
     """
     if not isinstance(record, dict):
         raise BadLineError(no_object(record))
@@ -68,7 +68,7 @@ def usual_line(record: object, keys: Keys, shard: str) -> bytes:
 
 
 def subset_of_record(record: Mapping[str, Any]) -> str:
-    """Name the subset of a record of a well-known dataset; empty where it names none."""
+    """Name the subset of a record of a well-known dataset; empty if it names none."""
     meta = _object(record.get("meta"))
     if meta is not None:
         for key in _META_SUBSETS:
@@ -86,7 +86,7 @@ def subset_of_record(record: Mapping[str, Any]) -> str:
 
 
 def lookup(record: Mapping[str, Any], key: str) -> Any:
-    """Return a member by its name, or by names joined by dots; None where there is none."""
+    """Return a member by its name, or by names joined by dots; None if there is none."""
     if key in record:
         return record[key]
     value: Any = record

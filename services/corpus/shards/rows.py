@@ -45,7 +45,7 @@ def records(
 
 
 def array_records(data: bytes, name: str) -> Iterator[tuple[int, object]]:
-    """Read the elements of a JSON array. Raises DataLoss where it is none."""
+    """Read the elements of a JSON array. Raises DataLoss if it is none."""
     try:
         elements = orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -16,7 +16,7 @@ def local_copy(file: StoredFile, folder: Path) -> Path:
     """Return a local file with the content of `file`: itself where it is local.
 
     A copy is kept in `folder` by URL and version; copies of other versions are removed. It appears
-    whole or not at all. Raises OSError when it cannot be written, and as RemoteFile does.
+    completely or not at all. Raises OSError when it cannot be written, and as RemoteFile does.
     """
     if isinstance(file, Path):
         return file

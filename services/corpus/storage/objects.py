@@ -126,7 +126,7 @@ class Objects:
     def below(self, folder: str) -> list[str]:
         """List all objects in and below a folder, by their names relative to it, in order.
 
-        Raises ObjectNotFound where there is none.
+        Raises ObjectNotFound if there is none.
         """
         url = join(folder, "")
 

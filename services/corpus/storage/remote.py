@@ -68,7 +68,7 @@ class RemoteRanges:
     def read(self, offset: int, size: int, digest: int) -> bytes:
         """Read a frame; data of another digest is what the registered object really has.
 
-        Raises SourceChanged where it is another object by now, and as Objects does.
+        Raises SourceChanged if it is another object by now, and as Objects does.
         """
         file, cache = self._file, self._file.store.cache
         # With the version: an object that replaced this one has other frames.

@@ -35,7 +35,7 @@ class StreamBudget:
 
     @contextmanager
     def stream(self, size: int) -> Iterator[None]:
-        """Count a stream while it is open. Raises Overloaded where there is no room for it.
+        """Count a stream while it is open. Raises Overloaded if there is no room for it.
 
         One stream may always be open, however large.
         """

@@ -31,7 +31,7 @@ class Chunk:
     """Part of a stream: either `documents` or `lines`, the other is empty.
 
     `fragment` says that it is a part of one document or line, `continues` that the next chunk has
-    more of it. `cursor` is the position after the chunk, and empty where it `continues`.
+    more of it. `cursor` is the position after the chunk, and empty if it `continues`.
     """
 
     cursor: bytes

@@ -1,4 +1,4 @@
-"""The position of a stream as bytes that a client keeps and gives back to resume.
+"""The position of a stream as bytes that a client keeps and returns to resume.
 
     "assay-cursor" 0x00 | JSON | CRC-32 of what precedes, 4 bytes, big-endian
 

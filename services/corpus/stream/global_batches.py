@@ -122,7 +122,7 @@ def redeal(
 ) -> TokenPosition:
     """Return where a rank of another world begins, given where all ranks of the last one are.
 
-    Raises InvalidArgument where they are not those of every rank of one world, each once.
+    Raises InvalidArgument if they are not those of every rank of one world, each once.
     """
     first = positions[0]
     own = beginning(first.options, rank, world_size, batch)

@@ -56,7 +56,7 @@ class Selection:
 
     @property
     def ordered(self) -> bool:
-        """Whether it asks for another order than that of the shards, which needs an index."""
+        """Whether it requests another order than that of the shards, which needs an index."""
         mixes = self.mixture is not None or bool(self.corpora)
         return self.seed is not None or mixes or self.epochs > 1
 

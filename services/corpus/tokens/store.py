@@ -128,7 +128,7 @@ def _use(file: Path) -> None:
 
 
 def _write(file: Path, shard: IndexedShard, tokenizer: Tokenizer) -> Iterator[None]:
-    """Cut the texts of a shard; the file appears whole or not at all."""
+    """Cut the texts of a shard; the file appears completely or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     dtype = f"<u{tokenizer.id_bytes}"
     with (
@@ -156,7 +156,7 @@ def _write(file: Path, shard: IndexedShard, tokenizer: Tokenizer) -> Iterator[No
 
 
 def _read(file: Path) -> ShardTokens | None:
-    """Map a file; None where there is none, or another than this would write."""
+    """Map a file; None if there is none, or another than this would write."""
     try:
         data = np.memmap(file, np.uint8, "r")
     except (OSError, ValueError):

@@ -41,7 +41,7 @@ _MAX_PREPARED_EVIDENCE = 10_000
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a request asks for. No pages: all that compare the two. No hardware: the latest."""
+    """The options of a request. No pages: all that compare the two. No hardware: the latest."""
 
     left: str
     right: str
@@ -161,7 +161,7 @@ class Comparisons:
         return chosen
 
     async def invalidate(self, name: str) -> int:
-        """Let go of kept comparisons of an artifact as it is now, or of all when `name` is empty.
+        """Drop kept comparisons of an artifact's current state, or of all if `name` is empty.
 
         Raises `NotFound`, and `Unavailable` when evidence cannot be read or the cache does not
         answer.

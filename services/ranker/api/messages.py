@@ -38,7 +38,7 @@ def artifact(
     withdrawn: Withdrawn | None = None,
     registered_by: str = "",
 ) -> artifact_pb2.Artifact:
-    """Return an artifact, with its claims if asked for, and what its published score is worth."""
+    """Return an artifact, with its claims if requested, and what its published score is worth."""
     return artifact_pb2.Artifact(
         id=value.id,
         name=value.name,
@@ -71,7 +71,7 @@ def page(
     withdrawn: Withdrawn | None = None,
     registered_by: str = "",
 ) -> artifact_pb2.Page:
-    """Return a page, with its claims if asked for."""
+    """Return a page, with its claims if requested."""
     return artifact_pb2.Page(
         id=value.id,
         name=value.name,
@@ -215,7 +215,7 @@ def methodology(value: Methodology) -> score_pb2.MethodologyRef:
 
 
 def score(value: Score, *, components: bool = True) -> score_pb2.Score:
-    """Return a score, with its components if asked for."""
+    """Return a score, with its components if requested."""
     return score_pb2.Score(
         low=value.low,
         point=value.point,

@@ -111,7 +111,7 @@ class RankReplies:
         )
 
     async def _rankings(self, request: rank_pb2.ListRanksRequest) -> list[Ranking]:
-        """One ranking for each type that was asked for or that serves the intent."""
+        """One ranking for each type that was requested or that serves the intent."""
         which = request.WhichOneof("which")
         wanted = (request.as_of, requests.hardware(request.hardware), request.profile)
         if which is None:

@@ -101,11 +101,11 @@ class RedisStore:
         return bool(await _answer(self._redis.set(key, value, px=_milliseconds(seconds), nx=True)))
 
     async def remove(self, key: str) -> None:
-        """Let go of a value, if there is one."""
+        """Remove a value, if there is one."""
         await _answer(self._redis.delete(key))
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Let go of the values whose key starts so and then contains; return how many."""
+        """Remove the values whose key has this beginning and contains that; return how many."""
         removed, keys = 0, []
         found = self._redis.scan_iter(match=f"{prefix}*{containing}*", count=_KEYS_A_SCAN)
         while (key := await _answer(anext(found, None))) is not None:

@@ -32,16 +32,16 @@ class CacheStore(Protocol):
         """Keep a value unless there is one; return whether it was kept."""
 
     async def remove(self, key: str) -> None:
-        """Let go of a value, if there is one."""
+        """Remove a value, if there is one."""
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Let go of the values whose key starts so and then contains; return how many."""
+        """Remove the values whose key has this beginning and contains that; return how many."""
 
     async def ping(self) -> None:
         """Return when the store answers."""
 
     async def close(self) -> None:
-        """Let go of what the store holds open."""
+        """Release what the store holds open."""
 
 
 class MemoryStore:
@@ -85,12 +85,12 @@ class MemoryStore:
         return True
 
     async def remove(self, key: str) -> None:
-        """Let go of a value, if there is one."""
+        """Remove a value, if there is one."""
         if key in self._values:
             self._drop(key)
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Let go of the values whose key starts so and then contains; return how many."""
+        """Remove the values whose key has this beginning and contains that; return how many."""
         found = [
             key
             for key in self._values

@@ -28,7 +28,7 @@ class Evidence:
     """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
 
     `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
-    load, time), empty where nothing was run. `sources` are citations, `inputs` what it was
+    load, time), empty if nothing was run. `sources` are citations, `inputs` what it was
     computed from, `command` repeats it. `breakdown` is the value by part, where it has
     parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
     over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,

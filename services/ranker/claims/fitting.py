@@ -78,7 +78,7 @@ def _configuration(
         found["bound"] = repr(claim.bound)
     if definition.dataset or definition.compares:  # it is of these, too
         found["fact"] = fact_of(claim, definition)
-        # Several names give one fact, and one name other things when it is registered anew.
+        # Several names give one fact, and one name other things when it is registered again.
         found["subset"] = claim.subset
         for name in filter(None, (claim.dataset, claim.rival)):
             stated = artifacts[name].configuration if name in artifacts else Configuration()

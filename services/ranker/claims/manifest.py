@@ -63,9 +63,9 @@ def parse(document: object, name: str) -> model.Artifact | model.Page | model.Wi
 
 
 def readable_claims(document: object) -> tuple[model.Claim, ...]:
-    """Return the claims of a document that are right by themselves, whatever else is wrong in it.
+    """Return the claims of a document that are valid on their own, despite other errors.
 
-    With them what does not fit their methods can be told at once with what is wrong elsewhere.
+    With them what does not fit their methods can be reported at once with what is wrong elsewhere.
     """
     if not isinstance(document, Mapping):
         return ()

@@ -180,7 +180,7 @@ class Claim:
     `hardware` and `engine` name as far as the claim does, as `dataset` and its `subset` do the
     data; `dataset_digest` says which corpus of that name. `method` is the "name@version" that
     observes it, empty when there is none. `undecidable` is set on a claim that no observation
-    decides (its comparator is not named, its data are not at hand); evidence is then shown for
+    decides (its comparator is not named, its data are not available); evidence is then shown for
     orientation. `needs` says what it takes to decide the claim by measurement, for the reader of a
     NOT_TESTABLE_HERE. `quote` is what the page says word for word, `source` where it does, and
     `sources` what is cited for it; `declared` says that a manifest that somebody registered quotes
@@ -255,7 +255,7 @@ class PublishedScore:
 class Configuration:
     """What makes a subject the one that it is, as far as its manifest says so.
 
-    `classes` is 0 and `input` (height, width) None where it does not; `revision` is that of the
+    `classes` is 0 and `input` (height, width) None if it does not; `revision` is that of the
     published thing, `digest` "sha256:<hex>" of its file of weights, or of the corpus as served.
     `files` are digests of files by name: of a language model all that its figures depend on, of a
     corpus those that hold documents of it. `subsets` are the names of all that a corpus is made of.

@@ -132,7 +132,7 @@ class Registry:
     def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
         """Return what does not fit its method in a manifest that cannot be read as a whole.
 
-        Of claims that are right by themselves, and of artifacts whose type is; the first 100.
+        Of claims that are valid on their own, and of artifacts whose type is; the first 100.
         """
         try:
             document = _document(text, name)

@@ -161,7 +161,7 @@ def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str
 
 
 def _where_they_differ(evidence: Evidence) -> str:
-    """What each source says, where they say different texts or truths; empty where they agree."""
+    """What each source says, where they say different texts or truths; empty if they agree."""
     titles: dict[str | bool, list[str]] = {}
     for one in evidence.sources:
         if isinstance(one.says, str | bool):

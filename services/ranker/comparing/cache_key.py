@@ -43,7 +43,7 @@ def canonical(
     pages: Iterable[PageVerdicts] = (),
     hardware: str = "",
 ) -> Pair:
-    """The pair in one order, whichever way it was asked for.
+    """The pair in one order, whichever way it was requested.
 
     Without a class of hardware, the one that both were measured on last.
 

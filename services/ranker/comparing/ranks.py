@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Ranking:
     """The places of artifacts of one type in each profile, on one class of hardware, at one day.
 
-    `profile` is the one that was asked for, or else the type's first; its places are `places[0]`.
+    `profile` is the one that was requested, or else the type's first; its places are `places[0]`.
     """
 
     type: ArtifactType

@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Records:
-    """Reads what is stored, in two looks at the database however many artifacts are asked for.
+    """Reads what is stored, in two looks at the database however many artifacts are requested.
 
     Every method raises `Unavailable` when the database cannot be read now.
     """

@@ -57,7 +57,7 @@ def back_up(database: Path, target: Path) -> Contents:
 
 
 def restore(backup: Path, database: Path) -> Contents:
-    """Put a copy in a database's place, all or nothing; return what it holds.
+    """Put a copy in a database's place, as a whole; return what it holds.
 
     Refused, with the database left as it was, while a ranker uses it and when anything in the copy
     does not give its digest. Raises `StoreError`.

@@ -48,7 +48,7 @@ class Database(Protocol):
         """Open the database and bring it to the present schema. Raises `StoreError`."""
 
     async def close(self) -> None:
-        """Let go of the database. Closing twice is closing once."""
+        """Release the database. Closing twice is closing once."""
 
     def version(self) -> int | None:
         """A number that changes with every change of the database, by whomever; None if unknown.

@@ -15,7 +15,7 @@ _SELECT = "SELECT artifact, version, digest, time, content, registered_by FROM m
 class KeptManifest:
     """A version of an artifact's manifest as it was sent. `digest` is of its meaning.
 
-    `registered_by` is the caller's verified identity; empty where it showed none, or was kept
+    `registered_by` is the caller's verified identity; empty if it showed none, or was kept
     before identities were.
     """
 

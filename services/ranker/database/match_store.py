@@ -179,7 +179,7 @@ def total(counts: Iterable[MatchCounts]) -> MatchCounts:
 
 
 def _match(connection: Connection, match_id: str) -> tuple[str, str]:
-    """The artifact and the capability of a match; raise `NotFound` where there is none."""
+    """The artifact and the capability of a match; raise `NotFound` if there is none."""
     match = connection.execute(
         "SELECT artifact, capability FROM matched WHERE id = ?", (match_id,)
     ).fetchone()

@@ -51,7 +51,7 @@ def back_up(address: str, target: Path) -> Contents:
 
 
 def restore(backup: Path, address: str) -> Contents:
-    """Put a copy in the place of what a database holds, all or nothing; return what it holds.
+    """Put a copy in the place of what a database holds, as a whole; return what it holds.
 
     Refused, with the database left as it was, while a ranker uses it and when anything in the copy
     does not give its digest. Raises `StoreError`.

@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS job_verdict (
 """Of schema 5. Schema 1 had `evidence` alone, in this form, schema 2 all but `report`, schema 3 all
 but `manifest.registered_by`, and schema 4 all but jobs: opening one adds the rest, and changes no
 row. `outcome` is read and no longer written; its reports are nobody's. In `report` the last row of
-a reporter on a match stands, and withdraws the outcome where it has none. Jobs alone change."""
+a reporter on a match stands, and withdraws the outcome if it has none. Jobs alone change."""
 
 _POLL_SECONDS = 0.05
 

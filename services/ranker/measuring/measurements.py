@@ -109,7 +109,7 @@ class Measurements:
         return quoted(claim)
 
     async def earlier(self, claim: Claim) -> Sequence[Evidence]:
-        """Return what earlier verifications observed of a claim; nothing where it cannot be read.
+        """Return what earlier verifications observed of a claim; nothing if it cannot be read.
 
         Timings are taken together with those, never instead of them.
         """
@@ -279,7 +279,7 @@ class Measurements:
     async def tokens_per_second(
         self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan, times: int
     ) -> tuple[FinalScore, ...]:
-        """Score the same documents so many times anew, for how fast that is."""
+        """Score the same documents so many times again, for how fast that is."""
 
         async def ask() -> tuple[FinalScore, ...]:
             found = [await self._corpus.score(corpus.ref, model, plan) for _ in range(times)]

@@ -89,7 +89,7 @@ def _different(model: Model, wanted: Artifact, parts: Iterable[Part]) -> Iterato
 
 
 def _wanted(wanted: Artifact, part: Part) -> str:
-    """A part of the configuration as the manifest states it; empty where it does not."""
+    """A part of the configuration as the manifest states it; empty if it does not."""
     subject = wanted.configuration
     if part is Part.ARCHITECTURE:
         return wanted.subject.lower()

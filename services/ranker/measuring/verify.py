@@ -132,7 +132,7 @@ class Verifier:
         return estimate(claims, budget, pictures=bool(self._pictures))
 
     async def _earlier(self, claim: Claim) -> Sequence[Evidence]:
-        """What is kept of a claim; nothing where it cannot be read now."""
+        """What is kept of a claim; nothing if it cannot be read now."""
         try:
             evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:

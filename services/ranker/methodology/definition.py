@@ -80,7 +80,7 @@ class Metric(Document):
     is worth 1. `same` names what has to agree before two readings are compared: "hardware",
     "engine", or a part of the evidence's subject. `printed_to` is the last digit of published
     figures, half of which they may be off by. With `per_hardware`, only what was measured on the
-    hardware that is asked for is read. `when_missing` says how to get a reading.
+    hardware that is requested is read. `when_missing` says how to get a reading.
     """
 
     fact: _String

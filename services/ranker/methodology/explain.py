@@ -14,7 +14,7 @@ from services.ranker.methodology.score import Score
 
 @dataclass(frozen=True)
 class Contribution:
-    """One term, in points of 100. `point` is None where nothing is known."""
+    """One term, in points of 100. `point` is None if nothing is known."""
 
     component: str
     metric: str

@@ -165,7 +165,7 @@ def _reading(item: Evidence, metric: Metric, level: float) -> Reading | None:
 
 
 def _interval(item: Evidence, metric: Metric, number: float, level: float) -> Interval | None:
-    """The ends of a number, level 0 where they hold for certain; None where they are not sure."""
+    """The ends of a number, level 0 if they hold for certain; None if they are not sure."""
     if item.basis is Basis.SOURCED:
         # Ends that are cited are of other protocols; this figure is what it says, rounded.
         half = (metric.printed_to or 0.0) / 2
@@ -187,7 +187,7 @@ def _ends(scale: Scale, interval: Interval) -> tuple[float, float]:
 
 
 def _same(item: Evidence, metric: Metric) -> str:
-    """What the reading was measured on, in words; empty where nothing has to agree or is known."""
+    """What the reading was measured on, in words; empty if nothing has to agree or is known."""
     known = {
         "hardware": hardware_class(item.environment),
         "engine": " ".join(

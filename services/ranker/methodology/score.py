@@ -36,7 +36,7 @@ class Component:
     """One part of a score: a metric, or what is shown beside it with weight 0.
 
     `low` <= `point` <= `high` are utilities: 0 and 1 are the ends of the scale, which may be passed
-    by a half. `point` is None where nothing is known. `evidence` are the digests that it was
+    by a half. `point` is None if nothing is known. `evidence` are the digests that it was
     computed from; `missing` says how to know more.
     """
 
@@ -80,7 +80,7 @@ class Score:
     0 and 100 are what the scales' references would get; less and more are possible. `point` is None
     where a metric of the profile is missing; `low` and `high` are then the bounds that are left.
     `coverage` is the share of the middle weights that has evidence. `components` are all metrics of
-    the type, with weight 0 where they are not of the profile, and what is shown beside them.
+    the type, with weight 0 if they are not of the profile, and what is shown beside them.
     """
 
     profile: str
@@ -113,7 +113,8 @@ class ArtifactRecord:
 class Standing:
     """An artifact as profiles see it: what is read of it, on a class of hardware, at a level.
 
-    `unsure` are readings of intervals that are less sure than that; they are told, and not read.
+    `unsure` are readings of intervals that are less sure than that; they are reported, and not
+    read.
     """
 
     record: ArtifactRecord

@@ -45,12 +45,12 @@ class Discovery:
         self._index: SearchIndex | None = None
 
     async def refresh(self) -> None:
-        """Read the registry anew; searches go on with the old index until the new one is ready."""
+        """Read the registry again; searches go on with the old index until the new one is ready."""
         artifacts = self._registry.artifacts
         await self._on_thread(lambda: self._build(artifacts))
 
     async def close(self) -> None:
-        """Let go of the index."""
+        """Release the index."""
         self._index = None
         self._thread.shutdown()
 

@@ -61,7 +61,7 @@ _STOP_WORDS = frozenset(
     whom whose why will with without work works would you your
     """.split()  # noqa: SIM905  (a list of words reads better as words)
 )
-"""Function words, and words of asking ("find", "need") that say nothing of what is asked for."""
+"""Function words, and words of asking ("find", "need") that say nothing of what is requested."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class SearchIndex:
         self._idf = {stem: self._rarity(rows) for stem, rows in self._occurrences.items()}
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Release the index."""
         self._database.close()
 
     def search(

@@ -141,7 +141,7 @@ class RankerPages:
         return _html(await self._pages.page(name, await self._running(name)))
 
     async def _chosen(self, request: Request) -> Response:
-        """What the form without JavaScript asks for."""
+        """What the form without JavaScript contains."""
         left, right = (request.query_params.get(side, "") for side in ("left", "right"))
         if not left or not right:
             raise InvalidArgument("left, right", "name both artifacts")

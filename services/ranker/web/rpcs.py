@@ -138,7 +138,7 @@ def _stream(behavior: Any, max_bytes: int) -> Callable[[Any, Any], AsyncIterator
 
 
 def _translated(error: Exception) -> ConnectError:
-    """What a caller is told of an error; the log has one that is not the caller's to know."""
+    """What a caller learns of an error; the log has errors that are not for callers."""
     request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
     if not isinstance(error, AssayError):
         _log.exception("unexpected error", exc_info=error)

@@ -48,7 +48,7 @@ def reference_of(claim: claim_pb2.Claim) -> str:
 
 
 def kind(verdict: evidence_pb2.ClaimVerdict) -> Kind:
-    """What became of a claim. One that nobody has verified yet is no verdict on this machine."""
+    """The result for a claim. A claim that was not verified yet has no verdict on this machine."""
     name = enum_name(verdict, "verdict")
     if name == "NOT_TESTABLE_HERE" and not verdict.HasField("evidence"):
         unverified = verdict.claim.method and not verdict.HasField("not_measured")

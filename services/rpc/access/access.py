@@ -81,7 +81,7 @@ class Access:
     def _allowed(self, policy: Policy, caller: Identity, method: str) -> tuple[Rate | None, bool]:
         """The caller's rate, and whether it operates; kept until the policy is another.
 
-        Raises Unauthenticated or Forbidden, which is found anew each time.
+        Raises Unauthenticated or Forbidden, which is found again each time.
         """
         by, decided = self._decided
         if policy is not by or len(decided) >= _MOST_DECIDED:

@@ -79,7 +79,7 @@ class Grant(Document):
         )
 
     def rate(self, place: int) -> Rate | None:
-        """Its limit, as the grant at that place in the file; None where it has none."""
+        """Its limit, as the grant at that place in the file; None if it has none."""
         limit = self.calls_per_second
         if limit is None:
             return None
@@ -108,7 +108,7 @@ class Policy(Document):
     def allow(self, identity: Identity, role: Role, method: str) -> Rate | None:
         """The rate at which the call is allowed; None: any.
 
-        Raises Unauthenticated where a caller without an identity would need one, and Forbidden.
+        Raises Unauthenticated if a caller without an identity would need one, and Forbidden.
         """
         if role in self.anonymous and not identity.verified:
             rate = self.anonymous_calls_per_second

@@ -43,7 +43,7 @@ def marking(
     """Return what decodes messages, and gives a mark for one that cannot be decoded.
 
     So it does, before it is decoded, for one of more than `max_bytes`. Its size is known here: to
-    learn that of a decoded message is to encode it again. `sizes` is told of each.
+    learn that of a decoded message is to encode it again. `sizes` is called with each.
     """
     if deserialize is None:
         return None

@@ -59,7 +59,7 @@ class HttpService:
     hosts_field: str
     """Name of the setting that they are from."""
     make: Callable[[], WebApp]
-    """Called once the service's own parts are made. Raises AssayError where it cannot be."""
+    """Called once the service's own parts are made. Raises AssayError if it cannot be."""
 
 
 class HttpPort:

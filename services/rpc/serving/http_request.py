@@ -117,7 +117,7 @@ class Request:
         return ((key.decode("latin-1"), value.decode("latin-1")) for key, value in self._headers)
 
     def check_length(self) -> None:
-        """Raises TooLarge where the request says that it is."""
+        """Raises TooLarge if the request says that it is."""
         length = self.header(b"content-length") or "0"
         if length.isascii() and length.isdigit() and int(length) > self._max_bytes:
             raise self._too_large()
@@ -148,7 +148,7 @@ class Request:
         return message
 
     def close(self) -> None:
-        """The request has ended, and its body is let go of."""
+        """The request has ended, and its body is released."""
         self._bodies.held_bytes -= self._held
         self._held = 0
 

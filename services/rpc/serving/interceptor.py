@@ -213,7 +213,7 @@ class _Call:
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()
-        # Asked for now: a generator whose caller has gone may end after gRPC has freed the call,
+        # Taken now: a generator whose caller has gone may end after gRPC has freed the call,
         # and asking then crashes the process.
         self._peer = context.peer()
         self._request_id = _request_id(context)

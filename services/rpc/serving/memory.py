@@ -10,7 +10,7 @@ _SECONDS = 10.0
 
 
 def _trimmer() -> Callable[[int], int] | None:
-    """The C library's malloc_trim; None where there is none."""
+    """The C library's malloc_trim; None if there is none."""
     try:
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):

@@ -40,7 +40,7 @@ from services.rpc.serving.tls import ServerTls
 from services.rpc.settings import ServerSettings
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-# A health check names a service, and the port asks for no certificate.
+# A health check names a service, and the port requests no certificate.
 _MAX_PROBE_BYTES = 1 << 16
 # gRPC ends a call that arrives while it shuts down as CANCELLED, which no client sends again. Until
 # clients have learned of NOT_SERVING, calls are taken for so long, and refused as UNAVAILABLE.
@@ -93,7 +93,7 @@ class Server:
         self.port = 0
         """Port of the gRPC server, once started."""
         self.admin_port = 0
-        """Port of the admin services, once started; 0 where they share the gRPC server's."""
+        """Port of the admin services, once started; 0 if they share the gRPC server's."""
         self.health_port = 0
         """Port of the plaintext health service, once started."""
 
@@ -104,7 +104,7 @@ class Server:
 
     @property
     def http_port(self) -> int:
-        """Port of the HTTP server, once started; 0 where there is none."""
+        """Port of the HTTP server, once started; 0 if there is none."""
         return self._http.port if self._http else 0
 
     async def start(self) -> None:

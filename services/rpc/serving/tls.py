@@ -91,7 +91,7 @@ class ServerTls:
 def expiry(settings: ServerSettings, field: str) -> float:
     """When the certificate that a setting names, or one of its chain, expires: Unix seconds.
 
-    Raises InvalidArgument where it has, or cannot be read.
+    Raises InvalidArgument if it has, or cannot be read.
     """
     return _expiry(settings, field, _pem(settings, field)).timestamp()
 

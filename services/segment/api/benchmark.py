@@ -121,7 +121,7 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
             )
 
     def _choice(self, engine: str, model: RegisteredModel) -> Choice:
-        """Return the engine that was asked for, or the one that serves the model, if installed.
+        """Return the engine that was requested, or the one that serves the model, if installed.
 
         Another one than serves runs in the number type of the graphs.
         """

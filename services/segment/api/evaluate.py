@@ -42,7 +42,7 @@ from services.segment.windows.options import Inference
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
-# over 2 Mbit/s. A client that sends nothing would keep its model loaded for ever.
+# over 2 Mbit/s. A client that sends nothing would keep its model loaded forever.
 _MAX_SILENCE_SECONDS = 300.0
 _PROGRESS_SECONDS = 1.0
 # The most that an element of the confusion matrix takes in a reply.

@@ -2,7 +2,7 @@
 
 `answered` is the flow of it and knows no message; `answer_item` turns one item into its answer.
 
-A slot is taken before an item is read and given back once its answer was taken by the transport,
+A slot is taken before an item is read and returned once its answer was taken by the transport,
 and the next item is read once the one before is admitted to the queue. So a call holds `limit`
 items or answers and never more, whether the queue is full, the client reads nothing, or it sends
 without end.

@@ -23,7 +23,7 @@ _RESAMPLERS: dict[int, Resampler | None] = {
 
 
 def inference(message: models_pb2.Inference) -> Inference:
-    """Return what is asked for; an absent message asks for nothing. Raises InvalidArgument."""
+    """Return the requested modes; an absent message requests none. Raises InvalidArgument."""
     if message.resize not in _RESIZES:
         raise InvalidArgument(
             "inference.resize", f"{message.resize} is not a way to resize a picture"

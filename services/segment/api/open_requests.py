@@ -49,7 +49,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class WantedOutput:
-    """An output that is asked for, and where in shared memory it is put; None is in the reply."""
+    """An output that is requested, and where in shared memory it is put; None is in the reply."""
 
     name: str
     place: Place | None = None
@@ -234,7 +234,7 @@ class Requests:
 
 
 def wanted_outputs(request: pb.ModelInferRequest) -> list[WantedOutput]:
-    """Return the outputs that are asked for, in that order. Raises InvalidArgument."""
+    """Return the outputs that are requested, in that order. Raises InvalidArgument."""
     wanted: list[WantedOutput] = []
     for index, output in enumerate(request.outputs):
         if output.name not in _OUTPUTS:
@@ -269,7 +269,7 @@ def _check_input_parameters(given: Mapping[str, pb.InferParameter], raw: bytes |
 
 
 def _place(given: Mapping[str, pb.InferParameter], field: str) -> Place | None:
-    """Return where in shared memory a tensor is, None where it is not."""
+    """Return where in shared memory a tensor is, None if it is not."""
     if REGION not in given:
         for name in (_REGION_SIZE, _REGION_OFFSET):
             if name in given:

@@ -88,7 +88,7 @@ def from_numbers(
 def split(raw: bytes, count: int, field: str) -> list[bytes]:
     """Return the `count` elements of type BYTES: each is preceded by its length in four bytes.
 
-    Raises InvalidArgument where the lengths don't add up to what is there.
+    Raises InvalidArgument if the lengths don't add up to what is there.
     """
     elements: list[bytes] = []
     at = 0

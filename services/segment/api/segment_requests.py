@@ -40,7 +40,7 @@ _PRIORITIES = {
 
 
 def wanted(request: segment_pb2.SegmentImageRequest, max_pixels: int) -> Wanted:
-    """Return which outputs are asked for, of at most `max_pixels` pixels where a size is given.
+    """Return which outputs are requested, of at most `max_pixels` pixels where a size is given.
 
     Raises InvalidArgument that names the field.
     """

@@ -60,7 +60,7 @@ class LearnedAdmission:
     def admit(self, now: float, admission: Admission, prepare: float, *, overdue: bool) -> Ticket:
         """Return the ticket of an item that can be in time, or of a trial on an idle engine.
 
-        A cost that was learned in a bad moment must not refuse work for ever: an engine that has
+        A cost that was learned in a bad moment must not refuse work forever: an engine that has
         computed nothing for a while takes one item whatever the estimate. Raises Overloaded, or
         DeadlineExceeded where no server that is as fast could answer in time: no use trying again.
         """

@@ -118,7 +118,7 @@ class Cost:
         return self._scaled(size, bucket, _UPPER_DEVIATIONS)
 
     def least(self, bucket: Hashable = None) -> float:
-        """Return the least seconds that one item alone took of late; 0 if too few were observed."""
+        """Return the least recent seconds of one item alone; 0 if too few were observed."""
         sizes = self._buckets.get(bucket)
         if sizes is None or sizes.known[0] != 1 or sizes.estimates[0].count < _SURE:
             return 0.0

@@ -3,7 +3,7 @@
 By Jackson's rule work meets its deadlines in some order if it does in the order of the deadlines:
 nothing is late as long as, up to each deadline, there is no more work than time. `Commitments`
 answers what that leaves. It looks at all deadlines at once, in numpy: a fraction of a millisecond
-for 10,000 of them. `DeadlineQueue` has the first of many deadlines at hand.
+for 10,000 of them. `DeadlineQueue` finds the first of many deadlines.
 """
 
 from __future__ import annotations

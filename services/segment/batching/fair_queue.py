@@ -30,7 +30,7 @@ class FairQueue(Generic[T]):
     * The smallest priority comes first, except that one which was passed over MAX_TURNS_PASSED
       times in a row, though it could have been taken from, comes before the others once.
     * Within a priority clients take turns: who was served, from whatever bucket, goes to the end of
-      the line of every bucket. A client that comes anew begins there. An item that costs several
+      the line of every bucket. A client that comes again begins there. An item that costs several
       turns sends its client further back: so many times the others have theirs before it, also if
       it leaves and comes again.
     * Items of one client, priority and bucket are first in, first out; its buckets take turns.

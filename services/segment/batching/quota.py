@@ -14,7 +14,7 @@ class Quota:
     is for those who come next. Whoever holds nothing may take whatever is left. So no client has
     everything, unless there is room for one item only.
 
-    A large item would never find room where small ones take each byte that is given back: bytes can
+    A large item would never find room where small ones take each byte that is returned: bytes can
     be kept free for it.
     """
 

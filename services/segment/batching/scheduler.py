@@ -250,7 +250,7 @@ class Scheduler(Generic[I, O]):
         """Take out who is admitted next, if there is room for anybody.
 
         That is whose turn it is of those whose item fits. One that was often too large when it was
-        its turn has what is given back from then on kept for it.
+        its turn has what is returned from then on kept for it.
         """
         self._batcher.keep_free(0)
         queue = self._waiting

@@ -28,7 +28,7 @@ def profile_onnxruntime(
 ) -> list[Events]:
     """Compute a batch (N, 3, H, W) `runs` times on the CPU; return the kernels of each run.
 
-    On other devices ONNX Runtime times what it asks for, not what is computed.
+    On other devices ONNX Runtime times the launches, not the computation.
     """
     options = session_options(threads)
     options.enable_profiling = True

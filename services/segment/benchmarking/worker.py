@@ -248,7 +248,7 @@ def _print(line: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Measure what stdin asks for."""
+    """Measure what the request on stdin names."""
     end_with_parent()
     measurement = measurement_of(json.load(sys.stdin))
     try:

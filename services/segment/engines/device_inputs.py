@@ -43,7 +43,7 @@ class DeviceInputs:
         """Whether inputs are made here."""
 
     def make(self, picture: Image.Image, resampler: Resampler | None) -> DeviceArray | None:
-        """Return the (3, height, width) input of an RGB picture, None where it is not made here.
+        """Return the (3, height, width) input of an RGB picture, None if it is not made here.
 
         A picture that finds no memory, or a device that fails, is the processor's too: what is
         wrong with the device shows where the model runs, which is watched.

@@ -115,7 +115,7 @@ def cuda_options(manifest: Manifest, gpu: GpuOptions, *, graph: bool = False) ->
     """Return the options of ONNX Runtime's CUDA provider; with `graph` it captures its runs."""
     options: dict[str, str | int] = {
         "device_id": gpu.number,
-        # EXHAUSTIVE, the default, tries every algorithm anew for each new size, for hundreds of
+        # EXHAUSTIVE, the default, tries every algorithm again for each new size, for hundreds of
         # milliseconds, and takes the memory of the largest.
         "cudnn_conv_algo_search": "HEURISTIC",
         "cudnn_conv_use_max_workspace": 0,

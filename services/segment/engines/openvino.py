@@ -191,7 +191,7 @@ def compile_graph(
 
 
 def compile_profiled(path: Path, manifest: Manifest, *, precision: Precision, threads: int) -> Any:
-    """Compile a graph, as the engine does, so that the times of its parts can be asked for."""
+    """Compile a graph, as the engine does, so that the times of its parts can be read."""
     core, how = openvino.Core(), manifest.preprocessing
     return compile_graph(
         *(core, core.read_model(path), manifest.graph, (3, how.height, how.width)),

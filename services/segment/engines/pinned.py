@@ -57,7 +57,7 @@ class Blocks:
             return self._allocate(size)
 
     def hold(self, holder: object, size: int, address: int) -> None:
-        """Have those bytes given back when `holder` goes."""
+        """Have those bytes returned when `holder` goes."""
         weakref.finalize(holder, self._give_back, size, address).atexit = False
 
     def _give_back(self, size: int, address: int) -> None:

@@ -61,7 +61,8 @@ def checkpoint_license(hub_name: str, text: str | None) -> ModelLicense:
 def stated_license(given: str, found: ModelLicense) -> ModelLicense:
     """Return the licence that the exporting user states by its id, where `found` allows that.
 
-    Raises InvalidArgument for what is no id, and for weights that come with another known licence.
+    Raises InvalidArgument for what is not an id, and for weights that come with another known
+    licence.
     """
     if _ID.fullmatch(given) is None:
         raise InvalidArgument(

@@ -161,7 +161,7 @@ def with_convolutional_head(
 ) -> SegformerForSemanticSegmentation:
     """Give a model mmsegmentation's decode head, with its weights, and its layer norms.
 
-    Raises RuntimeError where the weights do not fit.
+    Raises RuntimeError if the weights do not fit.
     """
     config: Any = model.config
     head: Any = ConvolutionalHead(

@@ -1,7 +1,7 @@
 """Finds a checkpoint's weights and reads them as one state dict. Runs no code that they bring.
 
 Written by transformers (whole or in shards), by torch.save, by Lightning, by mmsegmentation or by
-TensorFlow. Names are given back as the hub's checkpoints have them, without what a wrapper puts
+TensorFlow. Names are returned as the hub's checkpoints have them, without what a wrapper puts
 before all of them: `module.`, `_orig_mod.`, `model.` and the like.
 """
 

@@ -51,7 +51,7 @@ class MaskMeaning:
         return ids
 
     def unknown_value(self, mask: Mask) -> int | None:
-        """Return a value of the mask that is no class and not left out, None if there is none."""
+        """Return a value of the mask that is neither a class nor left out, if there is one."""
         ids = self.ids(mask)
         for part in _chunks(mask):
             wrong = ids[part] == NO_CLASS
@@ -65,7 +65,7 @@ class Tally:
     """Pixels by class, and those that were left out; `a + b` is what both counted together.
 
     `mask`, `predicted` and `common` are (classes,); `confusion` is (classes, classes), rows the
-    mask's class and columns the prediction's, or None where it was not asked for. `lower` and
+    mask's class and columns the prediction's, or None if it was not requested. `lower` and
     `higher` are the pixels whose label is one below and one above the mask's class.
     """
 
@@ -98,7 +98,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Figures:
-    """Shares in [0, 1]; those of a class are None where there is nothing to divide by.
+    """Shares in [0, 1]; those of a class are None if there is nothing to divide by.
 
     `one_lower` and `one_higher` are the pixel accuracy with all of the mask's classes one lower or
     higher: far larger, they say that the mask's values were taken for the wrong ones.

@@ -202,7 +202,7 @@ def _kind_of_grey(image: Image.Image) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 where there is none that can be read.
+    """Return the EXIF orientation, 1 if there is none that can be read.
 
     Read after the pixels: a PNG may hold it behind them.
     """

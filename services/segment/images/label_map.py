@@ -68,7 +68,7 @@ def compressed(values: Labels) -> bytes:
 def keep(labels: Labels, wanted: Iterable[int], classes: int) -> tuple[Labels, int]:
     """Return the map with all but the `wanted` of `classes` classes replaced, and by what.
 
-    That is 255 if it is no class, or else 65535, in two bytes.
+    That is 255 if it is not a class, or else 65535, in two bytes.
     """
     other = OTHER[1 if classes <= OTHER[1] else 2]
     kind: type[np.uint8 | np.uint16] = np.uint8 if other == OTHER[1] else np.uint16

@@ -42,7 +42,7 @@ class Palette:
     def draw(self, picture: Image.Image, labels: Labels, style: OverlayStyle) -> bytes:
         """Return the file of an RGB picture, scaled to the map's size, with the classes over it.
 
-        `labels` is (height, width); a pixel whose label is no class stays as it is.
+        `labels` is (height, width); a pixel whose label is not a class stays as it is.
         """
         height, width = labels.shape
         if picture.size != (width, height):

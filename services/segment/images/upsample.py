@@ -43,7 +43,7 @@ def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, wi
 
     `logits` is (h, w, C) float32, `labels` its arg max (h, w). The result is of `labels`' type.
     Values that are not finite give labels without meaning, never an error.
-    Raises ValueError if shapes or types don't fit, or a label is no class.
+    Raises ValueError if shapes or types don't fit, or a label is not a class.
     """
     if logits.ndim != 3 or labels.shape != logits.shape[:2] or 0 in logits.shape:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")

@@ -132,7 +132,7 @@ class DesiredFile:
         return decode(data, str(self.path))
 
     def replace(self, state: Desired, expected_revision: str = "") -> None:
-        """Write the state, all or nothing, unless another than `expected_revision` is there.
+        """Write the state, as a whole, unless another than `expected_revision` is there.
 
         What is there already is no change, and never refused: a call may be repeated. A damaged
         file has no revision and is replaced. Raises RevisionMismatch, StorageFull for a full disk,
@@ -171,7 +171,7 @@ class DesiredFile:
             return None
 
     def _bytes(self) -> bytes | None:
-        """Return what the file holds, up to one byte too many; None where it is not there."""
+        """Return what the file holds, up to one byte too many; None if it is not there."""
         try:
             with self.path.open("rb") as file:
                 return file.read(_MAX_BYTES + 1)

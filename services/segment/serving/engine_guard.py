@@ -39,7 +39,7 @@ class EngineGuard:
             raise self._unavailable()
 
     def succeeded(self) -> None:
-        """Start counting anew."""
+        """Start counting again."""
         self._failures = 0
 
     def failed(self, error: Exception) -> None:

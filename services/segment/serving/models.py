@@ -127,7 +127,7 @@ class Models:
 
     @property
     def load(self) -> tuple[float, float]:
-        """Pictures a second of late, and how busy all engines are: see `recent_work`."""
+        """Recent pictures a second, and how busy all engines are: see `recent_work`."""
         waiting = sum(loaded.backlog for loaded in self._table.loaded.values())
         return self.metrics.recent.load(waiting)
 

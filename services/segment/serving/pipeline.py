@@ -57,7 +57,7 @@ _AS_THE_MODEL = How()
 
 @dataclass(frozen=True)
 class Inference:
-    """What was asked for of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
+    """What was requested of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
 
     labels: Labels | None
     logits: NDArray[np.float32] | None
@@ -72,7 +72,7 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Work:
-    """What `segment` was asked for, of one picture."""
+    """What a caller of `segment` requested of one picture."""
 
     decode: Callable[[], Image.Image]
     wanted: Wanted

@@ -24,7 +24,7 @@ class ModelState(Enum):
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """A model; its digest is empty where it is not there."""
+    """A model; its digest is empty if it is not there."""
 
     identity: Identity
     state: ModelState
@@ -55,7 +55,7 @@ def statuses(
     absent = {(model.name, model.version) for model in plan.absent}
 
     def is_absent(identity: Identity) -> bool:
-        """Whether it is what a wish asks for and no model folder holds."""
+        """Whether it is desired and no model folder holds it."""
         return identity[:2] in absent or (identity.name, "") in absent
 
     for model in present:

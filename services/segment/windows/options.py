@@ -1,6 +1,6 @@
 """How a picture goes through a model where not as its preprocessing says. Pure.
 
-`Inference` is what a caller asks for, `Settled` the same with nothing left open and checked for one
+`Inference` is what a caller requests, `Settled` the same with nothing left open and checked for one
 model, and `Plan` what that means for a picture of one size. Sizes and the order of the windows are
 mmsegmentation's: its Resize with kept proportions, the size divisor of the SegFormer authors'
 AlignedResize, and its slide inference, whose last windows are moved back to the border.
@@ -55,7 +55,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Inference:
-    """What a caller asks for; None is the model's, or what goes with the rest."""
+    """What a caller requests; None is the model's, or what goes with the rest."""
 
     resize: ResizeMode | None = None
     edges: Edges | None = None

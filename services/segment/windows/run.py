@@ -115,7 +115,7 @@ class InWindows:
         """Label the picture that `decode` returns; its map has the size that `size` gives for it.
 
         `shift` is added to the logits of the first class. Raises what `decode` and `size` raise,
-        InvalidArgument where the picture cannot go that way, DeadlineExceeded where it cannot in
+        InvalidArgument where the picture cannot go that way, DeadlineExceeded if it cannot in
         time, and what a window's item raises.
         """
         need = least_bytes(how, self._logits(how.largest), len(self._manifest.classes))

@@ -71,7 +71,7 @@ def check_options(arguments: argparse.Namespace) -> None:
 
 
 async def write(arguments: argparse.Namespace, digest: str) -> None:
-    """Writes the proof of a selection, if one is asked for, of the model of that digest."""
+    """Writes the proof of a selection, if one is requested, of the model of that digest."""
     if arguments.prove:
         from services.cli import proving  # noqa: PLC0415
 

@@ -125,7 +125,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
 def request_of(
     arguments: argparse.Namespace, model: common_pb2.ModelRef
 ) -> benchmark_pb2.BenchmarkModelRequest:
-    """The request that the command line asks for."""
+    """The request that the command line describes."""
     return benchmark_pb2.BenchmarkModelRequest(
         model=model,
         scenario=_SCENARIOS[arguments.scenario],

@@ -76,7 +76,7 @@ def add_resampler(parser: argparse.ArgumentParser, words: str) -> None:
 
 
 def inference(arguments: argparse.Namespace) -> models_pb2.Inference | None:
-    """Return what the options ask for; None where they ask for nothing. Raises InvalidArgument."""
+    """Return what the options request; None if they request nothing. Raises InvalidArgument."""
     mode, windowed = arguments.mode, arguments.window or arguments.stride
     if windowed and mode not in {"slide", "native"}:
         raise InvalidArgument("--window", "goes with --mode slide, or native")

@@ -223,7 +223,7 @@ async def _run_many(arguments: argparse.Namespace) -> Exit:
 
 
 def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:
-    """What the options ask for, without the model and the classes."""
+    """What the options request, without the model and the classes."""
     encoding = images_pb2.LABEL_ENCODING_NONE
     if arguments.output:
         encoding = images_pb2.LABEL_ENCODING_PNG

@@ -170,7 +170,7 @@ class _Following:
         self._bar.stop()
 
     def finished(self, line: Mapping[str, Any] | None) -> None:
-        """Count a picture, and print its line if that was asked for."""
+        """Count a picture, and print its line if that was requested."""
         self._finished += 1
         self._bar.advance(self._task)
         if self._jsonl and line is not None:

@@ -50,7 +50,7 @@ def _rows(path: Path) -> dict[str, list[Row]]:
 
 
 def write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Write the rows, by picture; texts of others are no formulas of a spreadsheet."""
+    """Write the rows, by picture; text from others cannot become a formula of a spreadsheet."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -114,7 +114,7 @@ def classes_of(rows: Mapping[str, Sequence[Row]]) -> tuple[list[ClassTotal], int
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises OSError, and StorageFull where there is no room.
+    """Write a file completely or not at all. Raises OSError, and StorageFull if the disk is full.
 
     What is not whole has a name of chance: processes of several machines may write one file, and
     have one number.

@@ -41,7 +41,7 @@ Weights = Mapping[str, float]
 def corners(ranges: Mapping[str, tuple[float, float]]) -> tuple[dict[str, float], ...]:
     """Return the extreme weightings within ranges, each of which sums to 1.
 
-    All weights but one are at an end of their range there. Raises ValueError where no weighting
+    All weights but one are at an end of their range there. Raises ValueError if no weighting
     within the ranges sums to 1.
     """
     found: dict[tuple[float, ...], dict[str, float]] = {}
@@ -60,7 +60,7 @@ def corners(ranges: Mapping[str, tuple[float, float]]) -> tuple[dict[str, float]
 
 
 def margin(mine: Readings, other: Readings, weights: Weights) -> float:
-    """Return how far the lead of `mine` over `other` is over its slack, below 0 where it is not."""
+    """Return how far the lead of `mine` over `other` is over its slack, below 0 if it is not."""
     leads: list[float] = []
     bounds: list[float] = []
     squares: list[float] = []

@@ -38,7 +38,7 @@ def behind_sample(parts: Mapping[str, Drawn], nats: Nats, average: Average) -> E
     """Return the average over all bytes as one of the corpus behind a sample of documents.
 
     `average` is `levels.whole` of the same sample. To its variance comes that of the documents' own
-    sampling. Raises ValueError where a document was cut into spans: the rate that counts here is a
+    sampling. Raises ValueError if a document was cut into spans: the rate that counts here is a
     document's.
     """
     if not all(part.of_documents for part in parts.values()):

@@ -148,7 +148,7 @@ def average(subsets: Mapping[str, SubsetLevel], weights: Mapping[str, float]) ->
 
 
 def level_interval(average: Average, level: float, units: str = "spans") -> Interval | None:
-    """Return the interval of a level, which is not below 0; None where it is exact.
+    """Return the interval of a level, which is not below 0; None if it is exact.
 
     It allows for skewness: rates have a longer tail above. Raises TooFewError with fewer than 50
     spans that chance drew, and calls them `units`: a span may be a whole document.
@@ -161,7 +161,7 @@ def level_interval(average: Average, level: float, units: str = "spans") -> Inte
 
 
 def difference_interval(average: Average, level: float, units: str = "spans") -> Interval | None:
-    """Return the interval of a difference, which allows for skewness; None where it is exact.
+    """Return the interval of a difference, which allows for skewness; None if it is exact.
 
     Two models differ on few spans by much and on most by little. Raises TooFewError with fewer than
     30 spans that chance drew, and calls them `units`.

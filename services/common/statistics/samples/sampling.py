@@ -149,7 +149,7 @@ class Sampler:
         """Draw, by subset, in the order of their names.
 
         Every stratum has 2 spans or all it has, and as many more as it takes for 2 that chance
-        decided on; so there may be more than were asked for.
+        decided on; so there may be more than were requested.
         """
         subsets = sorted(self._subsets.items())
         pools = {(name, kind): pool for name, one in subsets for kind, pool in one.pools.items()}

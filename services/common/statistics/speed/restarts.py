@@ -96,12 +96,12 @@ class KernelReference:
         return self.timings >= LEAST_TIMINGS and self.days >= LEAST_DAYS
 
     def ratio(self, before: Sequence[float], after: Sequence[float]) -> float | None:
-        """Return the median time around a restart over this; None where it is not settled."""
+        """Return the median time around a restart over this; None if it is not settled."""
         return statistics.median([*before, *after]) / self.seconds if self.settled else None
 
 
 def two_speeds(medians: Sequence[float]) -> tuple[float, float] | None:
-    """Return the ends of the gap between two speeds, in seconds, or None where there is one.
+    """Return the ends of the gap between two speeds, in seconds, or None if there is only one.
 
     Of the gaps with two restarts or more on each side it is the widest, if that is over 10 %.
     """

@@ -33,7 +33,7 @@ def ratio_interval(
     """Return the interval of the median over restarts of the first model's time over the second's.
 
     Load need not slow both alike, so both ends are moved out by the most that any restart's load
-    may have been worth. Raises TooFewError where the least and the greatest do not reach `level`
+    may have been worth. Raises TooFewError if the least and the greatest do not reach `level`
     (8 restarts for 0.99, 17 for the ranks' 0.99998), ValueError where the calibration kernel has no
     settled reference.
     """

@@ -33,7 +33,7 @@ class Timing:
     """Seconds of a run with their interval, whose low end is None where load cannot be excluded.
 
     `least` is the shortest run of any restart; `clean` of the `restarts` were, and `used` of them
-    are in the interval. `speeds` are the ends of the gap between two speeds, None where there is
+    are in the interval. `speeds` are the ends of the gap between two speeds, None if there is
     one.
     """
 
@@ -110,7 +110,7 @@ def looks_level(restarts: int) -> float:
 
 
 def _looked_at(clean: int, wanted: int) -> int:
-    """Return how many of the clean restarts are looked at; 0 where there are too few."""
+    """Return how many of the clean restarts are looked at; 0 if there are too few."""
     if clean < wanted:
         return 0
     return max((look for look in LOOKS if look <= clean), default=wanted)

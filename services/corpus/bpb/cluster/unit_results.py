@@ -61,7 +61,7 @@ def result_path(directory: Path, unit: WorkUnit) -> Path:
 
 
 def write_result(directory: Path, result: UnitResult) -> Path:
-    """Write a result and return its file, which is there whole or not at all.
+    """Write a result and return its file, which is complete or absent.
 
     Raises OSError, for example on a full disk.
     """

@@ -27,7 +27,7 @@ from services.corpus.bpb.models.language_model import LanguageModel
 from services.errors import EngineUnavailable, InvalidArgument
 
 _log = structlog.get_logger(__name__)
-# For each kind of model the engines that can run it, the fastest first. A GPU is asked for by name.
+# For each kind of model the engines that can run it, the fastest first. A GPU is requested by name.
 _CHOICES: dict[type, tuple[str, ...]] = {
     HuggingFaceModel: (OPENVINO, TORCH),
     ByteManifest: (OPENVINO, ONNXRUNTIME),
@@ -62,7 +62,7 @@ def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -
     Without an engine's name, one that is not installed, can't run the model or does not agree with
     the reference is passed over for the next. Raises InvalidArgument for an engine that is none, or
     is not for this kind of model; ModelUnusable for a model that can't be loaded or whose figures
-    could not be trusted; EngineUnavailable when what was asked for is not installed or does not
+    could not be trusted; EngineUnavailable when what was requested is not installed or does not
     agree with the reference, naming what is missing or both values.
     """
     choices = _CHOICES[type(found)]

@@ -21,7 +21,7 @@ class ModelInfo:
     tokenizer, every file of weights: all that its figures depend on), `max_length` its
     longest window in tokens, `parameters` their count, `reference` true for a small stand-in that
     this project trained, `engine` what runs it. Tokens have ids below `vocabulary`; `bos_token` and
-    `eos_token` are those of the beginning and the end of a sequence, None where there is none.
+    `eos_token` are those of the beginning and the end of a sequence, None if there is none.
     """
 
     name: str

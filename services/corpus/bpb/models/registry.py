@@ -33,7 +33,7 @@ class Registry:
     """Finds and loads models. The packaged reference model is always among them.
 
     A directory is read when it is first needed, and `check` reads all of them; digests are taken
-    when first asked for, and a model is loaded when it is first scored. The last one stays loaded.
+    when first requested, and a model is loaded when it is first scored. The last one stays loaded.
     A digest and what is loaded under it are of the same files: of files that changed in between,
     as those that a training writes do, there is neither.
     """

@@ -68,7 +68,7 @@ class Builder:
     _documents: dict[int, Documents] = field(default_factory=dict)
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the stages. The next is asked for when all tasks of the one before are done."""
+        """Yield the stages. The next is requested when all tasks of the one before are done."""
         job, work = self.job, self.job.work
         for number, steps in enumerate(job.passes):
             title = "read" if number == 0 else f"pass {number + 1}"
@@ -92,7 +92,7 @@ class Builder:
     def run(self, stage: str, task: int) -> None:
         """Do a task.
 
-        Raises StorageFull where the disk is full, and what reading sources and plug-ins raise.
+        Raises StorageFull if the disk is full, and what reading sources and plug-ins raise.
         """
         with full_disk_told(self.job.out, f"stage {stage}, task {task}"):
             self._run(stage, task)
@@ -119,7 +119,7 @@ class Builder:
 
     @cached_property
     def mixture(self) -> Mixture:
-        """What goes where. Raises PreconditionFailed where no document is left."""
+        """What goes where. Raises PreconditionFailed if no document is left."""
         sources = [{split: [0, 0] for split in SPLITS} for _ in self.job.recipe.sources]
         last = name_of(len(self.job.passes) - 1)
         for unit, facts in zip(self.job.units, read_facts(self.job, last), strict=True):

@@ -45,7 +45,7 @@ class Chain:
     def run(self, piece: Piece, source: int, subset: str, tally: Tally, where: str) -> list[Piece]:
         """Return what the steps leave of a document, and count it.
 
-        Raises PreconditionFailed where a plug-in fails, which names `where` the document was.
+        Raises PreconditionFailed if a plug-in fails, which names `where` the document was.
         """
         pieces = [piece]
         for number, apply in self.steps:

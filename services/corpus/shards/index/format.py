@@ -16,7 +16,7 @@ Layout of the index, little-endian, every part aligned to 8 bytes:
     XXH3-64 of everything before, 8 bytes
 
 The arrays are mapped, not read: opening an index costs the same whatever its size, except where
-`check` asks for the checksum.
+`check` verifies the checksum.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
     result = await measurements.score(corpus, model, plan)
     score = _score_of(claim, corpus, plan, result)
     while claim.subset and score.basis.standing == STANDING_EXAMPLE and plan.spans < _MOST_SPANS:
-        # Its tokenizer gives back too little of the text; what it does not costs nothing to score.
+        # Its tokenizer reproduces too little of the text; the rest costs nothing to score.
         plan = replace(plan, spans=4 * plan.spans)
         result = await measurements.score(corpus, model, plan)
         score = _score_of(claim, corpus, plan, result)

@@ -151,7 +151,7 @@ def _single(budget: Budget, engine: str = "") -> SpeedPlan:
 async def _other_engines(
     model: Model, timed_already: str, measurements: Measurements
 ) -> dict[str, float]:
-    """Return the seconds by each other engine that is at hand: of a few runs, for orientation."""
+    """Return the seconds by each other engine that is available: of a few runs, for orientation."""
     found = {}
     full = measurements.budget is Budget.FULL
     for one in _ENGINES_ON_CPU:

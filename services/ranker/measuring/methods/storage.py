@@ -344,5 +344,5 @@ async def streaming_memory(claim: Claim, measurements: Measurements) -> Observat
 
 
 def _of_what_was_read(measured: Measured) -> str:
-    """Say why what was read does not decide; empty where it was everything."""
+    """Say why what was read does not decide; empty if it was everything."""
     return "" if measured.whole else of_the_rest(measured.elsewhere)

@@ -28,7 +28,7 @@ from services.ranker.peers.protocol import (
     environment,
 )
 
-# Both tools at their default levels. The shards that are here may have been packed anew at another
+# Both tools at their default levels. The shards that are here may have been packed again at another
 # level, so what is "stored" says nothing of the claim.
 ZSTD = "zstd-3"
 GZIP = "gzip-6"

@@ -193,7 +193,7 @@ def contradictions(
 
 
 def citations(sources: Iterable[claim_pb2.Source]) -> tuple[Citation, ...]:
-    """Publications. What is no address of the web stays text."""
+    """Publications. What is not an address of the web stays text."""
     found = []
     for one in sources:
         address = outside(one.url) or outside(one.title)
@@ -207,7 +207,7 @@ def citations(sources: Iterable[claim_pb2.Source]) -> tuple[Citation, ...]:
 
 
 def bound_text(claim: claim_pb2.Claim) -> str:
-    """What a claim says that the value is; empty where it leaves that open."""
+    """What a claim says that the value is; empty if it leaves that open."""
     bound = claim.bound
     match bound.WhichOneof("kind"):
         case "equals":

@@ -30,7 +30,7 @@ _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 def wrong_sizes(config: Mapping[str, Any], tensors: Iterable[tuple[str, Shape, Shape]]) -> str:
-    """Say which sizes of a config are not those of the weights; "" where none is found.
+    """Say which sizes of a config are not those of the weights; "" if none is found.
 
     `tensors` are names with their shapes, as stored and as the config has them.
     """

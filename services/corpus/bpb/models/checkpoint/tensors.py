@@ -22,7 +22,7 @@ from services.errors import ModelUnusable
 
 _SHOWN = 5
 _ROWS = 4096
-# Tables and masks that older versions stored, and that their classes make by themselves.
+# Tables and masks that older versions stored, and that their classes make separately.
 _MADE_BY_CLASS = re.compile(
     r"(rotary_emb\.inv_freq|attn\.(bias|masked_bias)|attention\.(bias|masked_bias)|causal_mask"
     r"|position_ids|token_type_ids|_extra_state|num_batches_tracked)$"
@@ -245,7 +245,7 @@ def _kind_of(names: Iterable[str]) -> str:
 
 
 def _prefix(missing: Sequence[str], unexpected: Collection[str]) -> str:
-    """Return what stands before every missing name among the unexpected ones; "" where nothing."""
+    """Return what stands before every missing name among the unexpected ones; "" if nothing."""
     ends = (name.removesuffix(missing[0]) for name in unexpected if name.endswith(missing[0]))
     return next(
         (one for one in ends if all(f"{one}{name}" in unexpected for name in missing)),

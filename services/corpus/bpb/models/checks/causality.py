@@ -60,7 +60,7 @@ def require_causal(
 ) -> float:
     """Compare the likelihoods before the change, and return the mean of the first window's.
 
-    Raises `refusal` when they move, with what comes after them or by themselves, or are not finite
+    Raises `refusal` if they change, with later tokens or at random, or are not finite
     numbers.
     """
     whole, changed = (

@@ -60,7 +60,7 @@ def refuse_another_kind(
 
 
 def _as(kind: str, module: Any, config: Any) -> Any:
-    """The same tensors as a model of another kind, None where they are not its own."""
+    """The same tensors as a model of another kind, None if they are not its own."""
     sizes = {name: getattr(config, name, None) for name in _SIZES}
     try:
         wanted = CONFIG_MAPPING[kind](

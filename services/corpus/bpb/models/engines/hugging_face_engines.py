@@ -159,7 +159,7 @@ def _openvino(
 
 
 def _never_converts(module: Any) -> str:
-    """Say why a conversion would fail, after up to a minute of tracing; "" where it may not."""
+    """Say why a conversion would fail, after up to a minute of tracing; "" if it may not."""
     # Of state-space and linear attention layers: Mamba, the gated delta rule.
     if any(name.endswith("A_log") for name, _ in module.named_parameters()):
         return (

@@ -60,7 +60,7 @@ def read_tokenizer_config(directory: Path) -> dict[str, Any]:
 def special_tokens(
     directory: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]
 ) -> tuple[int | None, int | None]:
-    """Return the ids of the beginning and the end of a sequence, None where there is none.
+    """Return the ids of the beginning and the end of a sequence, None if there is none.
 
     Raises NotAModelError when tokenizer_config.json names one that tokenizer.json does not have.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _NAMES: Final = {
-    "match_graph": "match record",
+    "match_graph": "match graph",
     "outcomes": "outcomes of matches",
     "named-sources": "documents that name their source",
     "plain-format": "plain JSON lines",

@@ -27,6 +27,12 @@ FORBIDDEN = re.compile(
     r"|(?<![\d,.])1 (?:claims|documents|shards|pictures|files|units|threads)\b",
     re.IGNORECASE,
 )
+INDIRECT = re.compile(
+    r"\bof late\b|\banew\b|\bfor ever\b|\bwhole or not at all\b|\bwhat became of\b"
+    r"|\bgiven back\b",
+    re.IGNORECASE,
+)
+"""Phrases of no help, message or document; a manifest's digest would change with its words."""
 OWN_PERCENT = re.compile(r":[+\d{}a-z]*\.(?:\d|\{\w+\})%\}")
 DEFAULT = re.compile(r"^[^.]* without it$|[\w'] without it(?:;|$)")
 """How a default is not said in help; in prose "without it" may well be right."""
@@ -72,12 +78,15 @@ def test_help_keeps_to_the_style() -> None:
     said = list(helps(completed(parser())))
     assert len(said) > 150
     assert not [text for text in said if FORBIDDEN.search(text) or DEFAULT.search(text)]
-    assert not [text for text in said if DATASET.search(text)]
+    assert not [text for text in said if DATASET.search(text) or INDIRECT.search(text)]
 
 
 @pytest.mark.slow
 def test_messages_keep_to_the_style() -> None:
-    found = {path: [one for one in strings(path) if FORBIDDEN.search(one)] for path in PROGRAMS}
+    found = {
+        path: [one for one in strings(path) if FORBIDDEN.search(one) or INDIRECT.search(one)]
+        for path in PROGRAMS
+    }
     assert not {path: texts for path, texts in found.items() if texts}
 
 
@@ -112,8 +121,8 @@ def test_documents_keep_to_the_style(path: Path) -> None:
     if path.name == "style.md":  # which lists them
         text = text.partition("| not | but |")[0]
         text = re.sub(r'"[^"]*"', "", text)
-    assert not FORBIDDEN.findall(text)
-    assert not DATASET.findall(text)
+    for forbidden in (FORBIDDEN, DATASET, INDIRECT):
+        assert not forbidden.findall(text)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +145,7 @@ def test_documents_keep_to_the_style(path: Path) -> None:
 )
 def test_the_test_would_see_it(text: str) -> None:
     assert FORBIDDEN.search(text)
+    assert INDIRECT.search("the help is written anew, and what became of it")
     assert DATASET.search("Data sets")
     assert not DATASET.search("datasets")
     assert DEFAULT.search("the model's without it")

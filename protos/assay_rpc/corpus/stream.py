@@ -145,7 +145,7 @@ class _Stream:
         self._position.load(state)
 
     def resume_from(self, states: Sequence[dict[str, Any]]) -> None:
-        """Continue from the states of every rank of an earlier run, of which there may be others.
+        """Continue from the states of all ranks of an earlier run, with any number of ranks.
 
         The ranks of this run, given the same states, get together what those had left. Raises
         CursorMismatch for states of another corpus, selection or version; the server refuses states

@@ -91,7 +91,8 @@ def _side_by_side(reply: compare_pb2.CompareResponse) -> Grid:
     for name, parts, answer in component_rows(reply):
         row(words(name), [_component(one) for one in parts], _answered(reply, parts, answer))
     for one in measured.rows(reply):
-        row(f"measured: {words(one.fact)}", [_cell(cell) for cell in one.cells])
+        facts = ", ".join(map(words, one.facts))
+        row(f"{one.heading}: {facts}", [_cell(cell) for cell in one.cells])
     row("page reliability", ["\n".join(map(_reliability, s.reliability)) for s in sides])
     return table
 

@@ -205,22 +205,24 @@ def _sureness(
 def _named(profile: Profile) -> str:
     metrics = [words(name) for name in profile.ranges]
     count = f"{len(metrics)} metrics" if len(metrics) > 4 else ", ".join(metrics)
-    return f"{profile.name} ({count})"
+    name = words(profile.name)
+    return f'"{name}"' if count == name else f'"{name}" ({count})'
 
 
 def _score_line(side: ComparedArtifact) -> str:
     """A score as it may be quoted: never without its ends, and none where evidence is missing."""
     name, score = side.record.artifact.id, side.score
+    profile = f'"{words(score.profile)}"'
     ends = f"between {score.low:z.1f} and {score.high:z.1f}"
     if score.point is not None:
-        return f"{name} scores {score.point:z.1f} points in {score.profile}, {ends}"
+        return f"{name} scores {score.point:z.1f} points in {profile}, {ends}"
     if score.coverage:
         lacks = _first([words(one) for one in score.lacks])
         return (
-            f"{name} has no score in {score.profile} yet: it lacks evidence for {lacks} "
+            f"{name} has no score in {profile} yet: it lacks evidence for {lacks} "
             f"(possible: {score.low:z.1f} to {score.high:z.1f} points)"
         )
-    return f"{name} has no evidence in {score.profile} yet"
+    return f"{name} has no evidence in {profile} yet"
 
 
 def _first(names: Sequence[str], most: int = 5) -> str:

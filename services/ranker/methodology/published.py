@@ -87,10 +87,12 @@ def remark(value: float, bits: Mapping[str, float]) -> str:
     """What the printed parts say of a printed score, in a sentence or two."""
     bounds = feasible(bits)
     scope = (
-        f"the published formula with the parts as printed allows every score from {bounds.low} to "
-        f"{bounds.high} (match graph weighted {ASSUMED_SPLIT['match_graph']:.2f} and the hidden "
-        f"freshness {ASSUMED_SPLIT['freshness']:.2f}, a split that is not published)"
+        f"the published formula and the printed parts allow every score from {bounds.low} to "
+        f"{bounds.high}, if the match graph weighs {ASSUMED_SPLIT['match_graph']:.2f} and the "
+        f"hidden freshness {ASSUMED_SPLIT['freshness']:.2f}, which is not published"
     )
     if value in bounds:
-        return f"{value:g} is consistent with, not identified by, its printed parts: {scope}."
+        return (
+            f"{value:g} is consistent with its printed parts, but not identified by them: {scope}."
+        )
     return f"{value:g} is not consistent with its printed parts: {scope}."

@@ -221,10 +221,10 @@ def _between(metric: Metric) -> str:
         with_unit(in_words(end.value), "" if metric.unit == "share" else metric.unit or "")
         for end in (zero, one)
     )
-    how = "logarithmic line" if scale.logarithmic else "line"
+    scaled = "logarithmic scale" if scale.logarithmic else "scale"
     return (
-        f", on the {how} from {low} ({zero.artifact}; {zero.source}) at 0 to "
-        f"{high} ({one.artifact}; {one.source}) at 1"
+        f"; {scaled}: 0 is {low} ({zero.artifact}; {zero.source}), 1 is {high} ({one.artifact}; "
+        f"{one.source})"
     )
 
 

@@ -18,10 +18,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A fact that something is said of on both sides; `fact` is the name of its claims' group."""
+    """Facts that both sides have, by the group of their claims.
 
-    fact: str
+    A row has one fact, or all those that neither side measured, for the same reasons.
+    """
+
+    facts: tuple[str, ...]
     cells: tuple[Cell, Cell]
+
+    @property
+    def heading(self) -> str:
+        """Whether any side was measured."""
+        return "measured" if any(cell.evidence for cell in self.cells) else "not measured"
 
 
 def rows(reply: compare_pb2.CompareResponse) -> list[Row]:
@@ -32,7 +40,7 @@ def rows(reply: compare_pb2.CompareResponse) -> list[Row]:
     if reply.left.artifact.type != reply.right.artifact.type:
         return []
     left, right = _by_fact(reply.left.claims), _by_fact(reply.right.claims)
-    found = []
+    found: dict[object, Row] = {}
     for fact in left:
         if fact not in right:
             continue
@@ -40,8 +48,11 @@ def rows(reply: compare_pb2.CompareResponse) -> list[Row]:
         cells = _cell(sides[0]), _cell(sides[1])
         if any(one.evidence or one.why for one in cells):
             verified = [any(one.HasField("evidence") for one in side) for side in sides]
-            found.append(Row(fact, _alike(*cells, verified=(verified[0], verified[1]))))
-    return found
+            cells = _alike(*cells, verified=(verified[0], verified[1]))
+            alike = fact if any(one.evidence for one in cells) else cells
+            known = found.get(alike)
+            found[alike] = Row((*known.facts, fact) if known else (fact,), cells)
+    return list(found.values())
 
 
 def _by_fact(

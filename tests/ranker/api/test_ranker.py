@@ -46,7 +46,7 @@ async def test_artifacts_are_listed_and_described(ranker: Ranker) -> None:
     (published,) = pile.published
     assert published.value == 59
     assert (published.feasible.low, published.feasible.high) == (25, 82)
-    assert "consistent with, not identified by" in published.remark
+    assert "consistent with its printed parts, but not identified by them" in published.remark
     assert pile.version == 1
     bounds = {claim.id: claim.bound for claim in pile.claims}
     assert bounds["P1.1"] == claim_pb2.Bound(

@@ -178,7 +178,7 @@ def test_a_winner_is_named_when_it_wins_everywhere() -> None:
     result = compared(all_known("bad", good=False), all_known("good", good=True))
     assert (result.overall, result.profile) == (Separation.RIGHT, "core")
     assert (
-        "In core (ADE20K mean IoU, latency, size), good is better under every weighting in its "
+        'In "core" (ADE20K mean IoU, latency, size), good is better under every weighting in its '
         "ranges."
     ) in result.summary
     ahead = {name for name, one in answers(result.components).items() if one is Separation.RIGHT}
@@ -200,7 +200,7 @@ def test_component_winners_are_named_wherever_both_have_evidence() -> None:
     assert {(one.artifact, one.metric) for one in core.missing} == {
         (name, metric) for name in "ab" for metric in ("latency", "size")
     }
-    assert "In ade20k-miou (ADE20K mean IoU), a is better" in result.summary
+    assert 'In "ADE20K mean IoU", a is better' in result.summary
     assert "a is ahead in ADE20K mean IoU" in result.summary
 
 
@@ -214,7 +214,7 @@ def test_an_overall_order_is_said_over_what_both_have_evidence_for() -> None:
 
     result = compared(sized("a", 50.3, 64.1e6), sized("b", 37.4, 3.75e6))
     assert (result.profile, result.overall) == ("accuracy-and-size", Separation.LEFT)
-    assert "In accuracy-and-size (ADE20K mean IoU, size), a is better" in result.summary
+    assert 'In "accuracy and size" (ADE20K mean IoU, size), a is better' in result.summary
 
 
 def scored(name: str, bits: float, sample: str) -> ArtifactRecord:
@@ -276,14 +276,14 @@ def test_artifacts_of_different_types_are_compared_in_what_is_shown_of_every_typ
 def test_the_summary_gives_no_point_where_evidence_is_missing() -> None:
     result = compared(model("a", 50.0), model("b"))
     assert result.summary.startswith("It is not decided which is better: no profile has all of")
-    assert "a has no score in core yet: it lacks evidence for latency, size (possible: " in (
+    assert 'a has no score in "core" yet: it lacks evidence for latency, size (possible: ' in (
         result.summary
     )
-    assert "b has no evidence in core yet." in result.summary
+    assert 'b has no evidence in "core" yet.' in result.summary
     known = compared(model("a", 50.0), model("b", 40.0))
     score = known.left.score
     ends = f"between {score.low:.1f} and {score.high:.1f}"
-    assert f"a scores {score.point:.1f} points in ade20k-miou, {ends}" in known.summary
+    assert f'a scores {score.point:.1f} points in "ADE20K mean IoU", {ends}' in known.summary
     assert POINTS not in known.summary
 
 

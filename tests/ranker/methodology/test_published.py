@@ -52,7 +52,7 @@ def test_all_parts_printed_as_one_reach_a_hundred() -> None:
 
 def test_remark_says_consistent_and_not_identified() -> None:
     text = remark(42, SEGFORMER)
-    assert "consistent with, not identified by" in text
+    assert "consistent with its printed parts, but not identified by them" in text
     assert "5 to 62" in text
     assert remark(90, SEGFORMER).startswith("90 is not consistent")
 

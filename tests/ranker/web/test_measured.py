@@ -52,7 +52,7 @@ def told(
         for kind, claims in zip(kinds, (left, right), strict=True)
     )
     found = rows(compare_pb2.CompareResponse(left=one, right=other))
-    return {row.fact: [shown(cell) for cell in row.cells] for row in found}
+    return {", ".join(row.facts): [shown(cell) for cell in row.cells] for row in found}
 
 
 def test_numbers_that_were_measured_of_both_stand_side_by_side() -> None:
@@ -82,6 +82,22 @@ def test_where_nothing_was_measured_the_cell_says_why() -> None:
     }
     unverified = evidence_pb2.ClaimVerdict(claim=claim_pb2.Claim(group="accuracy"))
     assert told([unverified], [claim("accuracy", 37)]) == {"accuracy": ["not verified yet", 37]}
+
+
+def test_facts_that_neither_side_measured_for_one_reason_share_a_row() -> None:
+    sides = [
+        [cited("accuracy", 50.3, why="not served"), claim("size", 1), cited("widths", 1, why=why)]
+        for why in ("not served", "no graph")
+    ]
+    assert told(sides[0], sides[0]) == {
+        "accuracy, widths": ["not measured: not served"] * 2,
+        "size": [1, 1],
+    }
+    assert told(sides[0], sides[1]) == {
+        "accuracy": ["not measured: not served"] * 2,
+        "size": [1, 1],
+        "widths": ["not measured: not served", "not measured: no graph"],
+    }
 
 
 def test_a_stand_in_shows_no_number() -> None:

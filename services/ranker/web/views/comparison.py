@@ -146,7 +146,10 @@ def _rows(reply: compare_pb2.CompareResponse) -> list[Row]:
         *(_score_row(reply, *row) for row in score_rows(reply)),
         *(_component_row(reply, *row) for row in component_rows(reply)),
     ]
-    rows += [Row(words(one.fact), "measured", _measured(one)) for one in measured.rows(reply)]
+    rows += [
+        Row(", ".join(map(words, one.facts)), one.heading, _measured(one))
+        for one in measured.rows(reply)
+    ]
     rows += [
         _row("page reliability", *(scores.reliability(one, color) for one, color in compared)),
         _row("times matched", *([scores.matches(one.matches)] for one, _ in compared)),

@@ -107,7 +107,7 @@ class _Ids:
             odd = [vocabulary]
         if odd:
             raise NotAModelError(
-                f"has a {_TOKENIZER} whose vocab does not map tokens to ids: it holds "
+                f"has a {_TOKENIZER} whose vocab does not map tokens to their ids: it holds "
                 f"{kind(odd[0])}"
             )
         self._ids |= {str(token["content"]): int(token["id"]) for token in added}

@@ -96,7 +96,11 @@ CHANGES: list[tuple[str, Any, str]] = [
         {**folders.TOKENIZER, "added_tokens": [{"id": 1}]},
         "an added token without 'content', a text",
     ),
-    ("tokenizer", {"model": {"vocab": 5}}, "vocab does not map tokens to ids: it holds a num"),
+    (
+        "tokenizer",
+        {"model": {"vocab": 5}},
+        "vocab does not map tokens to their ids: it holds a num",
+    ),
     ("tokenizer", {"model": {"vocab": {"a": "0"}}}, "their ids: it holds a text"),
     ("tokenizer", {"model": {"vocab": {"a": None}}}, "their ids: it holds null"),
     ("tokenizer", {"model": {"vocab": [1, 2]}}, "their ids: it holds a list"),

@@ -48,5 +48,5 @@ def test_no_picture_is_written_over(folder: Path, given: str) -> None:
     assert names(folder, folder / "a.jpg") == ["a.jpg"]
     (folder / "x.overlay.jpg").write_bytes(b"x")
     (folder / "x.jpg").write_bytes(b"x")
-    with pytest.raises(InvalidArgument, match=r"x\.overlay\.jpg there is one"):
+    with pytest.raises(InvalidArgument, match=r"x\.overlay\.jpg in it is one"):
         names(folder, folder / "x*.jpg")

@@ -26,7 +26,7 @@ def standing(basis: scoring_pb2.Basis, interval: common_pb2.Interval | None, for
 
 def basis_sentences(basis: scoring_pb2.Basis, what: str = "95 % intervals are") -> list[str]:
     """Which question the figures answer, and what they rest on."""
-    worth = f"worth {basis.effective_documents:,.4g} of equal size"
+    worth = f"which count as {basis.effective_documents:,.4g} of equal size"
     if basis.standing == scoring_pb2.STANDING_EXACT:
         return [f"exact: over {plural(basis.documents, 'document')}, {worth}"]
     documents = plural(basis.documents, "document")

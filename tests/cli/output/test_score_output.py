@@ -185,10 +185,10 @@ def test_which_question_is_answered_is_said() -> None:
     behind.overall.basis.CopyFrom(basis(scoring_pb2.STANDING_ESTIMATE))
     behind.overall.basis.scope = scoring_pb2.INTERVAL_SCOPE_CORPUS_BEHIND
     for final, *words in (
-        (exact, "exact: over 6,507 documents, worth 341.2 of equal size", "exact"),
+        (exact, "exact: over 6,507 documents, which count as 341.2 of equal size", "exact"),
         (
             sampled,
-            "95 % intervals are of these 6,507 documents, worth 341.2",
+            "95 % intervals are of these 6,507 documents, which count as 341.2",
             "200 spans scored, 190 drawn by chance; 3.10 % of the bytes were certain to be drawn",
             "an estimated 50.0 % of the bytes is left out",
             "2.9600 .. 3.1400",

@@ -270,7 +270,7 @@ def _show_explanation(
             Column("part", Kind.TEXT),
             Column("points", Kind.NAME),
             Column("weight, of 100", Kind.TEXT),
-            Column("rests on", Kind.TEXT),
+            Column("evidence", Kind.TEXT),
         ],
         lines=True,
     )
@@ -301,7 +301,7 @@ def _points(one: score_pb2.Contribution) -> str:
     if not one.metric:
         return ""
     ends = f"[{one.low:z.2f} .. {one.high:z.2f}]" if one.high - one.low > 1e-9 else ""
-    point = f"{one.point:z.2f}" if one.HasField("point") else "not known"
+    point = f"{one.point:z.2f}" if one.HasField("point") else "unknown"
     return f"{point}\n{ends}".rstrip()
 
 

@@ -19,9 +19,9 @@ from assay_rpc.corpus import selection
 
 _HEAD = """# Methods of the client
 
-[The client package](client.md) says how it is used; here is all that it has. Classes whose names
-begin with Async have the same methods, awaited or iterated with `async for`. Messages are those of
-the contract, in `assay_rpc`'s modules of its packages.
+[The client package](client.md) explains how to use it; this page lists everything in it. Classes
+whose names begin with Async have the same methods, which you await or iterate with `async for`.
+Messages are the contract's, in the modules of `assay_rpc` with the names of its packages.
 
 `python docs/client_methods.py > docs/client-methods.md` writes this page.
 """

@@ -23,17 +23,17 @@ _LAST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A server's address, and what its callers show it. Other processes can be sent it: it pickles.
+    """A server's address, and what its callers show it. It pickles, so other processes can get it.
 
-    `target` is "host:port" or any gRPC name ("dns:///...", "unix:..."). With `tls`, or `ca`, the
-    server is reached over TLS: `ca` is a PEM file of the authorities to trust, without it those
-    that gRPC trusts; `cert` and `key` are the caller's own PEM files, for a server that requests
-    them. `token` is sent with every call as "authorization: Bearer TOKEN", and `client_id` as
-    "assay-client-id": whose turn it is when calls wait.
+    `target` is "host:port" or any gRPC name ("dns:///...", "unix:..."). `tls` or `ca` selects TLS:
+    `ca` is a PEM file of the authorities to trust, by default those that gRPC trusts; `cert` and
+    `key` are the caller's own PEM files, for a server that requests them. `token` is sent with
+    every call as "authorization: Bearer TOKEN", and `client_id` as "assay-client-id", which decides
+    whose turn it is if calls wait.
 
-    Raises ValueError for a target that is no such name, a certificate without its key or without
-    TLS, a token or client id that is not a header's value, and a token that would travel
-    unencrypted to another machine.
+    Raises ValueError for a target that is not such a name, a certificate without its key or without
+    TLS, a token or client id that a header cannot have, and a token that would travel unencrypted
+    to another machine.
     """
 
     target: str

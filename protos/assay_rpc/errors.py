@@ -39,9 +39,9 @@ class Violation:
 class AssayError(Exception):
     """A call that failed.
 
-    `code` is the status, `reason` the name of its assay.common.v1.ErrorReason without the prefix,
-    also one that only a later server knows, empty where the server gave none; `violations` are all
-    fields that are wrong, `retry_after` is in seconds, and `request_id` finds the call in the
+    `code` is the status. `reason` is the name of its assay.common.v1.ErrorReason without the
+    prefix, or empty; a later server may have names that this version does not know. `violations`
+    are all wrong fields, `retry_after` is in seconds, and `request_id` identifies the call in the
     server's log. Any of them may be missing.
     """
 
@@ -148,7 +148,7 @@ class NotFound(AssayError):
 
 
 class BadImage(AssayError):
-    """The bytes are no image that can be decoded."""
+    """The bytes are not an image that can be decoded."""
 
     REASON = "BAD_IMAGE"
 

@@ -94,7 +94,7 @@ class Position:
         return chosen
 
     def state(self) -> dict[str, Any]:
-        """Return where the stream is, as JSON can hold it."""
+        """Return the position of the stream, in types that JSON has."""
         return {
             "version": _VERSION,
             "corpus": self._corpus.name,
@@ -116,7 +116,7 @@ class Position:
         self._taken = sequences
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken, by the same rank of as many."""
+        """Continue from `state`, as the same rank of the same number of ranks."""
         self._check(state, own_rank=True)
         self._corpus.digest = state["digest"]
         self._epoch = state["epoch"]

@@ -45,7 +45,7 @@ class CompareOptions(ModelOptions, total=False):
 
 
 class ScoreOptions(CompareOptions, total=False):
-    """As CompareOptions, with a name to keep finished documents under."""
+    """As CompareOptions, with a name under which finished documents are kept."""
 
     checkpoint: str
 

@@ -37,7 +37,7 @@ class CorpusClient(Client):
         return self._pages(self._stub.ListCorpora, request, "corpora")
 
     def corpus(self, name: str) -> describe_pb2.Corpus:
-        """Look a corpus up, without reading its shards."""
+        """Look up a corpus without reading its shards."""
         request = describe_pb2.GetCorpusRequest(corpus=corpus_ref(name))
         corpus: describe_pb2.Corpus = self._call(self._stub.GetCorpus, request).corpus
         return corpus
@@ -45,7 +45,7 @@ class CorpusClient(Client):
     def describe(
         self, name: str, *, progress: Progress | None = None
     ) -> describe_pb2.CorpusDescription:
-        """Count what a corpus holds; `progress` takes each CountProgress of the first call."""
+        """Count what a corpus holds. The first call calls `progress` with each CountProgress."""
         request = describe_pb2.DescribeCorpusRequest(corpus=corpus_ref(name))
         result: describe_pb2.CorpusDescription = self._result(
             self._stub.DescribeCorpus, request, progress
@@ -53,7 +53,7 @@ class CorpusClient(Client):
         return result
 
     def documents(self, corpus: str, ids: Iterable[str]) -> list[Document]:
-        """Look documents up by id, at most 1,000 of them."""
+        """Look up at most 1,000 documents by id."""
         request = stream_pb2.GetDocumentsRequest(corpus=corpus_ref(corpus), ids=ids)
         return _documents(self._call(self._stub.GetDocuments, request))
 

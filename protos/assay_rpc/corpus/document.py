@@ -11,10 +11,10 @@ from typing import Any
 class Document:
     """One document.
 
-    `text` may hold lone surrogates, which JSON can spell: `text_bytes` has them as three bytes each
+    `text` may have lone surrogates, which JSON allows; `text_bytes` has three bytes for each
     (WTF-8). `id` is "<shard>:<line>"; `line` and `frame` count from 0 in the shard, and `frame` is
-    None where the shard has no index.
-    `meta_json` is the record's "meta" as JSON, empty if it has none.
+    None if the shard has no index. `meta_json` is the record's "meta" as JSON, empty if it has
+    none.
     """
 
     text: str

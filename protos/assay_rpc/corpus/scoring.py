@@ -58,7 +58,7 @@ class ScoringClient(Client):
     ) -> scoring_pb2.FinalScore:
         """Score a model, or a compressor ("zstd-19", "xz"), on the documents of a selection.
 
-        `progress` takes each RunningScore.
+        `progress` is called with each RunningScore.
         """
         request = score_request(corpus, model, **options)
         result: scoring_pb2.FinalScore = self._result(self._stub.ScoreBPB, request, progress)
@@ -73,7 +73,7 @@ class ScoringClient(Client):
         progress: Progress | None = None,
         **options: Unpack[CompareOptions],
     ) -> scoring_pb2.BPBComparison:
-        """Score two models on the same documents; `progress` takes each RunningScore."""
+        """Score two models on the same documents. `progress` is called with each RunningScore."""
         request = compare_request(corpus, model, against, **options)
         result: scoring_pb2.BPBComparison = self._result(self._stub.CompareBPB, request, progress)
         return result
@@ -81,7 +81,7 @@ class ScoringClient(Client):
     def score_texts(
         self, texts: Iterable[str | bytes], model: str, **options: Unpack[ModelOptions]
     ) -> scoring_pb2.ScoreTextsResponse:
-        """Score a model on texts, which are not kept."""
+        """Score a model on texts, which are not stored."""
         request = texts_request(texts, model, **options)
         reply: scoring_pb2.ScoreTextsResponse = self._call(self._stub.ScoreTexts, request)
         return reply

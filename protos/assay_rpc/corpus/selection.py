@@ -49,8 +49,8 @@ def select(**options: Unpack[SelectionOptions]) -> selection_pb2.Selection:
     """Build the message.
 
     Raises ValueError for two mixtures, an unknown published one and a number out of range, and
-    TypeError for a keyword that there is not and a value of another type; both name the keyword.
-    What the corpus does not have is the server's to refuse.
+    TypeError for an unknown keyword and a value of another type; both name the keyword. The server
+    refuses what the corpus does not have.
     """
     unknown = sorted(set(options) - SelectionOptions.__annotations__.keys())
     if unknown:

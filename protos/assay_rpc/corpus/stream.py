@@ -127,18 +127,18 @@ class _Stream:
         return self._position.share
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin epoch `epoch`, from 0: another order of the same documents.
+        """Begin epoch `epoch`, from 0: the same documents in the order of the seed plus `epoch`.
 
-        The order is that of the seed plus `epoch`. Raises ValueError without a seed.
+        Raises ValueError without a seed.
         """
         self._position.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is, as JSON can hold it."""
+        """Return the position of the stream, in types that JSON has."""
         return self._position.state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken, by the same rank of as many.
+        """Continue from `state`, as the same rank of the same number of ranks.
 
         Raises CursorMismatch for a state of another corpus, selection, rank or version.
         """
@@ -147,9 +147,9 @@ class _Stream:
     def resume_from(self, states: Sequence[dict[str, Any]]) -> None:
         """Continue from the states of all ranks of an earlier run, with any number of ranks.
 
-        The ranks of this run, given the same states, get together what those had left. Raises
-        CursorMismatch for states of another corpus, selection or version; the server refuses states
-        that are not of every rank.
+        All ranks of this run must get the same states; together they get the remaining documents.
+        Raises CursorMismatch for states of another corpus, selection or version; the server refuses
+        states that are not of every rank.
         """
         self._position.load_all(states)
 
@@ -159,20 +159,20 @@ class CorpusStream(_Stream):
 
     `target` is "host:port", a Connection or a blocking channel. Continues automatically after
     UNAVAILABLE, for at most `patience_seconds` without progress; every other error is raised as an
-    AssayError: IndexRequired where the corpus has no index and `world_size`, a seed, a mixture or
-    `delivery` needs one. A message aims at `chunk_bytes`, and up to six are held. Iterating again
-    continues where the last iteration stopped. Not for several threads.
+    AssayError: IndexRequired if the corpus has no index and `world_size`, a seed, a mixture or
+    `delivery` needs one. A message has about `chunk_bytes`, and up to six are held. Iterating again
+    continues after the last document. Use it in one thread only.
 
-    With `skip_damaged`, which needs `zstandard`, frames that are damaged where the corpus is stored
-    are skipped and listed in `damaged`, each once; without it they end the stream with DataLoss.
-    One that was listed before a state is not listed by the stream that continues from it. With
-    `skip_bad_lines` the lines that are not documents, which only shards without an index have, are
-    skipped and listed in `bad_lines`.
+    With `skip_damaged`, which needs `zstandard`, frames that are damaged in storage are skipped and
+    listed in `damaged`, each once; without it they end the stream with DataLoss. A stream that
+    continues from a state does not list the earlier ones again. With `skip_bad_lines` the lines
+    that are not documents, which only shards without an index have, are skipped and listed in
+    `bad_lines`.
 
-    With `equal` every rank gets as many documents, a multiple of `batch_size`: "drop" leaves the
-    last ones out, "wrap" takes the first ones again; `share` says how many.
+    With `equal` every rank gets the same number of documents, a multiple of `batch_size`: "drop"
+    leaves the last ones out, "wrap" repeats the first ones; `share` says how many.
 
-    A `corpus` that is a mapping of names to weights mixes several; ids then begin with their names.
+    A `corpus` that maps names to weights mixes several corpora; ids then begin with their names.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class CorpusStream(_Stream):
             yield from self._position.documents(batch)
 
     def texts(self) -> Iterator[list[str]]:
-        """Iterate lists of texts, one a chunk: as `iter`, with less made of each document."""
+        """Iterate lists of texts, one a chunk: faster than iterating documents."""
         for texts in self.texts_bytes():
             yield [text.decode("utf-8", "surrogatepass") for text in texts]
 

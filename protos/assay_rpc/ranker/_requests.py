@@ -45,7 +45,7 @@ def _type(name: TypeName | None) -> artifact_pb2.ArtifactType.ValueType:
 
 
 class RanksOptions(TypedDict, total=False):
-    """Whose ranks, one of the first three, and of when, where and in which profile."""
+    """Which ranks: one of the first three, the day, the hardware and the profile."""
 
     type: TypeName
     intent: str

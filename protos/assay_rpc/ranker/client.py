@@ -62,7 +62,7 @@ class RankerClient(Client):
         return self._pages(self._stub.ListArtifacts, request, "artifacts")
 
     def artifact(self, artifact: str, *, version: int = 0) -> artifact_pb2.Artifact:
-        """Give an artifact with its capabilities and claims; version 0 is the current one."""
+        """Return an artifact with its capabilities and claims; version 0 is the current one."""
         request = artifact_pb2.GetArtifactRequest(artifact=artifact, version=version)
         reply: artifact_pb2.GetArtifactResponse = self._call(self._stub.GetArtifact, request)
         return reply.artifact
@@ -76,7 +76,7 @@ class RankerClient(Client):
         hardware: str = "",
         pages: Sequence[str] = (),
     ) -> compare_pb2.CompareResponse:
-        """Compare two artifacts from the evidence that is stored."""
+        """Compare two artifacts from stored evidence."""
         request = compare_pb2.CompareRequest(
             left=left, right=right, as_of=as_of, hardware=hardware, pages=pages
         )
@@ -89,7 +89,7 @@ class RankerClient(Client):
         return self._pages(self._stub.ListVerdicts, request, "claims")
 
     def methodology(self, version: str = "") -> score_pb2.GetMethodologyResponse:
-        """Give the file that scores are computed by, and its digest; empty: the current one."""
+        """Return the methodology's file and its digest; an empty version is the current one."""
         request = score_pb2.GetMethodologyRequest(version=version)
         reply: score_pb2.GetMethodologyResponse = self._call(self._stub.GetMethodology, request)
         return reply
@@ -97,7 +97,7 @@ class RankerClient(Client):
     def rank(
         self, artifact: str, *, as_of: str = "", hardware: str = "", profile: str = ""
     ) -> rank_pb2.Rank:
-        """Give an artifact's score in a profile, and its place among those of its type."""
+        """Return an artifact's score in a profile, and its place among those of its type."""
         request = rank_pb2.GetRankRequest(
             artifact=artifact, as_of=as_of, hardware=hardware, profile=profile
         )
@@ -123,7 +123,7 @@ class RankerClient(Client):
         return self._pages(self._stub.ListRanks, ranks_request(**options), "ranks")
 
     def profiles(self, **options: Unpack[RanksOptions]) -> list[rank_pb2.RankedProfile]:
-        """Give the profiles that `ranks` has lists of, and how sure the places in each are."""
+        """Return the profiles of the lists in `ranks`, and the level of the places in each."""
         found: dict[tuple[int, str], rank_pb2.RankedProfile] = {}
         request = ranks_request(**options)
         for one in self._pages(self._stub.ListRanks, request, "profiles"):
@@ -142,7 +142,7 @@ class RankerClient(Client):
         return list(self._call(self._stub.SearchCapabilities, request).matches)
 
     def evidence(self, digest: str) -> evidence_pb2.Evidence:
-        """Give a piece of evidence by its digest."""
+        """Return a piece of evidence by its digest."""
         request = evidence_pb2.GetEvidenceRequest(digest=digest)
         reply: evidence_pb2.GetEvidenceResponse = self._call(self._stub.GetEvidence, request)
         return reply.evidence
@@ -162,7 +162,7 @@ class RankerClient(Client):
     ) -> verification_pb2.Job:
         """Queue a verification of an artifact's claims, all or those named as "OWNER/ID".
 
-        The same `request_id` gives the same job; without one it is made up.
+        The same `request_id` gives the same job; the default is a random one.
         """
         request = submit_request(artifact, claims, effort, request_id)
         reply: verification_pb2.SubmitVerificationResponse = self._call(
@@ -171,7 +171,7 @@ class RankerClient(Client):
         return reply.job
 
     def job(self, job: str) -> verification_pb2.Job:
-        """Give a job as it is now."""
+        """Return the current state of a job."""
         reply: verification_pb2.GetJobResponse = self._call(
             self._jobs.GetJob, verification_pb2.GetJobRequest(job=job)
         )
@@ -193,8 +193,8 @@ class RankerClient(Client):
     ) -> Iterator[evidence_pb2.ClaimVerdict]:
         """Iterate a job's verdicts as they are decided, until it ends.
 
-        `progress` takes the Job each time that it has changed. A restart of the server costs time.
-        Raises AssayError when the job has failed or was cancelled.
+        `progress` is called with the Job after each change. A restart of the server costs time.
+        Raises AssayError if the job failed or was cancelled.
         """
         patience, had = Patience(PATIENCE_SECONDS), 0
         while True:
@@ -224,7 +224,7 @@ class RankerClient(Client):
         effort: Effort = "quick",
         progress: OnJob | None = None,
     ) -> Iterator[evidence_pb2.ClaimVerdict]:
-        """Submit a verification and watch it; the job is cancelled when iterating stops early."""
+        """Submit a verification and watch it; the job is cancelled if iterating stops early."""
         job = self.submit(artifact, claims=claims, effort=effort).id
         ended = False
         try:

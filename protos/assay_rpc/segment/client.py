@@ -72,8 +72,8 @@ class SegmentClient(Client):
     ) -> Iterator[tuple[int, Labels | AssayError]]:
         """Label images as they come, and yield each one's place, from 0, with its answer.
 
-        Answers come in any order. An image that fails has an AssayError for an answer, and stops
-        nothing. A few dozen images are read ahead. A restart of the server costs time.
+        Answers come in any order. The answer to an image that fails is an AssayError; the others
+        continue. A few dozen images are read ahead. A restart of the server costs time.
         """
         patience, outbox = Patience(PATIENCE_SECONDS), Outbox(_requests(images, options))
         while True:

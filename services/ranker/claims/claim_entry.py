@@ -249,8 +249,8 @@ def _other_unit(bound: _Bound | None, source: SourceEntry) -> str:
     if not meant or bound.unit in meant:
         return ""
     return (
-        f"is missing, so {bound.unit!r} is assumed, in which the claim misquotes its source; in "
-        f"{' or '.join(map(repr, meant))} it does not. Write the unit that the source prints"
+        f"is missing, so {bound.unit!r} is assumed, in which the claim misquotes its source; "
+        f"in {' or '.join(map(repr, meant))} it does not. Write the unit that the source prints"
     )
 
 

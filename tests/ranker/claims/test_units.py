@@ -108,10 +108,10 @@ def entry(unit: str, says: object, its: str | None, value: float) -> dict[str, A
     [
         ("GB", 825, "GHz", 886, "'GHz' does not convert to the bound's unit, 'GB'"),
         ("s", 15.4, "pictures/s", 0.065, "does not convert"),
-        ("GB", 825, None, 886, "in 'GiB' it is not"),
-        ("share", 99.9, None, 0.999, "in '%' it is not"),
-        ("%", 0.999, None, 99.9, "in 'share' it is not"),
-        ("parameters", 64.1, None, 64_108_374, "in 'million parameters' it is not"),
+        ("GB", 825, None, 886, "in 'GiB' it does not"),
+        ("share", 99.9, None, 0.999, "in '%' it does not"),
+        ("%", 0.999, None, 99.9, "in 'share' it does not"),
+        ("parameters", 64.1, None, 64_108_374, "in 'million parameters' it does not"),
     ],
 )
 def test_what_does_not_compare_is_refused(

@@ -205,7 +205,7 @@ def test_what_outputs_cost() -> None:
 def test_a_filter_needs_a_value_that_is_no_class() -> None:
     wanted = Wanted(classes=frozenset([3]))
     wanted.check(65_535)
-    with pytest.raises(InvalidArgument, match="none is left for others"):
+    with pytest.raises(InvalidArgument, match="leave none for other pixels"):
         wanted.check(65_536)
 
 

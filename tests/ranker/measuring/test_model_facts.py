@@ -132,7 +132,7 @@ async def test_labels_on_a_few_inputs_are_shown_and_bound_nothing() -> None:
     assert content(observation) == pytest.approx(0.001)
     assert observation.relation is SubjectRelation.PROXY
     assert observation.interval is None
-    assert "bounds nothing" in observation.note
+    assert "says nothing about other pictures" in observation.note
     with pytest.raises(UnobservableError, match=r"weights \(random\)"):
         await observe("B8.2")
 

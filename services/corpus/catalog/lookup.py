@@ -15,7 +15,7 @@ from services.corpus.shards.documents import Document, parse_line
 from services.corpus.shards.records import BadLineError
 from services.errors import InvalidArgument, NotFound, TooLarge
 
-_ID = re.compile(r"(.+):([0-9]{1,15})")
+_ID = re.compile(r"(.+):([0-9]{1,15})", re.DOTALL)
 
 
 def find_documents(

@@ -33,6 +33,7 @@ _MAX_BYTES = 1 << 20
 _MAX_COUNT = (1 << 63) - 1
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PART_DIGEST = re.compile(r"[0-9a-f]{16}")
+_SHARD = re.compile(r".+", re.DOTALL)  # a file's name may have line breaks
 _PARTS = ("splits", "subsets", "limits", "order")
 
 
@@ -191,7 +192,7 @@ def _spans(spelled: object) -> tuple[tuple[int, int], ...]:
 
 def _line_position(fields: Mapping[str, object]) -> LinePosition:
     return LinePosition(
-        shard=_match(re.compile(r".+"), fields["shard"]),
+        shard=_match(_SHARD, fields["shard"]),
         line=_count(fields["line"]),
         documents=_count(fields["documents"]),
         text_bytes=_count(fields["text_bytes"]),

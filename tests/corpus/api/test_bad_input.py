@@ -232,6 +232,20 @@ async def test_documents_of_a_shard_without_an_index_are_looked_for(
     assert len(steps) >= 6
 
 
+@pytest.mark.parametrize("name", ["a\nb.jsonl", "a:1.jsonl", "a%0A \u2028.jsonl"])
+async def test_documents_are_found_and_streams_continue_whatever_the_file_is_called(
+    serve: Start, tmp_path: Path, name: str
+) -> None:
+    root = write_corpus(tmp_path / "plain", {name: line("a") + line("b")})
+    client = await serve({"c": root})
+    assert await ids(client, f"{name}:1", f"{name}:0") == [b"b", b"a"]
+    request = stream_pb2.StreamCorpusRequest(corpus=selection_pb2.CorpusRef(name="c"))
+    request.selection.max_documents = 1
+    chunks = [chunk async for chunk in client.corpus.StreamCorpus(request)]
+    request.cursor = chunks[-1].cursor
+    assert [chunk async for chunk in client.corpus.StreamCorpus(request)] == []
+
+
 async def test_a_search_ends_with_its_call(
     serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,8 @@ _HEAD = """# Commands
 Every command with its options, as `--help` prints them. A command uses the running service that
 `ASSAY_SEGMENT_ADDR`, `ASSAY_CORPUS_ADDR` or `ASSAY_RANKER_ADDR` names. If the variable is not set,
 the command starts a private service and stops it at the end; options that name folders
-(`--model DIR`, `--shards DIR`) are for private services. Every command also takes `--quiet`, which
-leaves out progress and notes.
+(`--model DIR`, `--shards DIR`) are for private services. The ranker that `assay up` runs is used
+without the variable. Every command also takes `--quiet`, which leaves out progress and notes.
 
 `python docs/commands_page.py > docs/commands.md` writes this page.
 """

@@ -14,13 +14,15 @@ import grpc.aio
 from assay_rpc._patience import Patience
 from assay_rpc.channel import connect, connect_async
 from assay_rpc.connection import Connection
-from assay_rpc.errors import AssayError, InternalError
+from assay_rpc.errors import AssayError, DeadlineExceeded, InternalError
 
 Progress = Callable[[Any], object]
 """Takes each message of progress."""
 _Method = Callable[..., Any]
 PATIENCE_SECONDS = 60.0
 """How long a call that continues where it was waits for a server that is away."""
+_LOOK_SECONDS = 0.5
+"""How long it takes at most to see that a channel has no connection."""
 
 
 class Client:
@@ -35,6 +37,7 @@ class Client:
     ) -> None:
         self._owned = isinstance(target, (str, Connection))
         self._channel = connect(target) if isinstance(target, (str, Connection)) else target
+        self._named = _named(target)
         self._timeout = timeout
 
     def __enter__(self) -> Self:
@@ -57,7 +60,20 @@ class Client:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise AssayError.of(error) from error
+            failed = AssayError.of(error)
+            if failed.code is grpc.StatusCode.DEADLINE_EXCEEDED and not self._connected():
+                raise _unanswered(self._named) from error
+            raise failed from error
+
+    def _connected(self) -> bool:
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(_LOOK_SECONDS)
+        except grpc.FutureTimeoutError:
+            return False
+        finally:
+            ready.cancel()
+        return True
 
     def _pages(self, method: _Method, request: Any, field: str) -> Iterator[Any]:
         """Yield the items of every page."""
@@ -95,6 +111,7 @@ class AsyncClient:
     ) -> None:
         self._owned = isinstance(target, (str, Connection))
         self._channel = connect_async(target) if isinstance(target, (str, Connection)) else target
+        self._named = _named(target)
         self._timeout = timeout
 
     async def __aenter__(self) -> Self:
@@ -117,7 +134,11 @@ class AsyncClient:
         try:
             return await method(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise AssayError.of(error) from error
+            failed = AssayError.of(error)
+            connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
+            if failed.code is grpc.StatusCode.DEADLINE_EXCEEDED and not connected:
+                raise _unanswered(self._named) from error
+            raise failed from error
 
     async def _pages(self, method: _Method, request: Any, field: str) -> AsyncIterator[Any]:
         while True:
@@ -150,6 +171,19 @@ def _passed_on(message: Any, progress: Progress | None) -> None:
     """Pass progress on. What else a later server may send between is not for this client."""
     if progress is not None and message.WhichOneof("update") == "progress":
         progress(message.progress)
+
+
+def _named(target: str | Connection | grpc.Channel | grpc.aio.Channel) -> str:
+    return Connection.of(target).target if isinstance(target, (str, Connection)) else "the channel"
+
+
+def _unanswered(named: str) -> AssayError:
+    """What a time limit means if there was no connection: gRPC's own text names no address."""
+    return DeadlineExceeded(
+        f"no connection to {named} within the time limit: is the service running there, and is "
+        "the address right?",
+        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
 
 
 def _without_result() -> AssayError:

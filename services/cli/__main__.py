@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
             "A command that needs a service uses the running one that ASSAY_SEGMENT_ADDR,\n"
             "ASSAY_CORPUS_ADDR or ASSAY_RANKER_ADDR (host:port) names. If the variable is not\n"
             "set, the command starts a private service on loopback and stops it at the end.\n"
+            "The ranker that `assay up` runs is used without the variable.\n"
             "ASSAY_TLS, ASSAY_TLS_CA, ASSAY_TLS_CERT, ASSAY_TLS_KEY, ASSAY_TOKEN and\n"
             "ASSAY_TOKEN_FILE configure the connection to a running service; the file\n"
             "~/.config/assay/config.toml can hold the same settings (docs/access.md).\n"

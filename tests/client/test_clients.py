@@ -31,6 +31,7 @@ from assay_rpc.segment._outbox import Outbox, Sender
 from assay_rpc.segment.v1 import images_pb2, segment_pb2
 
 from tests.client.small_server import Small, serving
+from tests.ports import free_port
 
 # A cut in the middle of each stream, and none.
 CUTS = [None, 0, 1, 2]
@@ -44,6 +45,22 @@ def small(request: pytest.FixtureRequest) -> Small:
 def test_pages_are_one_iterator() -> None:
     with serving(Small()) as address, CorpusClient(address) as corpora:
         assert [one.ref.name for one in corpora.corpora()] == ["first", "second"]
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    address = f"localhost:{free_port()}"
+    with (
+        RankerClient(address, timeout=0.3) as ranker,
+        pytest.raises(errors.DeadlineExceeded, match=f"no connection to {address} .*running there"),
+    ):
+        ranker.compare("a", "b")
+
+
+async def test_a_server_that_is_not_there_is_named_to_asyncio() -> None:
+    address = f"localhost:{free_port()}"
+    async with AsyncRankerClient(address, timeout=0.3) as ranker:
+        with pytest.raises(errors.DeadlineExceeded, match=f"no connection to {address}"):
+            await ranker.compare("a", "b")
 
 
 def test_documents_by_id() -> None:

@@ -30,10 +30,16 @@ _ANSWER_SECONDS = 15.0
 class Connection:
     """Hands out a channel by service name; an asynchronous context manager."""
 
-    def __init__(self, inventory: Inventory, *, measures: bool = True) -> None:
-        """Without `measures` a private ranker answers from stored evidence, and starts alone."""
+    def __init__(
+        self, inventory: Inventory, *, measures: bool = True, beside_up: bool = False
+    ) -> None:
+        """Without `measures` a private ranker answers from stored evidence, and starts alone.
+
+        With `beside_up` the segment and corpus that `assay up` runs are used as its ranker is.
+        """
         self._inventory = inventory
         self._measures = measures
+        self._beside_up = beside_up
         self._stack = AsyncExitStack()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._addresses: dict[str, str] = {}
@@ -85,7 +91,7 @@ class Connection:
         if named:
             return named
         if service not in self._addresses:
-            if service == "ranker" and (running := self._announced_ranker()):
+            if running := self._announced(service):
                 self._addresses[service] = running
                 return running
             variables = self._inventory.environment()
@@ -105,17 +111,27 @@ class Connection:
             self._addresses[service] = started.address
         return self._addresses[service]
 
-    def _announced_ranker(self) -> str | None:
-        """The ranker of `assay up` that has the database. Raises PreconditionFailed."""
-        address = announced_address("ranker")
+    def _announced(self, service: str) -> str | None:
+        """A service of `assay up`, if this one is to be used. Raises PreconditionFailed."""
+        address = announced_address(service)
         if address is None:
             return None
-        if given := self._inventory.given():
-            raise PreconditionFailed(
-                f"`assay up` runs with this ASSAY_HOME (ranker at {address}) and serves what it "
-                f"was started with; stop it, or leave out {', '.join(given)}"
+        given = self._inventory.given()
+        if service == "ranker":
+            if given:
+                raise PreconditionFailed(
+                    f"`assay up` runs with this ASSAY_HOME (ranker at {address}) and serves what "
+                    f"it was started with; stop it, or leave out {', '.join(given)}"
+                )
+        elif given:
+            return None
+        elif not self._beside_up:
+            note(
+                f"not used: the {service} service that `assay up` runs. To use it: "
+                f"export ASSAY_{service.upper()}_ADDR={address}"
             )
-        note(f"using the ranker that `assay up` runs at {address}")
+            return None
+        note(f"using the {service} service that `assay up` runs at {address}")
         return address
 
 

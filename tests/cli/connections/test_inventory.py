@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from assay_rpc.common.v1 import common_pb2
 
+from services.cli.connections import processes
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import Inventory, home, licenses_of, logs
 from services.cli.connections.remote import running_address
@@ -169,6 +170,27 @@ async def test_the_ranker_that_runs_is_used(tmp_path: Path) -> None:
         async with Connection(Inventory(models=[tmp_path])) as connection:
             with pytest.raises(PreconditionFailed, match=r"leave out --model$"):
                 await connection.address("ranker")
+
+
+async def test_segment_and_corpus_that_run_are_used_beside_the_ranker_or_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def started(name: str, *_: object) -> processes.ServiceProcess:
+        process = SimpleNamespace(returncode=0)
+        return processes.ServiceProcess(name, "127.0.0.1:1", process, tmp_path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(processes, "start", started)
+    runs = {"segment": "127.0.0.1:8", "corpus": "127.0.0.1:9"}
+    with announced(runs):
+        async with Connection(Inventory(), beside_up=True) as connection:
+            assert [await connection.address(one) for one in runs] == list(runs.values())
+        async with Connection(Inventory(models=[tmp_path]), beside_up=True) as connection:
+            assert await connection.address("segment") == "127.0.0.1:1"
+        assert "not used" not in capsys.readouterr().err
+        async with Connection(Inventory()) as connection:
+            assert await connection.address("segment") == "127.0.0.1:1"
+    said = capsys.readouterr().err
+    assert "To use it: export ASSAY_SEGMENT_ADDR=127.0.0.1:8" in said
 
 
 def test_only_research_licences_need_accepting(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Verifies one artifact's claims."""
-    async with Connection(supplies.inventory(arguments)) as connection:
+    async with Connection(supplies.inventory(arguments), beside_up=True) as connection:
         await prepare(connection, arguments)
         found = await verify(
             await connection.channel("ranker"),

@@ -75,7 +75,8 @@ async def run(arguments: argparse.Namespace) -> Exit:
         templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
-    async with Connection(supplies.inventory(arguments), measures=False) as connection:
+    inventory = supplies.inventory(arguments)
+    async with Connection(inventory, measures=False, beside_up=True) as connection:
         await prepare(connection, arguments)
         channel = await connection.channel("ranker")
         stub = ranker_pb2_grpc.RankerServiceStub(channel)

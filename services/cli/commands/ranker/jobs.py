@@ -13,6 +13,7 @@ from services.cli.commands.ranker.claims import EFFORTS, about, add_budget, owne
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import Inventory
 from services.cli.connections.remote import running_address
+from services.cli.connections.running import announced_address
 from services.cli.exits import Exit
 from services.cli.output import verdicts
 from services.cli.output.console import OUT, note, print_json
@@ -71,10 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> Exit:
     """Does one of the four."""
     dry = arguments.action == "submit" and arguments.dry_run
-    if not dry and running_address("ranker") is None:
+    if not dry and running_address("ranker") is None and announced_address("ranker") is None:
         raise PreconditionFailed(
-            "a job lives in a running ranker, and none is named: start one (`assay up`) and set "
-            "ASSAY_RANKER_ADDR, or verify at once with `assay claims`"
+            "a job lives in a running ranker, and none is named: start one with `assay up`, or set "
+            "ASSAY_RANKER_ADDR; `assay claims` verifies at once"
         )
     async with Connection(Inventory()) as connection:
         stub = verification_pb2_grpc.VerificationServiceStub(await connection.channel("ranker"))

@@ -10,6 +10,7 @@ from services.cli.arguments import add_format
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import Inventory
 from services.cli.connections.remote import running_address
+from services.cli.connections.running import announced_address
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json
 from services.cli.output.grid import Column, Grid, Kind, show
@@ -21,9 +22,10 @@ from services.ranker.web.values import enum_name
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Lists and chooses the models of a running segment service (ASSAY_SEGMENT_ADDR). `serve` "
-        "writes its choice to the file that ASSAY_SEGMENT_DESIRED names. Every replica follows "
-        "this file, and loads a new model before it unloads the one that it replaces."
+        "Lists and chooses the models of a running segment service: that of ASSAY_SEGMENT_ADDR, "
+        "or the one that `assay up` runs. `serve` writes its choice to the file that "
+        "ASSAY_SEGMENT_DESIRED names. Every replica follows this file, and loads a new model "
+        "before it unloads the one that it replaces."
     )
     parser.epilog = "example: assay models serve segformer-b0:2 segformer-b4"
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -49,12 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Lists, or says what is wanted and then lists."""
-    if running_address("segment") is None:
+    if running_address("segment") is None and announced_address("segment") is None:
         raise PreconditionFailed(
-            "a model repository belongs to a running service, and none is named: set "
-            "ASSAY_SEGMENT_ADDR"
+            "a model repository belongs to a running service, and none is named: start one with "
+            "`assay up`, or set ASSAY_SEGMENT_ADDR"
         )
-    async with Connection(Inventory()) as connection:
+    async with Connection(Inventory(), beside_up=True) as connection:
         channel = await connection.channel("segment")
         stub = admin_pb2_grpc.SegmentAdminServiceStub(channel)
         if arguments.action == "serve":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import sys
+from pathlib import Path
 
 import grpc
 from assay_rpc import errors as client
 
 from services import errors
+from services.cli.absent import beside
 from services.cli.extras import missing_library
 from services.common.missing_library import MissingLibrary
 from services.corpus.shards.layout import LayoutError
@@ -111,7 +114,10 @@ def _of_file(error: OSError) -> str:
     if not error.strerror or error.filename2 is not None:
         return str(error)
     what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
-    return what if error.filename is None else f"{os.fsdecode(error.filename)}: {what}"
+    if error.filename is None:
+        return what
+    near = beside(Path(os.fsdecode(error.filename))) if error.errno == errno.ENOENT else ""
+    return f"{os.fsdecode(error.filename)}: {what}{near}"
 
 
 def _answered(message: str, code: grpc.StatusCode) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from services.cli.absent import refuse_absent
 from services.corpus.storage.urls import is_url, join, shown
 
 SUFFIXES = frozenset(
@@ -68,6 +69,13 @@ def find(
                 problem = f"its results would be those of {other}: give them folders of their own"
                 checked = replace(checked, problem=problem)
         yield checked
+
+
+def refuse_all_absent(given: Sequence[str]) -> None:
+    """Raises FileNotFoundError for the first path, if there are only paths that do not exist."""
+    paths = [Path(one) for one in given if not (is_url(one) or _PATTERN & set(one))]
+    if paths and len(paths) == len(given) and not any(map(os.path.lexists, paths)):
+        refuse_absent("IMAGE", paths)
 
 
 def _listed(given: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iterator[Found]:

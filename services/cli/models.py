@@ -106,7 +106,8 @@ def _served_by_name(service: str, given: str) -> bool:
 
 def _refuse_hub_id(flag: str, given: str, command: str) -> None:
     """Raises FileNotFoundError with the command that gets a model of the hub, for its id."""
-    if _HUB_ID.fullmatch(given) and not Path(given).exists():
+    path = Path(given)
+    if _HUB_ID.fullmatch(given) and not path.exists() and not path.parent.is_dir():
         raise FileNotFoundError(
             f"{flag}: there is no folder {given}. If it is an id of the Hugging Face hub: this "
             f"command downloads nothing. Run `{command}` and give that folder"

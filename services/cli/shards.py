@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assay_rpc.corpus.v1 import corpus_pb2_grpc, describe_pb2, selection_pb2
 
+from services.cli.absent import absent
 from services.cli.arguments import count
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import Inventory
@@ -94,7 +95,7 @@ def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout
     """
     path = Path(given).resolve()
     if not path.exists():
-        raise FileNotFoundError(f"{flag}: {given} does not exist")
+        raise FileNotFoundError(f"{flag}: {absent(given)}")
     layout = find_layout(path, reading(arguments), every_file=arguments.every_file)
     if layout.left_out:
         warn(layout.notice())

@@ -11,7 +11,10 @@ import grpc
 import pytest
 
 from services import errors
+from services.cli.absent import absent
+from services.cli.connections.inventory import existing_folder
 from services.cli.exits import MEANINGS, Exit, explain
+from services.cli.find_pictures import refuse_all_absent
 from services.cli.result_files import write_result
 
 HERE = str(Path(__file__).parent)  # a folder that is no corpus
@@ -93,10 +96,17 @@ def test_help_names_every_status() -> None:
     ("arguments", "status", "said"),
     [
         (["segment", "nowhere.jpg"], Exit.NOT_FOUND, "nowhere.jpg"),
+        (["segment", "nowhere", "nope.jpg", "--out", "x"], Exit.NOT_FOUND, "IMAGE: nowhere does"),
+        (["claims", "gpt2", "--manifest", "./nowhere"], Exit.NOT_FOUND, "--manifest: nowhere"),
+        (
+            ["compare", "gpt2", "the-pile", "--html", "x", "--picture", "./nowhere"],
+            Exit.NOT_FOUND,
+            "--picture: nowhere",
+        ),
         (
             ["segment", __file__, "--model", "./nowhere"],
             Exit.NOT_FOUND,
-            "is not a folder",
+            "--model: ./nowhere does not exist",
         ),
         (["segment", __file__, "-o", "/nowhere/at/all.png"], Exit.NOT_FOUND, "/nowhere/at"),
         (["corpus", "stream", "--shards", "./nowhere"], Exit.NOT_FOUND, "./nowhere"),
@@ -138,6 +148,23 @@ def test_a_file_that_is_missing_is_named_without_a_number(tmp_path: Path) -> Non
         f"{tmp_path / 'claims.yaml'}: no such file or directory",
     )
     assert explain(OSError("why")) == (Exit.FAULT, "why")
+    (tmp_path / "claim.yaml").write_text("")
+    _, said = explain(raised.value) or (None, "")
+    assert said.endswith(f"no such file or directory; did you mean {tmp_path / 'claim.yaml'}?")
+
+
+def test_a_folder_that_does_not_exist_brings_the_nearest_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples" / "photos").mkdir(parents=True)
+    for given, meant in (("exampels/photos", "examples"), ("examples/photo", "examples/photos")):
+        with pytest.raises(FileNotFoundError, match=f"does not exist; did you mean {meant}\\?"):
+            existing_folder("IMAGES", given)
+    with pytest.raises(FileNotFoundError, match=r"IMAGE: .*did you mean examples/photos"):
+        refuse_all_absent(["examples/photo"])
+    refuse_all_absent(["examples/photo", "examples/photos", "*.jpg"])
+    assert absent("none") == "none does not exist"
 
 
 @pytest.mark.parametrize("content", [b"labels", "masks"])

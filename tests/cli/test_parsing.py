@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,7 @@ import pytest
 
 from services.cli.__main__ import main, parser
 from services.cli.commands import up
+from services.cli.commands.ranker import claims
 from services.cli.connections import processes
 from services.cli.connections.processes import LacksLibrary
 from services.cli.exits import Exit, explain
@@ -119,6 +121,8 @@ async def test_up_names_every_extra_that_lacks_a_library(
     monkeypatch.setattr("services.cli.extras.installed", there)
     with pytest.raises(LacksLibrary) as raised:
         await up.run(parser().parse_args(["up"]))
+    with pytest.raises(LacksLibrary, match=re.escape(str(raised.value))):
+        await claims.run(parser().parse_args(["claims", "gpt2"]))
     said = str(raised.value).removeprefix("the segment service did not start")
     together = f". {', '.join(added)} lack libraries; for all of them: {install(*added)}"
     assert said == (together if added else "")

@@ -24,7 +24,6 @@ from rich.text import Text
 
 from services.cli.commands.bpb import score
 from services.cli.commands.ranker.claims import verify
-from services.cli.connections import processes
 from services.cli.connections.connection import Connection
 from services.cli.connections.inventory import Inventory, home, licenses_of
 from services.cli.exits import Exit
@@ -85,16 +84,13 @@ async def run(_: argparse.Namespace) -> Exit:
         inventory = Inventory()
         model, language_model, corpus = "segformer-reference", "byte-reference", "python-reference"
     async with Connection(inventory) as connection:
-        try:
-            await connection.channel("ranker")
-        except processes.LacksLibrary as error:
-            raise processes.all_lacking(error) from error
+        await connection.channel("ranker")
         await _segment(connection, model)
         await _score(connection, language_model, corpus, subsets)
         await _compare(connection)
     note(
         f"done in {time.monotonic() - began:.0f} s; evidence and pictures are in {home()}\n"
-        f"to repeat a measurement: assay claims {RIGHT} --claim P4.2"
+        f"to decide a claim again: assay claims {RIGHT} --claim {'P4.2' if data else 'P1.3'}"
     )
     return Exit.DONE
 

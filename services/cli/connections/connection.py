@@ -97,9 +97,12 @@ class Connection:
             variables = self._inventory.environment()
             if service == "ranker" and self._measures:
                 # The two load what they serve side by side.
-                segment, corpus = await asyncio.gather(
-                    self.address("segment"), self.address("corpus")
-                )
+                try:
+                    segment, corpus = await asyncio.gather(
+                        self.address("segment"), self.address("corpus")
+                    )
+                except processes.LacksLibrary as error:
+                    raise processes.all_lacking(error) from error
                 variables |= {
                     "ASSAY_RANKER_SEGMENT_ADDR": segment,
                     "ASSAY_RANKER_CORPUS_ADDR": corpus,

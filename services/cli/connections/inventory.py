@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services.cli.absent import absent
 from services.cli.output.console import note
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
 from services.errors import PreconditionFailed
@@ -140,7 +141,8 @@ def existing_folder(flag: str, given: str) -> Path:
     """
     folder = Path(given).resolve()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{flag}: {given} is not a folder")
+        wrong = f"{given} is not a folder" if folder.exists() else absent(given)
+        raise FileNotFoundError(f"{flag}: {wrong}")
     return folder
 
 

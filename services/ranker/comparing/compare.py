@@ -213,9 +213,10 @@ def _score_line(side: ComparedArtifact) -> str:
     """A score as it may be quoted: never without its ends, and none where evidence is missing."""
     name, score = side.record.artifact.id, side.score
     profile = f'"{words(score.profile)}"'
-    ends = f"between {score.low:z.1f} and {score.high:z.1f}"
     if score.point is not None:
-        return f"{name} scores {score.point:z.1f} points in {profile}, {ends}"
+        point, low, high = (f"{one:z.1f}" for one in (score.point, score.low, score.high))
+        ends = "" if low == high else f", between {low} and {high}"
+        return f"{name} scores {point} points in {profile}{ends}"
     if score.coverage:
         lacks = _first([words(one) for one in score.lacks])
         return (

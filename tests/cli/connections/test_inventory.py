@@ -153,6 +153,15 @@ def test_an_id_of_the_hub_is_refused_with_the_command_that_gets_it() -> None:
         segment_model("some/model")
 
 
+def test_a_folder_in_one_that_exists_is_no_id_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"models/min does not exist; .* models/mine"):
+        segment_model("models/min")
+
+
 def test_what_runs_is_found_until_it_ends() -> None:
     assert announced_address("ranker") is None
     with announced({"ranker": "127.0.0.1:7"}):

@@ -121,6 +121,14 @@ async def test_an_artifact_without_evidence_is_listed_once_a_type(site: Site) ->
 
 
 @pytest.mark.slow
+async def test_a_part_of_a_score_has_a_weight_which_its_points_may_pass(site: Site) -> None:
+    """100 points stand for a published figure, which another model may surpass."""
+    await site.open()
+    _, page, _ = await site.get(f"/artifacts/{MODEL}")
+    assert 'data-label="Weight, of 100">60</td>' in page
+    assert "Most points" not in page
+
+
 async def test_evidence_is_shown_to_the_byte(site: Site) -> None:
     """Its digest is of these bytes: no blank becomes one that does not break."""
     await site.open()

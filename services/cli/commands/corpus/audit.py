@@ -9,6 +9,7 @@ from pathlib import Path
 from assay_rpc.audit.v1alpha1 import corpus_audit_pb2, corpus_audit_pb2_grpc
 from assay_rpc.common.v1 import common_pb2
 
+from services.cli.absent import absent
 from services.cli.arguments import (
     add_definition,
     add_format,
@@ -151,7 +152,7 @@ def _shards(given: str, arguments: argparse.Namespace) -> Sequence[reader.ShardL
     """Find the files of a test set, before a service is started for them."""
     path = Path(given).resolve()
     if not path.exists():
-        raise FileNotFoundError(f"--against: {given} does not exist")
+        raise FileNotFoundError(f"--against: {absent(given)}")
     return find_layout(path, Reading(Keys(arguments.against_key)), every_file=True).shards
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.cli.absent import absent
 from services.cli.arguments import add_format, count
 from services.cli.exits import Exit
 from services.cli.output.console import OUT, note, print_json, warn
@@ -101,7 +102,7 @@ def _build(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[s
 
     recipe, out = Path(arguments.recipe), Path(arguments.out)
     if not recipe.is_file():
-        raise FileNotFoundError(f"RECIPE: {recipe} does not exist")
+        raise FileNotFoundError(f"RECIPE: {absent(recipe)}")
     share = Share.of(arguments.share or "0/1")
     progress = _Progress()
     values = _variables(arguments.set)

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 from assay_rpc.ranker.v1 import evidence_pb2, verification_pb2, verification_pb2_grpc
 
+from services.cli.absent import refuse_absent
 from services.cli.arguments import add_format
 from services.cli.commands.ranker.register import register
 from services.cli.connections import supplies
@@ -96,6 +97,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 async def prepare(connection: Connection, arguments: argparse.Namespace) -> None:
     """Register the manifests that are given, and refuse what `--expect` says is another thing."""
+    refuse_absent("--manifest", arguments.manifest)
     for manifest in arguments.manifest:
         await register(await connection.channel("ranker"), manifest)
     await supplies.check(connection, arguments.expect)

@@ -9,6 +9,7 @@ from typing import Any
 
 from assay_rpc.ranker.v1 import compare_pb2, evidence_pb2, ranker_pb2_grpc
 
+from services.cli.absent import refuse_absent
 from services.cli.arguments import add_format, output_file
 from services.cli.commands.ranker.claims import EFFORTS, add_budget, add_manifest, prepare, verify
 from services.cli.comparison_picture import look
@@ -75,6 +76,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         templates("--html")
     if picture and not html:
         raise InvalidArgument("--picture", "is shown in a page: give --html FILE too")
+    refuse_absent("--picture", [picture] if picture else [])
     inventory = supplies.inventory(arguments)
     async with Connection(inventory, measures=False, beside_up=True) as connection:
         await prepare(connection, arguments)

@@ -12,6 +12,7 @@ from typing import Any
 
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
+from services.cli.absent import absent
 from services.cli.arguments import add_format, output_file, pixel_size
 from services.cli.commands.segment.inference import add_inference, inference
 from services.cli.connections.connection import Connection
@@ -187,12 +188,13 @@ def _read_one(images: list[str]) -> bytes:
     if "://" in image:
         raise InvalidArgument("IMAGE", f"{image} is a URL: download it, or give --out DIR")
     if not Path(image).exists():
-        raise FileNotFoundError(f"{image}: there is no such file")
+        raise FileNotFoundError(f"IMAGE: {absent(image)}")
     return Path(image).read_bytes()
 
 
 async def _run_many(arguments: argparse.Namespace) -> Exit:
     from services.cli.commands.segment.segment_many import segment_many  # noqa: PLC0415  # only this way
+    from services.cli.find_pictures import refuse_all_absent  # noqa: PLC0415  # only this way
 
     for flag, value in (
         ("-o", arguments.output),
@@ -211,6 +213,7 @@ async def _run_many(arguments: argparse.Namespace) -> Exit:
         raise InvalidArgument("IMAGE", "- is one picture; a list of paths on stdin is --list -")
     if not arguments.images and arguments.list is None:
         raise InvalidArgument("IMAGE", "give files or folders, or --list FILE")
+    refuse_all_absent(arguments.images)  # of some, the others are labelled
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
         channel = await connection.channel("segment")

@@ -136,7 +136,7 @@ class Term:
 
     name: str
     points: str
-    most: str
+    weight: str
     explanation: str
     evidence: tuple[tuple[str, str], ...]
 
@@ -150,7 +150,7 @@ def contribution(value: score_pb2.Contribution, links: Links, evidence: frozense
     return Term(
         name=name,
         points=_with_ends(value.point, value.low, value.high, 2) if known else "unknown",
-        most=f"{value.max_points:.2f}" if value.metric else "not weighted",
+        weight=f"{value.max_points:g}" if value.metric else "not weighted",
         explanation=value.explanation,
         evidence=tuple(
             (one.removeprefix("sha256:")[:12], links.evidence(one))

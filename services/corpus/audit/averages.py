@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from services.corpus.audit.evidence import Evidence
@@ -45,6 +45,20 @@ def document_nats(document: PublishedDocument) -> float | None:
     return math.fsum(one for one in document.token_nats if one is not None)
 
 
+def document_rounding(document: PublishedDocument) -> float:
+    """Return by how much `document_nats` may be off, because numbers were rounded."""
+    if nats_of(document.sums) is not None:
+        return rounding_of(document.sums)
+    return document.token_half_digit * len(document.token_nats or ())
+
+
+def sum_of(counts: Iterable[int | None]) -> int | None:
+    """Add up counts; None where one is not known, or there is none."""
+    listed = list(counts)
+    known = [count for count in listed if count is not None]
+    return sum(known) if known and len(known) == len(listed) else None
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure that the published sums give, by the mistakes that compute it so, or none.
@@ -69,17 +83,16 @@ def publishes_bytes(record: Record) -> bool:
 
 def whole_nats(record: Record) -> tuple[float, float] | None:
     """Return the nats of everything, and what they may be off by, as published or added up."""
-    parts = [(document_nats(one), rounding_of(one.sums)) for one in record.documents]
+    parts = [(document_nats(one), document_rounding(one)) for one in record.documents]
     found = [(nats, doubt) for nats, doubt in parts if nats is not None]
     if found and len(found) == len(parts):
         return math.fsum(nats for nats, _ in found), math.fsum(doubt for _, doubt in found)
     if (nats := nats_of(record.totals)) is not None:
         return nats, rounding_of(record.totals)
-    scored = [scored_of(one) for one in record.documents]
-    counts = [count for count in scored if count is not None]
-    if (loss := record.totals.loss) is None or not counts or len(counts) < len(scored):
+    scored = sum_of(scored_of(one) for one in record.documents)
+    if (loss := record.totals.loss) is None or scored is None:
         return None
-    return loss.value * sum(counts), loss.half_digit * sum(counts)
+    return loss.value * scored, loss.half_digit * scored
 
 
 def figures(evidence: Evidence) -> Iterator[Figure]:
@@ -136,7 +149,7 @@ def _ratios(evidence: Evidence) -> Iterator[_Ratio]:
     for one, size in zip(evidence.documents, sizes, strict=True):
         if (nats := document_nats(one)) is not None and size is not None:
             divisor = LN2 * (size or 1)
-            doubt = rounding_of(one.sums)
+            doubt = document_rounding(one)
             yield _Ratio(nats / divisor, doubt / divisor, size, one.sums.tokens or 0)
 
 
@@ -147,14 +160,12 @@ def _sizes(evidence: Evidence) -> list[int | None]:
 
 
 def _whole_bytes(evidence: Evidence) -> int | None:
-    record, sizes = evidence.record, _sizes(evidence)
-    known = [size for size in sizes if size is not None]
-    if known and len(known) == len(sizes):
-        return sum(known)
+    record = evidence.record
+    if (whole := sum_of(_sizes(evidence))) is not None:
+        return whole
     return record.totals.bytes if publishes_bytes(record) else record.known.bytes
 
 
 def _whole_tokens(record: Record) -> int | None:
-    counts = [one.sums.tokens for one in record.documents]
-    known = [count for count in counts if count is not None]
-    return sum(known) if known and len(known) == len(counts) else record.totals.tokens
+    whole = sum_of(one.sums.tokens for one in record.documents)
+    return record.totals.tokens if whole is None else whole

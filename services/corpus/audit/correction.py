@@ -9,8 +9,7 @@ import numpy as np
 
 from services.corpus.audit.averages import LN2, document_nats, whole_nats
 from services.corpus.audit.byte_counts import size
-from services.corpus.audit.record import PublishedDocument
-from services.corpus.audit.scored_tokens import scored_in, scored_of
+from services.corpus.audit.scored_tokens import counted_of, scored_in, scored_of
 from services.corpus.audit.tokenizer import Counts
 from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Mistake
@@ -111,12 +110,9 @@ def _tokens(trial: Trial) -> Counts | None:
         cuts = evidence.cuts(range(len(evidence.documents)))
         counts = [len(cuts[i].sizes) for i in range(len(evidence.documents))]
     else:
-        counts = [_counted(one) for one in evidence.documents]
+        counts = [
+            scored_of(one) if (count := counted_of(one)) is None else count
+            for one in evidence.documents
+        ]
     known = [one for one in counts if one is not None]
     return np.array(known, np.int64) if known and len(known) == len(counts) else None
-
-
-def _counted(document: PublishedDocument) -> int | None:
-    if document.sums.tokens is not None:
-        return document.sums.tokens
-    return scored_of(document) if document.token_nats is None else len(document.token_nats)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.common.counts import plural
+from services.corpus.audit.agreement import compare_sums
 from services.corpus.audit.averages import figures, publishes_bytes
 from services.corpus.audit.correction import Correction, corrected
 from services.corpus.audit.evaluation_set import compare_with_set
@@ -56,6 +57,7 @@ def judge(
         never += impossible_bytes(trial.evidence)
     compare_with_set(trial)
     recomputed = _which_average(trial, explained=explained)
+    compare_sums(trial)
     # Numbers that cannot be are not corrected.
     correction = None if never or not trial.correctable else corrected(trial)
     return _verdict(trial, never, recomputed, correction)

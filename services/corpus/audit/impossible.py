@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from services.corpus.audit.averages import document_nats, nats_of
+from services.corpus.audit.averages import document_nats, nats_of, sum_of
 from services.corpus.audit.evidence import Evidence, wrong_digest
 from services.corpus.audit.record import Record, Sums
 from services.corpus.audit.scored_tokens import scored_in, scored_of
@@ -33,8 +34,8 @@ def impossible(evidence: Evidence) -> Iterator[str]:
     for place, document in enumerate(record.documents):
         where = f"document {document.id}"
         yield from _sums(where, document.sums)
-        if (tokens := document.sums.tokens) is not None and document.token_nats is not None:
-            yield from _listed_tokens(where, tokens, document.token_nats)
+        if document.token_nats is not None:
+            yield from _listed_tokens(where, document.sums, document.token_nats)
         if any(nats is not None and nats < -_ROUNDING for nats in document.token_nats or ()):
             yield f"{where} has a token of negative -log p; no probability is above 1"
         if wrong_digest(document):
@@ -47,6 +48,9 @@ def impossible(evidence: Evidence) -> Iterator[str]:
             yield (
                 f"{where} is said to have {characters:,} characters, and its text has {len(text):,}"
             )
+    characters, read = record.totals.characters, sum(map(len, filter(None, evidence.texts)))
+    if characters is not None and evidence.all_texts and characters != read:
+        yield f"totals: {characters:,} characters, and the texts have {read:,}"
     yield from _additions(record)
 
 
@@ -54,9 +58,22 @@ def impossible_bytes(evidence: Evidence) -> Iterator[str]:
     """Find numbers of bytes that cannot be, given those of characters and tokens."""
     record = evidence.record
     count = len(record.documents) or record.known_documents or 0
-    yield from _bytes("totals", record.totals, record.tokenizer, count)
+    yield from _bytes("totals", _with_sums(record), record.tokenizer, count)
+    known = record.known_documents or 0
+    yield from _bytes("the evaluation set", record.known, record.tokenizer, known)
     for document in record.documents:
         yield from _bytes(f"document {document.id}", document.sums, record.tokenizer, 1)
+
+
+def _with_sums(record: Record) -> Sums:
+    """Return the totals, with the sums over the documents where a count is not among them."""
+    totals, documents = record.totals, [one.sums for one in record.documents]
+    added = {
+        name: sum_of(getattr(one, name) for one in documents)
+        for name in ("tokens", "bytes", "characters")
+        if getattr(totals, name) is None
+    }
+    return replace(totals, **added)
 
 
 def _bytes(where: str, sums: Sums, tokenizer: str, documents: int) -> Iterator[str]:
@@ -87,7 +104,7 @@ def _sums(where: str, sums: Sums) -> Iterator[str]:
     tokens = sums.tokens
     if tokens is not None and sums.scored_tokens is not None and sums.scored_tokens > tokens:
         yield f"{where}: {sums.scored_tokens:,} tokens scored of {tokens:,}"
-    if tokens == 0 and sums.nats is not None and sums.nats.value > 0:
+    if 0 in {tokens, sums.scored_tokens} and sums.nats is not None and sums.nats.value > 0:
         yield f"{where}: {sums.nats.value} nats for no tokens"
 
 
@@ -127,11 +144,14 @@ def _nothing(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _listed_tokens(where: str, tokens: int, token_nats: Sequence[float | None]) -> Iterator[str]:
+def _listed_tokens(where: str, sums: Sums, token_nats: Sequence[float | None]) -> Iterator[str]:
+    tokens, scored, listed = sums.tokens, sums.scored_tokens, len(token_nats)
     # Where the first token was not scored, some leave it out and others write null.
-    shortest = tokens - 1 if None not in token_nats[:1] else tokens
-    if not shortest <= len(token_nats) <= tokens:
-        yield f"{where} has {tokens:,} tokens, and the likelihoods of {len(token_nats):,}"
+    left_out = None not in token_nats[:1]
+    if tokens is not None and not tokens - left_out <= listed <= tokens:
+        yield f"{where} has {tokens:,} tokens, and the likelihoods of {listed:,}"
+    if scored is not None and scored not in {listed, listed - token_nats.count(None)}:
+        yield f"{where} has {scored:,} scored tokens, and the likelihoods of {listed:,}"
 
 
 def _additions(record: Record) -> Iterator[str]:

@@ -15,7 +15,7 @@ from services.corpus.audit.verdict import Mistake
 _WINDOWS = tuple(2**k for k in range(6, 18))
 _SHOWN = 4  # windows that nulls show: more of them are no windows
 # Tokens around a text that a project may score with it: its beginning, its end.
-_AROUND = (1, 2)
+AROUND = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def patterns(record: Record, longest: int) -> Iterator[Pattern]:
     `longest` is the most tokens that were scored of a text: where texts were cut off, there.
     """
     yield COMPLETE
-    for extra in _AROUND:
+    for extra in AROUND:
         yield Pattern((), extra=extra)
     yield Pattern((Mistake.FIRST_TOKEN_MISSING,))
     near = likely_windows(record)
@@ -199,11 +199,22 @@ def zeros_as_nulls(record: Record) -> Record:
 
 def scored_of(document: PublishedDocument) -> int | None:
     """Return how many tokens a document says were scored, in one way or another."""
-    if document.sums.scored_tokens is not None:
+    exact = exactly_scored(document)
+    return scored_in(document.sums) if exact is None else exact
+
+
+def exactly_scored(document: PublishedDocument) -> int | None:
+    """Return how many tokens a document says were scored where it says so outright."""
+    if document.sums.scored_tokens is not None or document.token_nats is None:
         return document.sums.scored_tokens
-    if document.token_nats is not None:
-        return sum(1 for nats in document.token_nats if nats is not None)
-    return scored_in(document.sums)
+    return sum(1 for nats in document.token_nats if nats is not None)
+
+
+def counted_of(document: PublishedDocument) -> int | None:
+    """Return how many tokens a document says it has, scored or not."""
+    if document.sums.tokens is not None or document.token_nats is None:
+        return document.sums.tokens
+    return len(document.token_nats)
 
 
 def scored_in(sums: Sums) -> int | None:

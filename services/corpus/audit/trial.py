@@ -57,3 +57,8 @@ class Trial:
         named = tuple(dict.fromkeys(mistakes))
         if not named or all(named != finding.mistakes for finding in self.findings):
             self.findings.append(Finding(named, detail))
+
+    def contradict(self, detail: str) -> None:
+        """Note a contradiction that leaves open what the right numbers are."""
+        self.contradicted = True
+        self.accuse((), detail)

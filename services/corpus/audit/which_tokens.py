@@ -186,8 +186,7 @@ def _may_leave_out(missing: int, documents: int | None) -> list[Mistake]:
 def _conclude(trial: Trial, found: Sequence[Pattern], where: str, *, fewer: int = 0) -> None:
     """Note which tokens were scored; `fewer` than there are, by the record itself."""
     if not found and fewer > 0 and _counts_whole_texts(trial):
-        trial.contradicted = True
-        trial.accuse((), f"the number of scored {where}: {fewer:,} are missing")
+        trial.contradict(f"the number of scored {where}: {fewer:,} are missing")
         return
     if not found:
         # A text that was marked or normalised has other tokens: its bytes may say which.
@@ -231,8 +230,7 @@ def _likelihoods(trial: Trial) -> None:
         return
     pattern = guide_pattern(trial.record, list(tested.values()))
     if pattern is None:
-        trial.contradicted = True
-        trial.accuse((), f"the nats of {len(off):,} documents are not the sums of their tokens'")
+        trial.contradict(f"the nats of {len(off):,} documents are not the sums of their tokens'")
         return
     trial.nats = {i: one.plain for i, one in tested.items()}
     # That the first token is not scored is a part of it.

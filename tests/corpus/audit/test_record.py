@@ -259,10 +259,10 @@ SET = {"documents": 2, "bytes": 14, "tokens": 14, "characters": 12}
         ({}, ""),
         ({"documents": 3}, "2 of 3 documents of the evaluation set"),
         ({"documents": 1}, "2 where the evaluation set has 1"),
-        ({"bytes": 1400}, "1,400"),
+        ({"bytes": 48}, "48"),
         ({"bytes": 13}, "where the evaluation set has 13"),
         ({"tokens": 15}, "tokens, 14 where the evaluation set has 15"),
-        ({"tokens": 12}, "tokens, 14 where the evaluation set has 12"),
+        ({"tokens": 11}, "tokens, 14 where the evaluation set has 11"),
         ({"characters": 11}, "characters, 12 where the evaluation set has 11"),
     ],
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from services.corpus.audit.averages import document_nats, nats_of, sum_of
 from services.corpus.audit.evidence import Evidence, wrong_digest
 from services.corpus.audit.record import Record, Sums
-from services.corpus.audit.scored_tokens import scored_in, scored_of
+from services.corpus.audit.scored_tokens import counted_of, exactly_scored, scored_in, scored_of
 
 # A tokenizer may put a token before and one behind a text, and a space of its own.
 _AROUND = 3
@@ -68,12 +68,16 @@ def impossible_bytes(evidence: Evidence) -> Iterator[str]:
 def _with_sums(record: Record) -> Sums:
     """Return the totals, with the sums over the documents where a count is not among them."""
     totals, documents = record.totals, [one.sums for one in record.documents]
-    added = {
-        name: sum_of(getattr(one, name) for one in documents)
-        for name in ("tokens", "bytes", "characters")
-        if getattr(totals, name) is None
-    }
-    return replace(totals, **added)
+    return replace(
+        totals,
+        tokens=_or_sum(totals.tokens, (one.tokens for one in documents)),
+        bytes=_or_sum(totals.bytes, (one.bytes for one in documents)),
+        characters=_or_sum(totals.characters, (one.characters for one in documents)),
+    )
+
+
+def _or_sum(total: int | None, counts: Iterable[int | None]) -> int | None:
+    return sum_of(counts) if total is None else total
 
 
 def _bytes(where: str, sums: Sums, tokenizer: str, documents: int) -> Iterator[str]:
@@ -159,11 +163,16 @@ def _additions(record: Record) -> Iterator[str]:
     documents = record.documents
     if not documents:
         return
-    for name in ("tokens", "scored_tokens", "bytes", "characters"):
+    for name in ("tokens", "bytes", "characters"):
         total = getattr(record.totals, name)
         parts = [getattr(document.sums, name) for document in documents]
         if total is not None and None not in parts and sum(parts) != total:
             yield f"totals: {total:,} {name}, and the documents' add up to {sum(parts):,}"
+    scored = sum_of(exactly_scored(document) for document in documents)
+    listed = sum_of(counted_of(document) for document in documents)
+    total = record.totals.scored_tokens
+    if None not in (total, scored) and total not in {scored, listed}:
+        yield f"totals: {total:,} scored tokens, and the documents' add up to {scored:,}"
     nats = [document.sums.nats for document in documents]
     total = record.totals.nats
     if total is not None and all(one is not None for one in nats):

@@ -327,7 +327,7 @@ _DOCUMENT_FIELDS = (
 
 def _half_digit(value: Decimal) -> float:
     exponent = value.as_tuple().exponent
-    return 0.5 * 10.0**exponent if isinstance(exponent, int) and exponent < 0 else 0.0
+    return 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
 
 
 def _finest(numbers: Any) -> float:

@@ -120,10 +120,8 @@ def _parts(source: Source, path: str, where: str, tell: Callable[[str], None]) -
     if source.files:
         yield from _texts(source, Path(path), where)
         return
-    roots = _matches(path)
-    for root in roots:
-        # Of several roots the last part of each one's path tells them apart.
-        prefix = f"{root.name}/" if len(roots) > 1 and root.is_dir() else ""
+    roots = _outermost(_matches(path))
+    for root, prefix in zip(roots, _prefixes(roots), strict=True):
         warcs = _warcs(root)
         for below, file in warcs:
             yield _part(prefix + below, file, WARC)
@@ -149,6 +147,29 @@ def _matches(path: str) -> list[Path]:
         return [Path(path)]
     found = glob.glob(path, recursive=True)  # noqa: PTH207  the pattern may be absolute
     return sorted(map(Path, found), key=lambda one: natural(str(one)))
+
+
+def _outermost(roots: Sequence[Path]) -> list[Path]:
+    """Leave out what lies in another root, as `**` finds it: its files are read with that one."""
+    folders = {root for root in roots if root.is_dir()}
+    return [root for root in roots if folders.isdisjoint(root.parents)]
+
+
+def _prefixes(roots: Sequence[Path]) -> list[str]:
+    """Return what to put before the paths below each root, so that no two files have one path.
+
+    Of several roots as many of the last parts of their paths are named as tell them apart.
+    """
+    if len(roots) < 2:
+        return [""] * len(roots)
+    kept, names = 0, list(roots)
+    while not kept or len(set(names)) < len(roots):
+        kept += 1
+        names = [Path(*root.parts[-kept:]) for root in roots]
+    folders = [
+        name if root.is_dir() else name.parent for root, name in zip(roots, names, strict=True)
+    ]
+    return ["" if folder == Path() else f"{folder.as_posix()}/" for folder in folders]
 
 
 def _texts(source: Source, root: Path, where: str) -> Iterator[Part]:

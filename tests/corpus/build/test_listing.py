@@ -50,6 +50,27 @@ def test_a_folder_a_file_and_a_pattern_are_found(tmp_path: Path) -> None:
     assert read(unit.parts[0], source(path="pile", subset="Mine")) == [("b", "Mine")]
 
 
+def test_files_of_a_pattern_have_paths_that_differ(tmp_path: Path) -> None:
+    """Otherwise their documents have one origin, and one of them is missing from the card."""
+    for name in ("a", "b", "c"):
+        write_shard(tmp_path / "crawl" / name / "data" / "train" / "00.jsonl.zst", [name])
+    below = "data/train/00.jsonl.zst"
+    by_path = {
+        "crawl/*": [f"{name}/{below}" for name in "abc"],
+        "crawl/*/data": [f"{name}/{below}" for name in "abc"],
+        "crawl/*/data/train/*.zst": [f"{name}/{below}" for name in "abc"],
+        "crawl/*/data/*": [f"{name}/data/train/00.jsonl.zst" for name in "abc"],
+        "crawl/**/*.zst": [f"{name}/{below}" for name in "abc"],
+        "crawl/**": [f"{name}/{below}" for name in "abc"],  # every folder, and what is in it
+        "crawl/**/train": [f"{name}/{below}" for name in "abc"],
+    }
+    for path, expected in by_path.items():
+        given = source(path=path)
+        parts = [part for unit in units(tmp_path, given) for part in unit.parts]
+        assert [part.path for part in parts] == expected, path
+        assert [read(part, given) for part in parts] == [[(name, "Prose")] for name in "abc"]
+
+
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     write_shard(tmp_path / "pile" / "train/00.jsonl.zst", ["a"])
     (tmp_path / "pile" / "other.jsonl").write_text('{"text": "c"}\n')

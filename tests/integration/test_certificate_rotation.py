@@ -135,7 +135,7 @@ class Callers:
         """Others begin, which read their files now; then those before them end."""
         before, self._stack = self._stack, ExitStack()
         addresses = [one.address for one in self._rankers]
-        calls = [(self._compares(*addresses), 4, 40)]
+        calls = [(self._compares(*addresses), 2, 10)]
         calls += [(self._verifies(one), 1, 2) for one in addresses]
         self._running = [Load(call, clients=many, rate=rate) for call, many, rate in calls]
         for load in self._running:
@@ -162,7 +162,7 @@ class Callers:
         request = compare_pb2.CompareRequest(left=B4, right=PILE)
 
         async def call(_: int) -> None:
-            await asyncio.to_thread(stub.Compare, request)
+            await asyncio.to_thread(stub.Compare, request, timeout=SECONDS)
 
         return call
 

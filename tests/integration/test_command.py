@@ -19,6 +19,7 @@ from PIL import Image
 
 from services.cli.exits import Exit
 from services.segment.reference.scenes.draw import draw_scene
+from tests.ports import free_port
 
 ASSAY = (sys.executable, "-m", "services.cli")
 B4, PILE = "segformer-b4-finetuned-ade-512-512", "the-pile"
@@ -193,6 +194,7 @@ def up(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], 
     """`assay up` on free ports, and the addresses that it printed."""
     kinds = ("PORT", "HEALTH_PORT", "METRICS_PORT")
     ports = {f"ASSAY_{s}_{k}": "0" for s in ("SEGMENT", "CORPUS", "RANKER") for k in kinds}
+    ports["ASSAY_RANKER_HTTP_PORT"] = str(free_port())
     with subprocess.Popen(
         [*ASSAY, "up"], env={**environment, **ports}, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -31,7 +31,8 @@ _TERMS = {
 }
 _DEMONSTRATION = (
     "no --model: using the small demonstration model, trained on drawn scenes; its labels of "
-    "photographs mean nothing. `assay export --help` says how to get a real one."
+    "photographs mean nothing. A real one, for research and evaluation: `assay export --checkpoint "
+    "nvidia/segformer-b0-finetuned-ade-512-512 --out models/b0`, then --model models/b0"
 )
 
 

@@ -103,6 +103,8 @@ async def test_ranks_and_what_they_are_made_of(assay: Run) -> None:
     assert points == pytest.approx(document["rank"]["score"]["point"])
     _, text = await assay("rank", "--intent", "train a language model on books")
     assert PILE in text
+    _, text = await assay("search", "label", "every", "pixel")
+    assert "semantic-segmentation" in text
     _, text = await assay("rank", "--methodology")
     assert text.startswith("# Methodology v2")
     status, text = await assay("rank", "the-heap")
@@ -164,7 +166,7 @@ async def test_jobs_of_a_running_ranker(assay: Run, monkeypatch: pytest.MonkeyPa
     assert json.loads(text)["jobs"][0]["state"] == "SUCCEEDED"
     monkeypatch.delenv("ASSAY_RANKER_ADDR")
     status, text = await assay("jobs", "list")
-    assert (status, "start one (`assay up`)" in text) == (Exit.BAD_INPUT, True)
+    assert (status, "start one with `assay up`" in text) == (Exit.BAD_INPUT, True)
 
 
 async def test_a_copy_is_made_beside_a_ranker_and_put_back_without_one(

@@ -154,8 +154,11 @@ def _fetch(name: str) -> Path:
     except HfHubHTTPError as error:
         raise NotFound("model on the hub", name, ()) from error
     except (OSError, ValueError) as error:
+        (first, *_) = str(error).splitlines() or [type(error).__name__]
+        command = f"hf download {name} --local-dir {name.rpartition('/')[2]}"
         raise Unavailable(
-            f"{name} cannot be fetched from the hub ({error}); give a directory instead"
+            f"{name} cannot be fetched from the hub: {first.rstrip('.')}. On a machine that "
+            f"reaches it, run `{command}`; copy that folder here, and give it"
         ) from error
 
 

@@ -207,7 +207,7 @@ def export(
         write_manifest(work, manifest)
     parity = parities[0]
     progress(
-        f"written: logits within {parity.max_abs_difference:.2g}, "
+        f"the written graph: logits within {parity.max_abs_difference:.2g}, "
         f"labels agree on {percent(parity.label_agreement, 4)} of pixels "
         f"({parity.probes} pictures)"
     )

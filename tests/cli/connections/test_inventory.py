@@ -230,7 +230,9 @@ def test_a_licence_that_nobody_stated_is_not_called_one_for_research(
 def test_the_demonstration_model_is_called_that(capsys: pytest.CaptureFixture[str]) -> None:
     _, model = segment_model(None)
     assert model.name == "segformer-reference"
-    assert "small demonstration model, trained on drawn scenes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "small demonstration model, trained on drawn scenes" in said
+    assert "assay export --checkpoint nvidia/segformer-b0-finetuned-ade-512-512 --out" in said
     segment_model("segformer-reference")  # whoever names it knows
     assert capsys.readouterr().err == ""
 

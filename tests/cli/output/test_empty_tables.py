@@ -55,7 +55,7 @@ def test_what_is_not_ranked_is_a_row_that_says_what_it_lacks(
     with printing(chosen=Format.TABLE):
         rank.show_ranks(reply, together=False, as_json=False)
     said = capsys.readouterr().out
-    assert "score still needs:  assay rank NAME" in said
+    assert "assay rank second" in said
     assert "assay claims second" not in said  # verified claims bring nothing more
     assert [(one["artifact"], one["profile"], one["best place"]) for one in rows] == [
         ("first", "core", "1"),

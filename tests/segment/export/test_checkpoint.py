@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.errors import InvalidArgument
+from services.errors import InvalidArgument, Unavailable
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -197,6 +197,21 @@ def test_json_that_is_none(tiny_checkpoint: Saver) -> None:
     (directory / "config.json").write_text("[]")
     with pytest.raises(InvalidArgument, match="must hold an object"):
         load_checkpoint(directory, print)
+
+
+def test_a_hub_out_of_reach_is_one_line_with_the_command_for_another_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fetch(*_: object, **__: object) -> str:
+        raise OSError("no such host.\nAn error happened while trying to locate the files")
+
+    monkeypatch.setattr("services.segment.export.checkpoint.snapshot_download", fetch)
+    with pytest.raises(Unavailable) as raised:
+        load_checkpoint("some/model", print)
+    said = str(raised.value)
+    assert "from the hub: no such host. On a machine" in said
+    assert "`hf download some/model --local-dir model`" in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize(

@@ -157,14 +157,11 @@ def show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bo
             rank for rank in reply.ranks if (rank.type, rank.profile) == (one.type, one.profile)
         ]
         line = _show_profile(one, ranks, together=together, after_line=line)
-    if not all(rank.HasField("best_place") for rank in reply.ranks):
-        OUT.print(
-            "\nto see what each artifact's score still needs:  assay rank NAME\n"
-            "to verify its claims:                            assay claims NAME",
-            style="dim",
-            markup=False,
-            soft_wrap=True,
-        )
+    lacking = {rank.artifact for rank in reply.ranks if not rank.HasField("best_place")}
+    if lacking:
+        OUT.print("\nwhat a score still needs (`assay claims` measures what it can):", style="dim")
+    for artifact in sorted(lacking):
+        OUT.print(f"  assay rank {artifact}", markup=False, soft_wrap=True)
 
 
 def _one_table(reply: rank_pb2.ListRanksResponse) -> Grid:

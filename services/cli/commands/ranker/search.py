@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "weight."
     )
     parser.epilog = 'example: assay search "label every pixel of a photo"'
-    parser.add_argument("intent", metavar="INTENT", nargs="?", help="what you need, in words")
+    parser.add_argument("intent", metavar="INTENT", nargs="*", help="what you need, in words")
     parser.add_argument(
         "--limit",
         type=count,
@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> Exit:
     """Searches, records or reports."""
+    arguments.intent = " ".join(arguments.intent)
     of_match = arguments.outcome or arguments.withdraw
     if of_match and not arguments.match:
         arguments.parser.error("--outcome and --withdraw need --match ID")

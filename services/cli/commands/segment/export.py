@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "transformers: make setup-torch."
     )
     parser.epilog = (
-        "examples: assay export --checkpoint segformer-b0 --out models/b0 | "
+        "examples: assay export --checkpoint nvidia/segformer-b0-finetuned-ade-512-512 --out "
+        "models/b0 | "
         "assay export --architecture b4 --random-weights 0 --out models/b4-random"
     )
     source = parser.add_mutually_exclusive_group(required=True)

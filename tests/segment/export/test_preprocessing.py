@@ -53,7 +53,7 @@ def test_pictures_keep_their_size_where_the_file_says_so() -> None:
 
 def test_the_resampler_is_the_users_to_say() -> None:
     assert parse_preprocessing(PUBLISHED, None, "opencv").resampler == "opencv"
-    with pytest.raises(InvalidArgument, match="bilinear models; this is bicubic"):
+    with pytest.raises(InvalidArgument, match="bilinear models; this one is bicubic"):
         parse_preprocessing(PUBLISHED | {"resample": 3}, None, "torchvision")
 
 

@@ -74,7 +74,7 @@ def test_a_picture_of_the_size_is_itself(resampler: Any) -> None:
 def test_other_filters_are_pillows_alone() -> None:
     check_resampler("pillow", "lanczos", "f")
     check_resampler("opencv", "bilinear", "f")
-    with pytest.raises(InvalidArgument, match="bilinear models; this is bicubic"):
+    with pytest.raises(InvalidArgument, match="bilinear models; this one is bicubic"):
         check_resampler("torchvision", "bicubic", "f")
 
 

@@ -112,7 +112,7 @@ def test_gated_layers_in_bfloat16_are_refused_on_one_processor(
     directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    with pytest.raises(EngineUnavailable, match="two processors or more"):
+    with pytest.raises(EngineUnavailable, match="needs two processors"):
         Registry(directories).load("llama", Compute(OPENVINO, Precision.BF16))
 
 

@@ -41,6 +41,12 @@ def row(
     }
 
 
+def hardware() -> str:
+    """Return what the machine is, and its load, as results say it."""
+    machine = environment()
+    return f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each"
+
+
 def write(
     name: str,
     rows: Sequence[Mapping[str, Any]],
@@ -50,12 +56,12 @@ def write(
     **facts: Any,
 ) -> None:
     """Write results/NAME.json, with `facts` beside the rows; the command is this process's."""
-    machine = environment(*packages)
+    versions = environment(*packages).versions
     module = f"benchmarks.{name.replace('/', '.')}"
     result = {
         "date": datetime.now(UTC).date().isoformat(),
-        "hardware": f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each",
-        "versions": {"ours": dict(machine.versions), "peer": dict(peer_versions or {})},
+        "hardware": hardware(),
+        "versions": {"ours": dict(versions), "peer": dict(peer_versions or {})},
         "command": f"python -m {module} {shlex.join(sys.argv[1:])}".strip(),
         **facts,
         "rows": list(rows),

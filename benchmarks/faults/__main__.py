@@ -2,7 +2,8 @@
 
     python -m benchmarks.faults [--only WORD] [--no-tests] [--no-result] [--note TEXT]
 
-With --only, the other rows of the result stay as they were found before.
+With --only, the other rows of the result stay as they were found before, with their date and
+machine, and the page says when and where those of this run were found.
 
 Real processes, a real Redis and PostgreSQL, signals, and control groups with the memory limits of
 the manifests where this process may make them. Rows of the matrix that tests hold are run as tests.
@@ -108,6 +109,7 @@ def main() -> int:
     parser.add_argument("--no-result", action="store_true", help="write nothing")
     parser.add_argument("--note", default="", help="what a reader must know of this run")
     options = parser.parse_args()
+    machine = report.hardware()
     rows: list[Row] = []
     not_run = dict(NOT_RUN)
     with tempfile.TemporaryDirectory(prefix="assay-faults-") as scratch:
@@ -132,8 +134,11 @@ def main() -> int:
         for one in before.get("not_run", [])
         if one["fault"] in steps() and options.only not in one["fault"]
     }
-    note = " ".join(one for one in (before.get("note"), options.note) if one)
-    noted: dict[str, Any] = {"note": note} if note else {}
+    noted: dict[str, Any] = {key: before[key] for key in ("date", "hardware") if key in before}
+    faults = ", ".join(dict.fromkeys(one["what"].split("; ")[0] for one in rows))
+    now = f"Measured later ({machine}): {faults}." if before and faults else ""
+    if note := " ".join(one for one in (before.get("note"), now, options.note) if one):
+        noted["note"] = note
 
     def save() -> None:
         if options.no_result:

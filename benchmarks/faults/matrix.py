@@ -48,6 +48,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/integration/test_access.py",
         "tests/rpc/serving/test_decoding.py",
     ),
+    "certificates and authorities of services and of Redis replaced under load": (
+        "tests/integration/test_certificate_rotation.py",
+        "tests/integration/test_redis_rotation.py",
+    ),
     "every reason of the contract, from a real call": ("tests/integration/test_error_reasons.py",),
     "clock jumps, 1,000 at once (in one process)": (
         "tests/ranker/cache/test_cache.py",

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -133,6 +133,12 @@ def faults_of(services: list[Running], redis: Redis | None) -> dict[str, Callabl
     return found
 
 
+def in_turn(names: Sequence[str], chance: random.Random) -> Iterator[str]:
+    """Names in an order of chance without end; each comes before one comes again."""
+    while True:
+        yield from chance.sample(names, len(names))
+
+
 def soak(seconds: float, rate: float, seed: int, folder: Path) -> tuple[list[Row], dict[str, int]]:
     """Load and faults for so long; what was found, and which faults there were."""
     chance = random.Random(seed)
@@ -159,6 +165,7 @@ def soak(seconds: float, rate: float, seed: int, folder: Path) -> tuple[list[Row
             second.append(replicas[1])
             loads[name] = Load(CALLS[name](target_of(replicas)), clients=_CLIENTS, rate=rate)
         possible = faults_of(second, redis)
+        names = in_turn(list(possible), chance)
         until = time.monotonic() + seconds
         with ExitStack() as running:
             for load in loads.values():
@@ -169,7 +176,7 @@ def soak(seconds: float, rate: float, seed: int, folder: Path) -> tuple[list[Row
                 for each in watched:
                     each.sample()
                 if time.monotonic() > after:
-                    name = chance.choice(list(possible))
+                    name = next(names)
                     possible[name]()
                     happened[name] = happened.get(name, 0) + 1
                     after = time.monotonic() + chance.uniform(*_BETWEEN_SECONDS)
@@ -178,8 +185,10 @@ def soak(seconds: float, rate: float, seed: int, folder: Path) -> tuple[list[Row
             shares = {
                 f"p{share:g}": percentile(calls.seconds, share / 100) for share in (50, 90, 99)
             }
-            says = f"{len(calls.seconds):,} calls; " + ", ".join(
-                f"{share} {1e3 * value:.0f} ms" for share, value in shares.items()
+            reached = len(calls.seconds) / seconds
+            says = (
+                f"{len(calls.seconds):,} calls, {reached:.1f} a second of {rate:g}; "
+                + ", ".join(f"{share} {1e3 * value:.0f} ms" for share, value in shares.items())
             )
             says += f", slowest {calls.worst:.1f} s"
             for problem in {*calls.failed, *calls.wrong}:

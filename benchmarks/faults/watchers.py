@@ -22,7 +22,7 @@ from benchmarks.faults.table import Row, row
 _READERS, _SILENT, _LEAVING, _TOO_MANY = 200, 30, 26, 20
 _JOBS = 12
 _COME_SECONDS, _SECONDS = 3.0, 300.0
-_WHAT = "256 browsers follow a verification, of which 30 never read and 26 leave; 20 more come"
+_WHAT = "256 browsers follow a verification (30 never read, 26 leave), and 20 more come"
 
 
 async def _open(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from pathlib import Path
 
 import grpc
@@ -13,7 +14,7 @@ from benchmarks.faults.attacks import limit_of
 from benchmarks.faults.http2 import half_open_streams
 from benchmarks.faults.load import Load, WrongAnswer
 from benchmarks.faults.matrix import TESTS
-from benchmarks.faults.soak import Watched
+from benchmarks.faults.soak import Watched, in_turn
 from benchmarks.faults.table import PAGE, RESULT, merged, page, row
 from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
@@ -51,6 +52,13 @@ def test_the_tests_of_the_matrix_exist(fault: str) -> None:
 def test_limits_are_those_of_the_manifests() -> None:
     assert limit_of("ranker") == 512 << 20
     assert limit_of("segment") == 2 << 30
+
+
+def test_each_fault_of_a_soak_comes_before_one_comes_again() -> None:
+    names = in_turn("abcde", random.Random(1))
+    rounds = [[next(names) for _ in "abcde"] for _ in range(3)]
+    assert all(sorted(one) == list("abcde") for one in rounds)
+    assert rounds[0] != rounds[1]
 
 
 def test_load_counts_what_became_of_calls() -> None:

@@ -53,6 +53,7 @@ async def answered(
     working: set[asyncio.Task[A]] = set()
     # Finished work, then None.
     finished: asyncio.Queue[asyncio.Task[A] | None] = asyncio.Queue()
+    all_read = asyncio.Event()
 
     async def work(request: Q, admitted: asyncio.Event) -> A:
         try:
@@ -72,20 +73,28 @@ async def answered(
             task.add_done_callback(done)
             await admitted.wait()
 
-    async def stop() -> None:
+    async def stop(reader: asyncio.Task[None]) -> None:
         await draining.wait()
         reader.cancel()
 
     def done(task: asyncio.Task[Any]) -> None:
-        if task is not reader:
-            working.discard(task)
-            finished.put_nowait(task)
-        if reader.done() and not working:
+        working.discard(task)
+        finished.put_nowait(task)
+        end()
+
+    def end() -> None:
+        if all_read.is_set() and not working:
             finished.put_nowait(None)
 
+    def read_all(_: asyncio.Task[None]) -> None:
+        all_read.set()
+        end()
+
+    # No function above knows the reader: its frame would refer to itself by the error of a
+    # cancelled task, and its item stay in memory until cycles are collected.
     reader = asyncio.create_task(read())
-    reader.add_done_callback(done)
-    stopper = asyncio.create_task(stop())
+    reader.add_done_callback(read_all)
+    stopper = asyncio.create_task(stop(reader))
     try:
         while (task := await finished.get()) is not None:
             yield task.result()

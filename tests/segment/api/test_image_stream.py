@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -121,6 +123,42 @@ async def test_closing_cancels_what_is_in_flight() -> None:
     await settle()
     await answers.aclose()
     assert sorted(cancelled) == [1, 2]
+
+
+async def test_items_of_a_closed_flow_are_freed_without_the_collector() -> None:
+    """A client that leaves again and again would fill the memory between two collections."""
+
+    class Item:
+        pass
+
+    alive: weakref.WeakSet[Item] = weakref.WeakSet()
+
+    async def items() -> AsyncIterator[Item]:
+        while True:
+            item = Item()
+            alive.add(item)
+            yield item
+
+    async def never(_: Item, admitted: asyncio.Event) -> int:
+        admitted.set()
+        await asyncio.Event().wait()
+        return 0
+
+    gc.collect()
+    gc.disable()
+    try:
+        working = answered(items(), never, limit=3, draining=asyncio.Event())
+        first = asyncio.ensure_future(anext(working))
+        await settle()
+        assert len(alive) == 3
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await working.aclose()
+        del working, first
+        await settle()
+        assert not alive
+    finally:
+        gc.enable()
 
 
 async def test_a_source_that_fails_ends_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from services.corpus.audit.tokenizer import Counts
 from services.corpus.audit.verdict import Mistake
 
 _WINDOWS = tuple(2**k for k in range(6, 18))
+# A zero alone shows something only where it was printed with many digits.
+_ENOUGH_ZEROS, _MANY_DIGITS = 2, 1e-6
 _SHOWN = 4  # windows that nulls show: more of them are no windows
 # Tokens around a text that a project may score with it: its beginning, its end.
 AROUND = (1, 2)
@@ -180,12 +182,14 @@ def zeros_as_nulls(record: Record) -> Record:
         for i, one in enumerate(record.documents)
         if one.token_nats and None not in one.token_nats
     }
+    if not _are_evidence(record, places):
+        return record
     counts = {i: len(record.documents[i].token_nats or ()) for i in places}
     shown = {later for zeros in places.values() if (later := next(filter(None, zeros), 0)) > 1}
     windows = likely_windows(record) if record.window else sorted(shown)[:_SHOWN]
     ways = [Pattern((Mistake.FIRST_TOKEN_MISSING,))]
     ways += [Pattern((Mistake.BOUNDARY_UNSCORED,), w, s) for w in windows if w > 1 for s in (0, 1)]
-    if not any(places.values()) or not any(
+    if not any(
         all(zeros == [*range(counts[i])[way.unscored(counts[i])]] for i, zeros in places.items())
         for way in ways
     ):
@@ -195,6 +199,17 @@ def zeros_as_nulls(record: Record) -> Record:
         nulls = tuple(nats or None for nats in documents[i].token_nats or ())
         documents[i] = replace(documents[i], token_nats=nulls)
     return replace(record, documents=tuple(documents))
+
+
+def _are_evidence(record: Record, places: Mapping[int, Sequence[int]]) -> bool:
+    """Whether zeros at these places of documents can be more than certain tokens, as printed."""
+    documents, total = record.documents, record.totals.scored_tokens
+    listed = [len(one.token_nats or ()) for one in documents]
+    if total == sum(listed) or listed == [one.sums.scored_tokens for one in documents]:
+        return False
+    zeros = sum(map(len, places.values()))
+    digits = max((documents[i].token_half_digit for i in places), default=0.0)
+    return zeros >= _ENOUGH_ZEROS or (zeros > 0 and 0 < digits < _MANY_DIGITS)
 
 
 def scored_of(document: PublishedDocument) -> int | None:

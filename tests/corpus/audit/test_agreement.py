@@ -136,3 +136,17 @@ def test_rounded_likelihoods_alone_give_a_figure_of_more_digits() -> None:
         ],
     }
     assert _judge(record).status is Status.SOUND
+
+
+@pytest.mark.parametrize("place", [0, 341])
+def test_one_likelihood_that_rounds_to_zero_is_a_scored_token(place: int) -> None:
+    listed = [0.5 + i % 7 / 4 for i in range(350)]
+    listed[place] = 0.00
+    nats = round(math.fsum(listed), 2)
+    record = {
+        "bits_per_byte": round(nats / math.log(2) / 400, 2),
+        "documents": [{"bytes": 400, "tokens": 350, "token_nats": listed, "nats": nats}],
+    }
+    for counts in ({}, {"scored_tokens": 350}):
+        record["totals"] = counts
+        assert _judge(record).status is Status.CONSISTENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from assay_rpc import errors
-from assay_rpc.corpus import CorpusStream
+from assay_rpc.corpus import AsyncCorpusStream, CorpusStream
 from assay_rpc.corpus.v1 import selection_pb2, stream_pb2
 
 from services.corpus.shards.index.format import Index, open_index
@@ -158,6 +159,60 @@ def test_another_number_of_ranks_goes_on(server: Server) -> None:
         assert sorted(taken) == sorted(ids(stream))
     with pytest.raises(errors.CursorMismatch, match="resume_from"):
         stream.load_state_dict(states[1])
+
+
+@pytest.mark.parametrize("begun", [(), (0,), (1, 2)])
+def test_a_rank_that_was_dealt_documents_and_took_none_keeps_them(
+    server: Server, begun: tuple[int, ...]
+) -> None:
+    """Its state, saved before the server says its place, is not one of the beginning."""
+    selection = selection_pb2.Selection(seed=9)
+
+    def opened(rank: int, world_size: int) -> CorpusStream:
+        return CorpusStream(
+            server.address,
+            "c",
+            selection=selection,
+            chunk_bytes=4096,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    with opened(0, 1) as stream:
+        whole = ids(stream)
+    with opened(0, 1) as stream:
+        taken = ids(stream, 100)
+        states = [json.loads(json.dumps(stream.state_dict()))]
+    for world_size in (3, 4, 3):
+        saved = []
+        for rank in range(world_size):
+            with opened(rank, world_size) as stream:
+                stream.resume_from(states)
+                if rank in begun:
+                    taken += ids(stream, 7)
+                saved.append(json.loads(json.dumps(stream.state_dict())))
+        states = saved
+    with opened(2, 3) as stream:
+        stream.load_state_dict(states[2])
+        taken += ids(stream, 5)
+        states[2] = stream.state_dict()
+    with opened(0, 2) as stream:
+        stream.resume_from(states)
+        taken += ids(stream)
+
+    async def other_half() -> list[str]:
+        async with AsyncCorpusStream(
+            server.address, "c", selection=selection, rank=1, world_size=2
+        ) as other:
+            other.resume_from(states)
+            return [document.id async for document in other]
+
+    assert sorted(taken + asyncio.run(other_half())) == sorted(whole)
+    with opened(0, 1) as stream:
+        with pytest.raises(errors.CursorMismatch, match="no state was given"):
+            stream.resume_from([])
+        with pytest.raises(errors.CursorMismatch, match="damaged"):
+            stream.resume_from([states[0] | {"resume": [1], "version": 3}])
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

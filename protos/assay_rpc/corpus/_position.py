@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal, TypeVar
 
 import grpc
@@ -17,6 +18,9 @@ from assay_rpc.errors import AssayError, CursorMismatch, IndexRequired
 
 T = TypeVar("T")
 _VERSION = 2
+# Of the state of a rank that was dealt what other ranks left and has not learned its place. A
+# client that does not know such states would begin with the first document.
+_DEALT_VERSION = 3
 _COUNTED = (stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_TOKENS)
 _REMAINDERS = {
     "drop": stream_pb2.RANK_REMAINDER_DROP,
@@ -26,8 +30,8 @@ _REMAINDERS = {
 CHUNK_BYTES = 1 << 20
 
 # What a state has beside what is compared with the stream's own.
-_MEMBERS = {"digest": str, "epoch": int, "cursor": str, "documents": int, "rank": int,
-            "world_size": int}  # fmt: skip
+_PLACE = {"cursor": str, "documents": int, "rank": int, "world_size": int}
+_MEMBERS = {"digest": str, "epoch": int, **_PLACE}
 
 
 class Position:
@@ -75,7 +79,8 @@ class Position:
         self._cursor, self._taken = b"", 0
         # Documents that the server will deliver although they were taken.
         self._skip = 0
-        self._resume: list[stream_pb2.ResumePoint] = []
+        # The places that the rank is dealt from, until the server says its own.
+        self._resume: list[dict[str, Any]] = []
 
     def set_epoch(self, epoch: int) -> None:
         """Begin epoch `epoch`, whose order is of another seed. Raises ValueError without a seed."""
@@ -96,7 +101,7 @@ class Position:
     def state(self) -> dict[str, Any]:
         """Return the position of the stream, in types that JSON has."""
         return {
-            "version": _VERSION,
+            "version": _DEALT_VERSION if self._resume else _VERSION,
             "corpus": self._corpus.name,
             "digest": self._corpus.digest,
             "selection": MessageToDict(self._selection, preserving_proto_field_name=True),
@@ -108,6 +113,7 @@ class Position:
             # Left out where unset, so that earlier states stay what they are.
             **({"equal": [self._equal, self._batch_size]} if self._equal else {}),
             **({"tokens": MessageToDict(self.tokens)} if self.tokens else {}),
+            **({"resume": deepcopy(self._resume)} if self._resume else {}),
         }
 
     def start_at(self, sequences: int) -> None:
@@ -122,9 +128,12 @@ class Position:
         self._epoch = state["epoch"]
         self._begin()
         self._cursor, self._taken = base64.b64decode(state["cursor"]), state["documents"]
+        self._resume = deepcopy(state.get("resume", []))
 
     def load_all(self, states: Sequence[dict[str, Any]]) -> None:
         """Continue from the states of every rank of an earlier run."""
+        if not states:
+            raise _mismatch("no state was given: give those of all ranks of the earlier run")
         for state in states:
             self._check(state, own_rank=False)
         if len({state["epoch"] for state in states}) > 1:
@@ -133,21 +142,34 @@ class Position:
         for state in states:
             self._corpus.digest = state["digest"] or self._corpus.digest
             self._epoch = state["epoch"]
-            self._resume.append(
-                stream_pb2.ResumePoint(
-                    cursor=base64.b64decode(state["cursor"]),
-                    documents=state["documents"],
-                    rank=stream_pb2.ReaderRank(rank=state["rank"], world_size=state["world_size"]),
-                )
-            )
+        places = [_place(state) for state in states]
+        dealt, ranks = places[0].get("resume"), sorted(place["rank"] for place in places)
+        every = ranks == list(range(places[0]["world_size"]))
+        if dealt and every and all(place.get("resume") == dealt for place in places):
+            places = dealt  # no rank has begun: what they were dealt is what is left
+        self._resume = places
+
+    def untold(self) -> dict[str, Any] | None:
+        """Return a place that the server has to be requested for, by `request`, before others."""
+        place: dict[str, Any] | None = None
+        inner = self._resume
+        while unknown := next((one for one in inner if "resume" in one), None):
+            place, inner = unknown, unknown["resume"]
+        return place
+
+    def told(self, place: dict[str, Any], cursor: bytes) -> None:
+        """The server has said where a place of `untold` is."""
+        place["cursor"] = base64.b64encode(cursor).decode()
+        del place["resume"]
 
     def _check(self, state: dict[str, Any], *, own_rank: bool) -> None:
         if not isinstance(state, dict):
             raise _mismatch(f"{str(state)[:40]!r} is not a state: state_dict() returns one, a dict")
-        if state.get("version") != _VERSION:
+        known = _DEALT_VERSION if "resume" in state else _VERSION
+        if state.get("version") != known:
             raise _mismatch(
                 f"the state has version {state.get('version')}, and this client reads version "
-                f"{_VERSION}: start over, or finish the run with the client that began it"
+                f"{known}: start over, or finish the run with the client that began it"
             )
         own = self.state()
         whose = ("rank", "world_size") if own_rank else ()
@@ -162,16 +184,10 @@ class Position:
                     f"{key}: the state has {state.get(key)!r}, this stream has {own.get(key)!r}"
                     f"{way_out}"
                 )
-        for key, kind in _MEMBERS.items():
-            if not isinstance(state.get(key), kind):
-                raise _mismatch(f"{key}: the state is damaged, it has {state.get(key)!r}")
-        try:
-            base64.b64decode(state["cursor"], validate=True)
-        except ValueError:
-            raise _mismatch("cursor: the state is damaged, that is not base64") from None
+        _check_place(state, _MEMBERS)
 
-    def request(self) -> stream_pb2.StreamCorpusRequest:
-        """The request that continues here."""
+    def request(self, place: dict[str, Any] | None = None) -> stream_pb2.StreamCorpusRequest:
+        """The request that continues here, or at a place of `untold`."""
         self._skip = 0
         request = stream_pb2.StreamCorpusRequest(
             corpus=self._corpus,
@@ -186,11 +202,15 @@ class Position:
             request.tokens.CopyFrom(self.tokens)
         if self._equal:
             request.remainder = _REMAINDERS[self._equal]
-        here = stream_pb2.ReaderRank(rank=self._rank, world_size=self._world_size)
-        if self._world_size != 1:
+        rank, world_size = self._rank, self._world_size
+        if place is not None:
+            rank, world_size = place["rank"], place["world_size"]
+        here = stream_pb2.ReaderRank(rank=rank, world_size=world_size)
+        if world_size != 1:
             request.rank.CopyFrom(here)
-        if self._resume:
-            request.resume.extend(self._resume)
+        resume = self._resume if place is None else place["resume"]
+        if resume:
+            request.resume.extend(_point(one) for one in resume)
         elif self._taken and self._delivery in _COUNTED:
             # By the server: it counts what it skips, and it knows where a sequence begins.
             request.resume.add(cursor=self._cursor, documents=self._taken, rank=here)
@@ -264,6 +284,37 @@ class Position:
         if not frame.repeated_notice and (frame.shard, frame.frame) not in self._listed:
             self._listed.add((frame.shard, frame.frame))
             self.damaged.append(frame)
+
+
+def _place(state: dict[str, Any]) -> dict[str, Any]:
+    """What a state says of where its rank is."""
+    return deepcopy({key: state[key] for key in (*_PLACE, "resume") if key in state})
+
+
+def _point(place: dict[str, Any]) -> stream_pb2.ResumePoint:
+    return stream_pb2.ResumePoint(
+        cursor=base64.b64decode(place["cursor"]),
+        documents=place["documents"],
+        rank=stream_pb2.ReaderRank(rank=place["rank"], world_size=place["world_size"]),
+    )
+
+
+def _check_place(place: object, members: Mapping[str, type]) -> None:
+    """Raise CursorMismatch for what is no state, or no place in one."""
+    if not isinstance(place, dict):
+        raise _mismatch(f"resume: the state is damaged, it has {str(place)[:40]!r}")
+    for key, kind in members.items():
+        if not isinstance(place.get(key), kind):
+            raise _mismatch(f"{key}: the state is damaged, it has {place.get(key)!r}")
+    try:
+        base64.b64decode(place["cursor"], validate=True)
+    except ValueError:
+        raise _mismatch("cursor: the state is damaged, that is not base64") from None
+    resume = place.get("resume", [])
+    if not isinstance(resume, list):
+        raise _mismatch(f"resume: the state is damaged, it has {str(resume)[:40]!r}")
+    for one in resume:
+        _check_place(one, _PLACE)
 
 
 def _mismatch(message: str) -> CursorMismatch:

@@ -243,6 +243,7 @@ class CorpusStream(_Stream):
         patience = Patience(self._patience)
         while True:
             try:
+                self._learn_places()
                 call = self._stub.StreamCorpus(self._position.request())
                 # One thread receives and one decompresses, and the program's own cuts texts.
                 with (
@@ -260,6 +261,13 @@ class CorpusStream(_Stream):
                     time.sleep(patience.wait(failed))
             else:
                 return
+
+    def _learn_places(self) -> None:
+        """Learn where ranks are that had saved their state before the server said it."""
+        while (place := self._position.untold()) is not None:
+            call = self._stub.StreamCorpus(self._position.request(place))
+            self._position.told(place, next(call).cursor)
+            call.cancel()
 
     def _joined(
         self, chunks: Iterator[stream_pb2.StreamCorpusResponse]
@@ -349,9 +357,11 @@ class AsyncCorpusStream(_Stream):
         """Yield batches, whatever happens to the server between them."""
         patience = Patience(self._patience)
         while True:
-            call = self._stub.StreamCorpus(self._position.request())
-            joined = _Joined(self._position)
+            call = None
             try:
+                await self._learn_places()
+                call = self._stub.StreamCorpus(self._position.request())
+                joined = _Joined(self._position)
                 async for chunk in call:
                     ended = await asyncio.to_thread(joined.add, chunk)
                     if ended is None:
@@ -368,7 +378,14 @@ class AsyncCorpusStream(_Stream):
             else:
                 return
             finally:
-                call.cancel()
+                if call is not None:
+                    call.cancel()
+
+    async def _learn_places(self) -> None:
+        while (place := self._position.untold()) is not None:
+            call = self._stub.StreamCorpus(self._position.request(place))
+            self._position.told(place, (await anext(aiter(call))).cursor)
+            call.cancel()
 
 
 class _Joined:

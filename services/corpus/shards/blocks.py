@@ -273,7 +273,7 @@ def json_problem(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, UnicodeDecodeError):
-        return f"{error.reason} at byte {error.start}"
+        return f"not UTF-8: {error.reason} at byte {error.start}; `iconv` converts files to UTF-8"
     if "UTF-8 BOM" in str(error):
         return "a byte order mark comes before it, as in joined files"
     if "integer string conversion" in str(error):  # Python's own limit

@@ -28,10 +28,18 @@ _BEGINNINGS = (
     (b"\0\0\xfe\xff", "text in UTF-32", _CONVERT),
     (b"\xff\xfe", "text in UTF-16", _CONVERT),
     (b"\xfe\xff", "text in UTF-16", _CONVERT),
-    (b"{\0\0\0", "text in UTF-32", _CONVERT),
-    (b"\0\0\0{", "text in UTF-32", _CONVERT),
-    (b"{\0", "text in UTF-16", _CONVERT),
-    (b"\0{", "text in UTF-16", _CONVERT),
+    *((mark + b"\0\0\0", "text in UTF-32", _CONVERT) for mark in (b"{", b"[")),
+    *((b"\0\0\0" + mark, "text in UTF-32", _CONVERT) for mark in (b"{", b"[")),
+    *((mark + b"\0", "text in UTF-16", _CONVERT) for mark in (b"{", b"[")),
+    *((b"\0" + mark, "text in UTF-16", _CONVERT) for mark in (b"{", b"[")),
+    (b"WARC/", "a WARC file", "it is a source of `assay corpus build`, by the ending .warc"),
+    (b"\x04\x22\x4d\x18", "lz4 data", "decompress it, with `lz4 -d`, and give that"),
+    (b"\x5d\0\0", "lzma data", "decompress it, with `xz -d --format=lzma`, and give that"),
+    (b"\xff\x06\0\0sNaPpY", "snappy data", "decompress it, and give that"),
+    (b"FEA1", "a Feather file of version 1", "write it as parquet"),
+    (b"Obj\x01", "an Avro file", "write it as parquet or JSON lines"),
+    (b"ORC", "an ORC file", "write it as parquet"),
+    (b"%PDF-", "a PDF document", "extract its text"),
     (
         b"\x1e",
         "a JSON text sequence",
@@ -41,6 +49,7 @@ _BEGINNINGS = (
 SEVERAL_LINES = "has objects over several lines: write each on a line of its own, as `jq -c .` does"
 _PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<error>")
 _FIRST_LINE_BYTES = 64
+_TABLE_BEGUN_BYTES = 512
 # A carriage return between two records; in JSON it can stand between members too.
 _LOOKED_AT = 1 << 20
 _OLD_LINES = re.compile(rb"\}\r+\{")
@@ -69,12 +78,35 @@ def foreign(begun: bytes, shard: str = "") -> str:
     return ""
 
 
+def is_wide(begun: bytes) -> bool:
+    """Whether data that begins so is text in UTF-16 or UTF-32."""
+    return foreign(begun).endswith(_CONVERT)
+
+
 def is_over_lines(file: Path) -> bool:
     """Whether a JSON file begins with an object that goes on in its next line. Raises OSError."""
     if file.suffix.lower() != ".json" or not file.is_file():
         return False
     with file.open("rb") as opened:
         return opened.readline(_FIRST_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").strip() == b"{"
+
+
+def refuse_no_table(shard: str, file: Path, ending: str) -> None:
+    """Refuse a table that begins as something else does, or that is empty. Raises Unreadable.
+
+    `ending` is that of its name: ".parquet". Raises OSError.
+    """
+    with file.open("rb") as opened:
+        begun = opened.read(_TABLE_BEGUN_BYTES)
+    other = foreign(begun)
+    if other.endswith(_NAME.format(ending)):  # it is what its name says
+        return
+    if not begun:
+        other = f"is empty: {_AGAIN}, or remove it"
+    elif begun.lstrip()[:1] in {b"{", b"["}:
+        other = f"is JSON: {_NAME.format('.jsonl or .json')}"
+    if other:
+        raise Unreadable(shard, 0, f"{other},")
 
 
 def refuse_another_kind(shard: str, begun: bytes, ending: str) -> None:

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from services.corpus.shards.beginnings import DESCRIBING, holds_records, is_unnamed_shard
 from services.corpus.shards.foreign import SEVERAL_LINES, is_over_lines
 from services.corpus.shards.formats import (
     FOLDER_SUBSET,
@@ -40,18 +40,10 @@ from services.corpus.shards.names import SPLITS, is_split, natural, split_of
 SUFFIX = ".jsonl.zst"
 BUILD_WORK, BUILD_NOTES = "_build", "_provenance"
 """Folders that `assay corpus build` writes beside the shards; none of their files is one."""
-# Files that describe a dataset and are none of its documents, by their names without a suffix.
-_DESCRIBING = frozenset(
-    {"card", "config", "croissant", "dataset_dict", "dataset_info", "dataset_infos", "index"}
-    | {"license", "manifest", "meta", "metadata", "notice", "readme", "requirements", "state"}
-    | {"stats", "sha256sums"}
-)
 # RedPajama's folders; two of them make it one.
 _RED_PAJAMA = frozenset(
     {"arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia"}
 )
-_SNIFFED_BYTES = 1 << 16
-_BEGINNING_BYTES = 64
 _NAMED = 5
 _LOOKED_AT = 10_000  # files of a folder that is passed over
 
@@ -113,7 +105,8 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
     if not root.is_dir():
         state = "is a link to nothing" if root.is_symlink() else "is not a directory"
         raise LayoutError(f"{root} {state}; {_EXPECTED}")
-    found = list(_files(root))
+    again: list[str] = []
+    found = list(_files(root, again))
     paths = [path for path in found if not _is_set_aside(path)]
     chosen = [(split, path) for split, path in in_order(paths) if (root / path).is_file()]
     pile = bool(chosen)
@@ -122,10 +115,8 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
     if not reading.keys.subset and _is_red_pajama(path for _, path in chosen):
         reading = replace(reading, keys=replace(reading.keys, subset=FOLDER_SUBSET))
     read = {path for _, path in chosen}
-    left = [
-        path for path in found if is_left_out(path, read) or _is_unnamed_shard(root, path, read)
-    ]
-    left += _passed_over(root)
+    left = [path for path in found if is_left_out(path, read) or is_unnamed_shard(root, path, read)]
+    left += _passed_over(root) + again
     if not chosen:
         there = f"found {_list(left or sorted(found, key=_path_key))}; " if found else ""
         spread = (
@@ -204,22 +195,27 @@ def _path_key(path: str) -> list[list[tuple[int, str]]]:
     return [natural(part) for part in path.split("/")]
 
 
-def _files(root: Path) -> Iterator[str]:
+def _files(root: Path, again: list[str]) -> Iterator[str]:
     """Yield the paths of the files below `root`, but for hidden ones; links are followed.
+
+    Each folder is read once: those that a link leads to again, or above `root`, go into `again`,
+    but for links to a folder that they are in.
 
     Folders whose names begin with "_" are passed over: Spark's `_temporary` and the like.
 
     Raises LayoutError for a link to nothing, and for data whose name is not UTF-8.
     """
-    seen: set[str] = set()
+    seen: set[Path] = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above it
+        real, below = Path(folder).resolve(), Path(folder).relative_to(root).as_posix()
+        if real in seen or real in root.resolve().parents:
+            holder = Path(folder).parent.resolve()
+            if real in root.resolve().parents or real not in {holder, *holder.parents}:
+                again += [f"{below}/"] * _has_data(Path(folder))
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        below = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
             path = name if below == "." else f"{below}/{name}"
             if name.startswith("."):
@@ -275,10 +271,14 @@ def _passed_over(root: Path) -> list[str]:
         for name in skipped:
             if Path(folder) == root and name in {BUILD_WORK, BUILD_NOTES}:
                 continue
-            files = (file for _, _, files in os.walk(Path(folder, name)) for file in files)
-            if any(looks_like_data(file) for file in islice(files, _LOOKED_AT)):
+            if _has_data(Path(folder, name)):
                 passed.append(Path(folder, name).relative_to(root).as_posix() + "/")
     return passed
+
+
+def _has_data(folder: Path) -> bool:
+    files = (file for _, _, files in os.walk(folder) for file in files)
+    return any(looks_like_data(file) for file in islice(files, _LOOKED_AT))
 
 
 def _is_set_aside(path: str) -> bool:
@@ -301,7 +301,7 @@ def _any_files(root: Path, paths: Sequence[str]) -> list[tuple[str, str]]:
         shard_format = format_of(path)
         if shard_format is None or (attributes and path.startswith("attributes/")):
             continue
-        if shard_format.content == "json" and not _holds_records(root / path):
+        if shard_format.content == "json" and not holds_records(root / path):
             continue
         if stem_of(path) not in stems:
             stems.add(stem_of(path))
@@ -320,47 +320,9 @@ def is_left_out(path: str, read: Collection[str]) -> bool:
     if (f"{folder}/{TEXT_FOLDER}" if folder else TEXT_FOLDER) in read:
         is_read = name.lower().endswith(TEXT_SUFFIX) and not _is_set_aside(path)
         return not is_read and looks_like_data(name)
-    if ".text.zst" in name or name.split(".")[0].lower() in _DESCRIBING:
+    if ".text.zst" in name or name.split(".")[0].lower() in DESCRIBING:
         return False
     return looks_like_data(name)
-
-
-def _is_unnamed_shard(root: Path, path: str, read: Collection[str]) -> bool:
-    """Whether a file has no ending and begins as a record does, as Spark's part-00000 may."""
-    *folders, name = path.split("/")
-    if "." in name or path in read or name.lower() in _DESCRIBING:
-        return False
-    if folders[-1:] == ["blobs"]:
-        return False  # of a cache of the Hugging Face hub, which links to them by their names
-    try:
-        with (root / path).open("rb") as opened:
-            return _begins_record(opened.read(_BEGINNING_BYTES))
-    except OSError:  # one that cannot be read is no shard of this corpus
-        return False
-
-
-def _begins_record(begun: bytes) -> bool:
-    rest = begun.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return rest.startswith(b"{") and rest[1:].lstrip().startswith(b'"')
-
-
-def _holds_records(file: Path) -> bool:
-    """Whether a JSON file that is not compressed begins as records do and not as a setting does."""
-    if file.name.split(".")[0].lower() in _DESCRIBING:
-        return False
-    if file.suffix.lower() != ".json":
-        return True
-    with file.open("rb") as opened:
-        begun = opened.read(_SNIFFED_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if begun.startswith(b"["):
-        return True
-    line, newline, _ = begun.partition(b"\n")
-    if not newline and len(begun) >= _SNIFFED_BYTES // 2:
-        return begun.startswith(b"{")  # one long line
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _single(file: Path, reading: Reading) -> ShardFile:

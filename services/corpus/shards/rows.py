@@ -14,12 +14,14 @@ from typing import Any
 
 import orjson
 
+from services.corpus.shards.foreign import foreign, refuse_no_table
 from services.corpus.shards.formats import Format, Reading, Unreadable
 from services.corpus.shards.records import lookup
 from services.corpus.shards.text_folder import text_files
 from services.errors import DataLoss
 
 _BATCH_ROWS = 256
+_BEGUN_BYTES = 512
 BOM = b"\xef\xbb\xbf"
 
 
@@ -52,6 +54,8 @@ def array_records(data: bytes, name: str) -> Iterator[tuple[int, object]]:
         try:
             elements = json.loads(data.decode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError) as error:
+            if other := foreign(data[:_BEGUN_BYTES], name):
+                raise Unreadable(name, 0, f"{other},") from None
             raise DataLoss(name, 0, f"is not a JSON array ({str(error)[:120]}),") from None
     for element in elements:
         yield len(data), element
@@ -151,6 +155,7 @@ def _parquet(file: Path, name: str) -> Iterator[tuple[int, Any]]:
                     for number in range(row_group.num_columns)
                 )
     except (pyarrow.ArrowException, OSError) as error:
+        refuse_no_table(name, file, ".parquet")
         raise DataLoss(name, 0, f"is damaged, or no parquet file ({_short(error)}),") from None
 
 
@@ -172,6 +177,7 @@ def _arrow(file: Path, name: str) -> Iterator[tuple[int, Any]]:
                 for start in range(0, batch.num_rows, _BATCH_ROWS):
                     yield source.tell(), batch.slice(start, _BATCH_ROWS)
     except (pyarrow.ArrowException, OSError) as error:
+        refuse_no_table(name, file, ".arrow")
         raise DataLoss(name, 0, f"is damaged, or no Arrow file ({_short(error)}),") from None
 
 

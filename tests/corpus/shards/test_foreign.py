@@ -72,6 +72,12 @@ def index(folder: Path, name: str, content: bytes, *, skip: bool = False) -> int
         ("a.jsonl", LINES.decode().encode("utf-16-be"), "is text in UTF-16: convert it to UTF-8"),
         ("a.jsonl", LINES.decode().encode("utf-16-le"), "is text in UTF-16: convert it to UTF-8"),
         ("a.jsonl", LINES.decode().encode("utf-32-le"), "is text in UTF-32: convert it to UTF-8"),
+        ("a.json", '[{"text": "a"}]'.encode("utf-16"), "is text in UTF-16: convert it to UTF-8"),
+        ("a.json", '[{"text": "a"}]'.encode("utf-16-le"), "is text in UTF-16: convert it"),
+        ("a.json.gz", gzip.compress(b"\0\0\0[", mtime=0), "is text in UTF-32: convert it"),
+        ("a.jsonl", b"WARC/1.0\r\nWARC-Type: warcinfo\r\n", "is a WARC file: .*corpus build"),
+        ("a.jsonl", b"\x04\x22\x4d\x18" + bytes(30), "is lz4 data: decompress it"),
+        ("a.jsonl.gz", gzip.compress(b"%PDF-1.7", mtime=0), "is a PDF document: extract its text"),
         ("a.jsonl", b"\x1e" + LINES, "is a JSON text sequence: take the record separators"),
         ("a.jsonl", LINES.replace(b"\n", b"\r"), "lines that end with a carriage return alone"),
         ("a.jsonl", b"<!DOCTYPE html><p>Not found", "is a page of the web, .* fetch it again"),
@@ -137,3 +143,35 @@ def test_a_pipe_is_named_and_a_link_to_itself_is_no_file_that_is_gone(tmp_path: 
     (tmp_path / "c.jsonl").symlink_to(tmp_path / "c.jsonl")
     with pytest.raises(LayoutError, match=r"c\.jsonl is a link that leads round to itself"):
         find_layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty: fetch it again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer: get the file"),
+        (LINES, r"is JSON: its name has to end with \.jsonl"),
+        (gzip.compress(LINES, mtime=0), "is gzip data"),
+        (b"<html>Not found</html>", "is a page of the web"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_table_that_is_none_is_told(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "corpus").mkdir()
+    with pytest.raises(Unreadable, match=told):
+        index(tmp_path / "corpus", name, content)
+
+
+def test_a_damaged_table_is_not_told_to_be_renamed(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    for name, content in (("a.parquet", b"PAR1" + bytes(99)), ("a.arrow", b"ARROW1" + bytes(99))):
+        (tmp_path / name).mkdir()
+        with pytest.raises(DataLoss, match="is damaged"):
+            index(tmp_path / name, name, content)
+
+
+def test_a_line_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    with pytest.raises(DataLoss, match=r"line 2 .*not UTF-8: .* at byte 13; `iconv`"):
+        index(tmp_path / "corpus", "a.jsonl", LINES + '{"text": "caf\u00e9"}\n'.encode("latin-1"))

@@ -66,3 +66,20 @@ def test_folders_that_are_passed_over_are_named(tmp_path: Path) -> None:
     assert [shard.path for shard in layout.shards] == ["data/a.jsonl"]
     assert set(layout.left_out) == {"_old/", ".kept/"}
     assert "_old/" in layout.notice()
+
+
+def test_a_folder_that_a_link_leads_to_again_is_named(tmp_path: Path) -> None:
+    """Each folder is read once; one above the corpus is none of it, and a round loses nothing."""
+    root = tmp_path / "corpus"
+    for folder in (root / "train", root / "notes", tmp_path / "other"):
+        folder.mkdir(parents=True)
+        if folder.name != "notes":
+            (folder / "a.jsonl").write_bytes(b"")
+    (root / "train" / "round").symlink_to(root / "train")
+    (root / "remarks").symlink_to("notes")  # without data
+    assert not find_layout(root).left_out
+    (root / "up").symlink_to("..")
+    (root / "validation").symlink_to("train")
+    found = find_layout(root)
+    assert [shard.path for shard in found.shards] == ["train/a.jsonl"]
+    assert found.left_out == ("up/", "validation/")

@@ -1,4 +1,4 @@
-"""What a servicer asks about the call that it serves: its deadline, its caller, its size."""
+"""What a servicer can ask about the call that it serves: its deadline, caller and size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.common import identity
 from services.errors import DeadlineExceeded, InvalidArgument, TooLarge
 
 CLIENT_ID_KEY = "assay-client-id"
-# The contract's limits; the Open Inference protocol has none.
+# The contract's limits; the Open Inference protocol sets none.
 _OWN = "assay."
 _MAX_ELEMENTS = 1_000
 _LONGER_LISTS = {
@@ -34,7 +34,7 @@ class HasDeadline(Protocol):
         """Seconds left; None without a deadline."""
 
 
-# When the call that this task serves must be done, on time.monotonic()'s clock.
+# Deadline of the call that this task serves, on time.monotonic()'s clock.
 _due: ContextVar[float | None] = ContextVar("assay_call_due", default=None)
 
 
@@ -45,7 +45,7 @@ def remaining(context: HasDeadline) -> float | None:
 
 
 def note_deadline(context: HasDeadline) -> None:
-    """Keep the call's deadline for this task and those it starts; refuse one already past.
+    """Keep the call's deadline for this task and the tasks it starts; refuse a past deadline.
 
     Raises DeadlineExceeded.
     """
@@ -66,16 +66,16 @@ def left_of_call() -> float | None:
 
 
 def caller(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Whose turn it is when calls wait: the verified identity, else the client's name for itself.
+    """The caller for fair queueing: the verified identity, else the client's own id.
 
-    A caller with neither is its connection. Ask before the call is answered.
+    A caller with neither is identified by its connection. Call this before the call is answered.
     """
     who = identity.current()
     if who.verified:
         return f"verified {who.name}"
     for key, value in context.invocation_metadata() or ():
         if key == CLIENT_ID_KEY and value:
-            return f"id {value!s}"  # so that no name is another's connection
+            return f"id {value!s}"  # so that no client's id equals a connection
     return f"peer {context.peer()}"
 
 
@@ -88,27 +88,27 @@ def host_of(peer: str) -> str:
 
 
 def encoded_size(requests: object, message: Message) -> int:
-    """Bytes on the wire of a message, the last that the stream `requests` of a call gave.
+    """Bytes on the wire of `message`, the last one read from the call's stream `requests`.
 
-    Who read it knows them. To compute them is to encode the message again: a picture of 63 MB
-    stops the event loop for a tenth of a second.
+    The stream knows the size. Computing it would encode the message again: a picture of 63 MB would
+    block the event loop for a tenth of a second.
     """
     size = getattr(requests, "last_bytes", None)
     return message.ByteSize() if size is None else int(size)
 
 
 def require_fits(what: str, message: Message, limit: int, size: int | None = None) -> None:
-    """Raise TooLarge if the message, called `what`, has more than `limit` bytes.
+    """Raise TooLarge if the message, called `what` in the error, has more than `limit` bytes.
 
-    `size` is how many it has, where that is known. The transport's own limit is wider, because its
-    refusal has no details. Raises what `require_short_lists` raises.
+    `size` is the message's size in bytes, if known. The transport's own limit is higher, because
+    its refusal has no details. Raises also what `require_short_lists` raises.
     """
     require_size(what, message.ByteSize() if size is None else size, limit)
     require_short_lists(message)
 
 
 def require_size(what: str, size: int, limit: int) -> None:
-    """Raise TooLarge if what is called `what` has more than `limit` bytes."""
+    """Raise TooLarge if `size` is more than `limit` bytes; `what` names the thing in the error."""
     if size > limit:
         raise TooLarge(
             f"{what} has {size:,} bytes and the server takes {limit:,}; send less in one message"
@@ -126,9 +126,9 @@ def require_short_lists(message: Message) -> None:
 
 @cache
 def _fields_with_lists(kind: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """Return the fields that are lists or may hold some.
+    """Return the fields that are lists or may contain lists.
 
-    Others are not looked at: each look at the bytes of a picture is a copy.
+    Other fields are not read: each read of a picture's bytes copies them.
     """
     return tuple(field for field in kind.fields if field.is_repeated or field.message_type)
 

@@ -1,4 +1,4 @@
-"""What an outgoing call made while serving another passes on: the request id and the time left."""
+"""What an outgoing call inherits from the call being served: the request id and the time left."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class CallOptions(TypedDict):
 def outgoing(limit: float) -> CallOptions:
     """Arguments for an outgoing call of at most `limit` seconds: `stub.GetModel(r, **outgoing(5))`.
 
-    The deadline is the nearer one of `limit` and what is left of the call that this task serves.
-    Raises DeadlineExceeded when nothing is left. The channel is one of
-    `assay_rpc.channel.connect`.
+    The deadline is the sooner of `limit` and what is left of the call that this task serves. Raises
+    DeadlineExceeded if no time is left. The channel must come from `assay_rpc.channel.connect`.
     """
     left = left_of_call()
     timeout = limit if left is None else min(limit, left)

@@ -69,7 +69,7 @@ def _distribution() -> str:
 
 
 def _cpu_quota() -> float | None:
-    """Processors' worth of time that the control group allows; None without a limit."""
+    """CPU time that the control group allows, in processors; None without a limit."""
     for file, parse in _QUOTA_FILES:
         try:
             return parse(Path(file).read_text("ascii"))

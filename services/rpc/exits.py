@@ -6,14 +6,14 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the exit code of a server says."""
+    """Exit codes of a server."""
 
     DRAINED = 0
-    """Asked to stop, and stopped."""
+    """The server was asked to stop, and stopped."""
     CANNOT_START = 1
-    """A port, a file or the service itself kept it from serving; the last line says which."""
+    """A port, a file or the service itself prevented the start; the last line says which."""
     BAD_SETTINGS = 2
     """An environment variable is wrong; the last line names it."""
     FAILED = 3
-    """What it serves with broke while it ran, and only a new process can serve again; the log says
-    what."""
+    """Something that the server depends on broke, and only a new process can serve again; the log
+    says what."""

@@ -1,8 +1,8 @@
-"""What a replica says of its load behind an answer, for clients that balance by it.
+"""A replica's load, reported with each answer, for clients that balance by it.
 
-The form is ORCA's `OrcaLoadReport` (xds.data.orca.v3), serialised, in a trailer of the call. gRPC's
-policy `weighted_round_robin` gives each replica a share of the calls by `rate / utilization`. The
-two figures are segment's: see `segment.recent_work`.
+The format is ORCA's `OrcaLoadReport` (xds.data.orca.v3), serialised, in a trailer of the call.
+gRPC's policy `weighted_round_robin` gives each replica a share of the calls by `rate /
+utilization`. The segment service supplies both figures: see `segment.recent_work`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UTILIZATION_TAG = bytes([9 << 3 | 1])
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Answers a second, and the work that they and what waits take; 1 is all that can be done."""
+    """Answers a second, and utilization by running and waiting work; 1 is full capacity."""
 
     rate: float
     utilization: float

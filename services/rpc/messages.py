@@ -11,13 +11,13 @@ from services.common.license import UNREAD_WEIGHTS, UNSTATED, UNSTATED_WEIGHTS, 
 from services.common.statistics.interval import Interval
 from services.common.statistics.speed.restarts import Restart
 
-# The distribution of an engine's library, by the first word of the engine's id.
+# The distribution that an engine's library comes in, by the first word of the engine's id.
 _DISTRIBUTIONS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch",
                   "zstd": "zstandard"}  # fmt: skip
 
 
 def license_message(value: License) -> common_pb2.License:
-    """A licence; one without an id, or unstated, is unknown."""
+    """A licence; its terms are unknown if the id is empty, unstated or unread."""
     terms = common_pb2.TERMS_RESEARCH_ONLY if value.research_only else common_pb2.TERMS_OPEN
     if value.id in {"", UNSTATED, UNSTATED_WEIGHTS, UNREAD_WEIGHTS}:
         terms = common_pb2.TERMS_UNKNOWN
@@ -27,7 +27,7 @@ def license_message(value: License) -> common_pb2.License:
 def engine_message(
     engine: str, precision: str = "", *, threads: int = 0, instruction_set: str = ""
 ) -> common_pb2.Engine:
-    """An engine by id with its library's version here; `precision` as "fp32", empty for none."""
+    """An engine's id and its library's version here; `precision` as "fp32", "" for none."""
     return common_pb2.Engine(
         id=engine,
         precision=common_pb2.Precision.Value(f"PRECISION_{precision.upper() or 'UNSPECIFIED'}"),
@@ -64,7 +64,7 @@ def interval_of(value: Interval) -> common_pb2.Interval:
 
 
 def load_message(seen: Restart, kernel_seconds: float, own: float) -> common_pb2.MachineLoad:
-    """What a process saw of the machine; `own` is its share of the time of its threads."""
+    """Load as a process saw it; `own` is the share of its threads' time that it used."""
     return common_pb2.MachineLoad(
         others_cores=seen.others,
         allowed_others_cores=seen.allowed,

@@ -1,4 +1,4 @@
-"""Pages of a list, with tokens that stay right while the list changes."""
+"""Pages of a list, with tokens that stay valid while the list changes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def page(
 ) -> tuple[list[T], str]:
     """One page of `items` in the order of `key`, and the token of the next; "" after the last.
 
-    `key` is unique: a name, or a tuple such as (name, version). The token holds the last key given
-    out, so an item that appears or goes between two pages moves no other. A size of 0 means 100;
-    over 1000 it is 1000. Raises InvalidArgument for a token that no page gave out.
+    `key` is unique: a name, or a tuple such as (name, version). The token holds the key of the last
+    item returned, so items that appear or vanish between two pages shift no others. A size of 0
+    means 100; sizes above 1000 mean 1000. Raises InvalidArgument for a token that no page returned.
     """
     size = min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     ordered = sorted(((_tuple(key(item)), item) for item in items), key=lambda pair: pair[0])
@@ -45,7 +45,7 @@ def _encode(key: Key) -> str:
 
 
 def _decode(token: str) -> Key:
-    # Of the names of what is listed; to read one of megabytes takes a tenth of a second each.
+    # Tokens hold names of the listed items; reading one of megabytes takes a tenth of a second.
     if len(token) > _MAX_TOKEN_CHARACTERS:
         raise InvalidArgument("page_token", "is not a page token of this list")
     try:

@@ -19,20 +19,20 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ReloadState:
-    """How the reading of some files stands."""
+    """State of the last reading of some files."""
 
     current: bool
-    """Whether they are in use as they are now; else an earlier state of theirs is."""
+    """Whether the files' present content is in use; False: an earlier content is."""
     failures: int
-    """Changes that could not be read."""
+    """Number of changes that could not be read."""
     succeeded: float
-    """When they were last read with success: Unix seconds."""
+    """When the files were last read successfully: Unix seconds."""
 
 
 class Reloaded(Generic[T]):
-    """What `read` made of some files, read again once one of them has changed.
+    """The result of `read` for some files; reads again after one of them changes.
 
-    A change that cannot be read is logged once, and the value before it is kept. Thread-safe.
+    A change that cannot be read is logged once, and the previous value is kept. Thread-safe.
     """
 
     def __init__(self, files: Sequence[Path], read: Callable[[], T]) -> None:
@@ -46,12 +46,12 @@ class Reloaded(Generic[T]):
         self._checked = time.monotonic()
 
     def state(self) -> ReloadState:
-        """How it stands; looks at the files as `get` does."""
+        """The present state; checks the files as `get` does."""
         self.get()
         return self._state
 
     def get(self) -> T:
-        """The value; looks at the files at most once a second."""
+        """The value; checks the files at most once a second."""
         now = time.monotonic()
         with self._lock:
             if now - self._checked >= _CHECK_SECONDS:
@@ -79,7 +79,7 @@ class Reloaded(Generic[T]):
             _log.info("changed files are in use", files=names)
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Kubernetes replaces a mounted Secret by a link to another file: the inode tells."""
+        """A stamp that changes with the files; the inode shows when Kubernetes replaces a link."""
         found: list[tuple[int, int, int] | None] = []
         for file in self._files:
             try:

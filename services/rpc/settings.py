@@ -1,4 +1,4 @@
-"""Settings that every server has, read from the environment.
+"""Settings of every server, read from the environment.
 
 A service subclasses `ServerSettings` with its own prefix, default ports and fields:
 
@@ -27,7 +27,7 @@ S = TypeVar("S", bound="ServerSettings")
 
 
 def port_field(default: int, what: str) -> Any:
-    """A TCP port `what`; 0 takes any free one."""
+    """A field for a TCP port, described by `what`; 0 takes any free port."""
     return Field(default, ge=0, le=65535, description=f"TCP port {what}; 0 takes any free one.")
 
 
@@ -163,7 +163,7 @@ class ServerSettings(BaseSettings):
 
     @property
     def request_limit(self) -> int:
-        """Bytes of the largest request that is served."""
+        """Bytes of the largest request that the server accepts."""
         return min(self.max_request_bytes, self.max_message_bytes)
 
     @classmethod
@@ -176,7 +176,7 @@ class ServerSettings(BaseSettings):
 
 
 def load_settings(kind: type[S]) -> S:
-    """Reads the settings, or prints what is wrong with which variable and exits with 2."""
+    """Reads the settings, or prints each wrong variable with the reason and exits with 2."""
     for name in sorted(_unknown(kind)):
         print(f"warning: {name} is not a setting of this service, and is ignored", file=sys.stderr)
     settings, problems = read_settings(kind)
@@ -188,13 +188,13 @@ def load_settings(kind: type[S]) -> S:
 
 
 def read_settings(kind: type[S]) -> tuple[S | None, list[str]]:
-    """The settings, or None and what is wrong with which variable."""
+    """The settings; or None and each wrong variable with the reason."""
     try:
         return kind(), []
     except ValidationError as error:
         return None, [_problem(kind, item) for item in error.errors()]
     except SettingsError as error:
-        # A list or an object that is not JSON; the message names the field in quotes.
+        # Lists and objects that are not JSON; the message names the field in quotes.
         field = re.search(r'field "(\w+)"', str(error))
         name = kind.variable(field.group(1)) if field else str(error)
         example = '["/models/b0"] or {"name": "/folder"}'
@@ -202,10 +202,11 @@ def read_settings(kind: type[S]) -> tuple[S | None, list[str]]:
 
 
 def _unknown(kind: type[ServerSettings]) -> set[str]:
-    """Variables that look like the service's and are none, other than what others read or set."""
+    """Variables with the service's prefix that are no settings, unless others read or set them."""
     prefix = str(kind.model_config.get("env_prefix", ""))
     known = {kind.variable(field) for field in kind.model_fields}
-    # ..._ADDR is the command's; ..._SERVICE_... and ..._PORT_... are Kubernetes' service links.
+    # ..._ADDR belongs to the command; ..._SERVICE_... and ..._PORT_... are Kubernetes' service
+    # links.
     foreign = re.compile(rf"{prefix}(ADDR|SERVICE_(HOST|PORT).*|PORT_.*)")
     return {
         name
@@ -222,7 +223,7 @@ def _problem(kind: type[ServerSettings], item: Any) -> str:
     name = kind.variable(first) if first in kind.model_fields else first
     where = "".join(f"[{part}]" for part in rest)
     given = item.get("input")
-    # A URL may hold a password.
+    # A URL may contain a password.
     shown = f" (got {given!r})" if isinstance(given, str | int) and "@" not in str(given) else ""
     hint = ""
     if isinstance(given, str) and given.startswith("tcp://"):

@@ -1,8 +1,8 @@
-"""The one table from an error to the status that its caller gets.
+"""The only table from errors to the statuses that callers get.
 
-`TABLE` says which status code and which `ErrorReason` each class of `services.errors` has;
-`status_of` builds the google.rpc.Status from it, `trailers_of` what gRPC's own retry policy reads,
-`item_error` what a call of many items says of one.
+`TABLE` gives each class of `services.errors` its status code and `ErrorReason`. `status_of` builds
+the google.rpc.Status from them, `trailers_of` the metadata that gRPC's own retry policy reads, and
+`item_error` the error of one item in a call of many.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ DOMAIN = "assay"
 """`ErrorInfo.domain` of every error."""
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-# gRPC refuses trailers past 8 KiB, and a message travels up to three times, percent-encoded once.
+# gRPC refuses trailers past 8 KiB, and they carry a message up to three times, percent-encoded
+# once.
 _MAX_MESSAGE_BYTES = 1000
 _MAX_RETRY_SECONDS = 3600.0
 
@@ -30,7 +31,7 @@ Code = grpc.StatusCode
 
 @dataclass(frozen=True)
 class Entry:
-    """What one class of error becomes."""
+    """Status of one class of error."""
 
     code: grpc.StatusCode
     reason: common_pb2.ErrorReason.ValueType
@@ -75,7 +76,7 @@ TABLE: dict[type[errors.AssayError], Entry] = {
 
 
 def entry_of(error: errors.AssayError) -> Entry:
-    """The entry of the error's class, or of its nearest ancestor that has one."""
+    """The entry of the error's class, or of its nearest ancestor with an entry."""
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
@@ -83,7 +84,7 @@ def entry_of(error: errors.AssayError) -> Entry:
 
 
 def status_of(error: errors.AssayError, request_id: str) -> status_pb2.Status:
-    """The whole status: code, message, ErrorInfo, RequestInfo and what the class adds to them."""
+    """The whole status: code, message, ErrorInfo, RequestInfo and the class's own details."""
     entry = entry_of(error)
     reason = common_pb2.ErrorReason.Name(entry.reason).removeprefix("ERROR_REASON_")
     details: list[Message] = [
@@ -116,13 +117,13 @@ def trailers_of(
     if isinstance(error, errors.Overloaded):
         trailers.append((PUSHBACK_KEY, str(math.ceil(_retry_seconds(error) * 1000))))
     elif isinstance(error, errors.TooLarge | errors.StorageFull):
-        # The same code as Overloaded, but trying again cannot help: -1 is gRPC's "do not".
+        # The code is Overloaded's, but trying again cannot help: -1 tells gRPC not to.
         trailers.append((PUSHBACK_KEY, "-1"))
     return trailers
 
 
 def item_error(error: errors.AssayError) -> common_pb2.ItemError:
-    """What a call of the item's own would have ended with, as a part of a message."""
+    """The error that a call for this item alone would have ended with, as part of a message."""
     entry = entry_of(error)
     found = common_pb2.ItemError(
         code=entry.code.value[0], reason=entry.reason, message=_sendable(str(error))
@@ -136,7 +137,7 @@ def item_error(error: errors.AssayError) -> common_pb2.ItemError:
 
 
 def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:
-    """The violations, the first and as many more as fit into the trailers."""
+    """The first violation and as many others as fit into the trailers."""
     told = error_details_pb2.BadRequest()
     for field, problem in error.violations:
         violation = error_details_pb2.BadRequest.FieldViolation(
@@ -149,12 +150,12 @@ def _bad_request(error: errors.InvalidArgument) -> error_details_pb2.BadRequest:
 
 
 def retry_seconds(error: errors.AssayError) -> int | None:
-    """Whole seconds after which to try again; None where that cannot help."""
+    """Whole seconds after which to try again; None if that cannot help."""
     return math.ceil(_retry_seconds(error)) if isinstance(error, errors.Overloaded) else None
 
 
 def _retry_seconds(error: errors.Overloaded) -> float:
-    # 0.0 comes first so that a NaN becomes 0.
+    # 0.0 comes first, so that NaN becomes 0.
     return min(max(0.0, error.retry_after), _MAX_RETRY_SECONDS)
 
 

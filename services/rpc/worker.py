@@ -1,4 +1,4 @@
-"""Work in a process of its own, so that a benchmark and serving do not disturb each other."""
+"""Work in a separate process, so that a benchmark and serving do not disturb each other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 def end_with_parent() -> None:
     """Ask the kernel to send this process SIGTERM when its parent dies. Linux only, else nothing.
 
-    Call it early in a child: a parent that died before is not noticed.
+    Call this early in a child: the death of a parent before the call goes unnoticed.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -38,18 +38,18 @@ async def run_worker(
 ) -> AsyncGenerator[dict[str, Any]]:
     """Runs `python -m module` with the request as JSON on its stdin; yields its stdout's lines.
 
-    Each line of stdout is one JSON object. `variables` are added to the environment. When the
-    iterator is closed or its task cancelled, the process and its children are killed. Iterate
-    under `contextlib.aclosing` where the loop may be left early. Raises InternalError, with the
-    last line of stderr, when the process fails or prints something else than JSON objects; the
-    rest of its stderr goes to the logs.
+    Each line of stdout is one JSON object. `variables` are added to the environment. Closing the
+    iterator or cancelling its task kills the process and its children. Iterate under
+    `contextlib.aclosing` if the loop may end early. Raises InternalError, with the last line of
+    stderr, if the process fails or prints anything other than JSON objects; the rest of its stderr
+    goes to the logs.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-u", "-m", module,
         stdin=PIPE, stdout=PIPE, stderr=PIPE,
         limit=_MAX_LINE_BYTES,
         env={**os.environ, **(variables or {})},
-        start_new_session=True,  # a group of its own, so that its children end with it
+        start_new_session=True,  # its own group, so that its children end with it
     )  # fmt: skip
     assert process.stdin is not None  # noqa: S101 - for mypy
     assert process.stdout is not None  # noqa: S101
@@ -90,7 +90,7 @@ async def _keep_tail(stream: asyncio.StreamReader, tail: deque[str]) -> None:
 
 
 async def _end(process: Process, reading: asyncio.Task[None]) -> None:
-    """Kills what is left of the process group and reads its pipes to their ends."""
+    """Kills the rest of the process group and reads its pipes to their ends."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.stdout is not None:

@@ -1,4 +1,4 @@
-"""Admits a call, or says why not: the caller's identity, its role for the method, its rate."""
+"""Admits or refuses a call by the caller's identity, its role for the method, and its rate."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from services.rpc.reloading import Reloaded
 from services.rpc.settings import ServerSettings
 
 _SCHEME = "bearer "
-# A JSON Web Token has two dots; a token of the file has none.
+# A JSON Web Token contains two dots; a token from the token file contains none.
 _DOTS = 2
 _IPV6_PREFIX = 64
 _Decided = dict[tuple[Identity, str], tuple[Rate | None, bool]]
-# Callers and methods whose rates are kept: web tokens may name any number of callers.
+# How many callers and methods to remember: web tokens may name any number of callers.
 _MOST_DECIDED = 10_000
 
 
 class Access:
-    """The rules of one server, from files that are read again when they change."""
+    """The access rules of one server, from files that are read again when they change."""
 
     def __init__(self, settings: ServerSettings) -> None:
         """Raises InvalidArgument naming the setting and what is wrong in its file."""
@@ -53,7 +53,7 @@ class Access:
 
     @property
     def reloaded(self) -> Mapping[str, Reloaded[Any]]:
-        """Its files by what they hold."""
+        """The files in use, by what they hold: "policy", "tokens" or "jwks"."""
         files: dict[str, Reloaded[Any] | None] = {
             "policy": self._policy,
             "tokens": self._tokens,
@@ -63,11 +63,11 @@ class Access:
 
     @property
     def open(self) -> bool:
-        """Whether everyone may call everything."""
+        """Whether every caller may call every method."""
         return self._policy is None
 
     def admit_as(self, method: str, caller: Identity, host: str) -> None:
-        """Admit a caller from an address, and note it for this task.
+        """Admit a caller from a host's address, and note the caller for this task.
 
         Raises Unauthenticated, Forbidden or QuotaExceeded.
         """
@@ -79,9 +79,9 @@ class Access:
         identities.note(caller, operates=operates)
 
     def _allowed(self, policy: Policy, caller: Identity, method: str) -> tuple[Rate | None, bool]:
-        """The caller's rate, and whether it operates; kept until the policy is another.
+        """The caller's rate and whether it has the role OPERATE; cached until the policy changes.
 
-        Raises Unauthenticated or Forbidden, which is found again each time.
+        Raises Unauthenticated or Forbidden; refusals are not cached.
         """
         by, decided = self._decided
         if policy is not by or len(decided) >= _MOST_DECIDED:
@@ -95,17 +95,17 @@ class Access:
         return found
 
     def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
-        """Who calls: by token, else by certificate, else anonymous. Raises Unauthenticated."""
+        """The caller: by token, else by certificate, else anonymous. Raises Unauthenticated."""
         authorization = [
             str(v) for key, v in context.invocation_metadata() or () if key == "authorization"
         ]
         return self.identify_by(authorization, identities.of_certificate(context.auth_context()))
 
     def identify_by(self, authorization: Sequence[str], certificate: Identity | None) -> Identity:
-        """Who shows those authorization headers and that certificate. Raises Unauthenticated.
+        """The caller with these authorization headers and certificate. Raises Unauthenticated.
 
-        A server that knows no tokens ignores the one that is sent: it may be for a proxy. Of two,
-        a proxy may have checked the other one.
+        A server without token settings ignores tokens: they may be meant for a proxy. Two headers
+        are refused, because a proxy may have checked the one that the server does not read.
         """
         if not authorization or (self._tokens is None and self._web_tokens is None):
             return certificate or ANONYMOUS
@@ -124,9 +124,9 @@ class Access:
 
 
 def _network(host: str) -> str:
-    """What counts as one caller: a client can open any number of connections, by either port.
+    """The network that counts as one caller: a client can open any number of connections.
 
-    Who has one IPv6 address has a whole /64 of them.
+    The holder of one IPv6 address usually has its whole /64.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

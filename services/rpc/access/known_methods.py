@@ -1,4 +1,4 @@
-"""The methods that a policy can speak of: of all services, which often share one policy file."""
+"""The methods that a policy can name: of all services, which often share one policy file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BESIDE_THE_CONTRACT: tuple[Any, ...] = (
 @cache
 def known_methods() -> tuple[str, ...]:
     """Every "/package.Service/Method", sorted."""
-    # The configuration has each method of the contract; its stubs, of all services, take longer.
+    # The configuration lists every method of the contract; importing all stubs would take longer.
     config = json.loads(service_config())["methodConfig"]
     contract = [f"/{one['service']}/{one['method']}" for entry in config for one in entry["name"]]
     beside = [
@@ -36,12 +36,12 @@ def known_methods() -> tuple[str, ...]:
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether a text is what a pattern stands for, in which "*" alone is special."""
+    """Whether `text` matches `pattern`, in which only "*" is special."""
     return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def problem_of(pattern: str) -> str | None:
-    """What is wrong with a pattern of methods that matches none, with the nearest; else None."""
+    """Why a pattern matches no method, with the nearest ones; None if it matches some."""
     methods = known_methods()
     if any(matches(one, pattern) for one in methods):
         return None

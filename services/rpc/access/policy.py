@@ -1,4 +1,4 @@
-"""The policy file: which identities have which roles, for which methods, how often.
+"""The policy file: which identities have which roles, for which methods, and how often.
 
     anonymous = ["read"]
 
@@ -9,9 +9,9 @@
     calls_per_second = 20              # of each identity; default: any number
     burst = 40
 
-In `identities` and `methods` a "*" stands for any characters, and every other character for itself.
-A call is allowed by any grant that has its identity, role and method, at the highest rate among
-them; each grant counts its calls by itself.
+In `identities` and `methods`, "*" matches any characters; every other character matches itself. A
+call is allowed if any grant has its identity, role and method, at the highest rate among those
+grants. Each grant counts its calls separately.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Rate:
     per_second: float
     burst: int
     grant: int = -1
-    """The grant that allows them, by its place in the file: each counts by itself."""
+    """Position in the file of the grant that sets this rate: each grant counts separately."""
 
 
 class Grant(Document):
@@ -54,7 +54,7 @@ class Grant(Document):
     burst: int | None = Field(default=None, ge=1)
 
     def problems(self) -> Iterable[Violation]:
-        """Roles that do not exist, patterns that can match nothing, a burst alone."""
+        """Unknown roles, patterns that can match nothing, and a burst without a rate."""
         yield from _unknown(self.roles, "roles")
         for index, pattern in enumerate(self.identities):
             if not pattern.startswith((*_KINDS, "*")):
@@ -71,7 +71,7 @@ class Grant(Document):
             yield "burst", "needs calls_per_second"
 
     def covers(self, name: str, role: Role, method: str) -> bool:
-        """Whether it allows that identity that method."""
+        """Whether the grant gives that identity that method."""
         return (
             role in self.roles
             and any(matches(name, pattern) for pattern in self.identities)
@@ -79,7 +79,7 @@ class Grant(Document):
         )
 
     def rate(self, place: int) -> Rate | None:
-        """Its limit, as the grant at that place in the file; None if it has none."""
+        """The grant's rate, with its position in the file; None if the grant sets no rate."""
         limit = self.calls_per_second
         if limit is None:
             return None
@@ -94,7 +94,7 @@ class Policy(Document):
     grant: tuple[Grant, ...] = ()
 
     def problems(self) -> Iterable[Violation]:
-        """Roles that do not exist."""
+        """Unknown roles."""
         yield from _unknown(self.anonymous, "anonymous")
 
     def grants(self, identity: Identity, role: Role, method: str) -> bool:
@@ -106,9 +106,10 @@ class Policy(Document):
         )
 
     def allow(self, identity: Identity, role: Role, method: str) -> Rate | None:
-        """The rate at which the call is allowed; None: any.
+        """The rate at which the call is allowed; None means any rate.
 
-        Raises Unauthenticated if a caller without an identity would need one, and Forbidden.
+        Raises Unauthenticated if an anonymous caller needs an identity for the method, else
+        Forbidden.
         """
         if role in self.anonymous and not identity.verified:
             rate = self.anonymous_calls_per_second

@@ -1,4 +1,4 @@
-"""How often an identity may call: a token bucket for each, and for each grant."""
+"""Rate limits: a token bucket for each identity and grant."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ _MAX_CALLERS = 10_000
 @dataclass
 class _Bucket:
     calls: float
-    """Calls that may be made now."""
+    """Calls that the bucket allows now."""
     at: float
 
 
 class Rates:
-    """Counts calls by caller and grant; forgets past 10,000 the one that called longest ago.
+    """Counts calls by caller and grant; past 10,000 buckets, forgets the least recently used.
 
-    With one bucket for all grants, calls of a generous one would fill that of a mean one.
+    One bucket for all grants would let calls under a grant with a high rate refill one with a low
+    rate.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """`now` gives seconds of a clock that never goes back."""
+        """`now` returns seconds of a monotonic clock."""
         self._now = now
         self._buckets: OrderedDict[tuple[str, int], _Bucket] = OrderedDict()
 
     def take(self, caller: str, rate: Rate) -> None:
-        """Count one call. Raises QuotaExceeded saying when the next is allowed."""
+        """Count one call. Raises QuotaExceeded, which says when the next call is allowed."""
         now, key = self._now(), (caller, rate.grant)
         bucket = self._buckets.pop(key, None) or _Bucket(rate.burst, now)
         bucket.calls = min(rate.burst, bucket.calls + (now - bucket.at) * rate.per_second)

@@ -1,6 +1,6 @@
 """Which role each method requires.
 
-read     everything that changes nothing and keeps nothing: pictures, documents, scores, pages
+read     everything that changes and stores nothing: pictures, documents, scores, pages
 verify   measurements that occupy the machine: verifications and benchmarks
 report   matches and their outcomes
 operate  what is served, registered and cached
@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 
 class Role(StrEnum):
-    """What a caller may do; none includes another."""
+    """What a caller may do; no role includes another."""
 
     READ = "read"
     VERIFY = "verify"
@@ -25,7 +25,7 @@ class Role(StrEnum):
 
 
 ADMIN_SUFFIX: Final = "AdminService"
-"""Services that a setting moves to a port of their own are named so."""
+"""How the names of services end that a setting can move to a separate port."""
 
 CHANGING: Final[dict[str, Role]] = {
     "/assay.corpus.v1.CorpusBenchmarkService/BenchmarkStorage": Role.VERIFY,
@@ -64,7 +64,7 @@ def _changes_nothing(method: str) -> bool:
 
 @cache
 def _is_free_of_side_effects(method: str) -> bool:
-    """Whether the contract says so. Raises KeyError, which is not kept, for an unknown method."""
+    """Whether the contract says NO_SIDE_EFFECTS. Raises KeyError (not cached) if unknown."""
     found = descriptor_pool.Default().FindMethodByName(method.lstrip("/").replace("/", "."))
     level = found.GetOptions().idempotency_level
     return bool(level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS)

@@ -1,4 +1,4 @@
-"""Bearer tokens from a file that holds their digests: for places without an identity provider."""
+"""Bearer tokens from a file of their digests, for sites without an identity provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.common.identity import Identity
 from services.errors import InvalidArgument, Unauthenticated
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
-"""What a caller of the file may be called: a regular expression."""
+"""Regular expression that a caller's name in the file must match."""
 _LINE = re.compile(rf"(?P<name>{NAME})\s+sha256:(?P<digest>[0-9a-f]{{64}})")
 _MAX_BYTES = 1 << 20
 
@@ -27,7 +27,7 @@ def line_of(name: str, token: str) -> str:
 
 
 class TokenFile:
-    """The callers of one file by their tokens' digests."""
+    """Identifies callers by the digests of their tokens in one file."""
 
     def __init__(self, path: Path) -> None:
         """Raises InvalidArgument naming every line that is wrong."""
@@ -50,7 +50,7 @@ class TokenFile:
 
     def identify(self, token: str) -> Identity:
         """Raises Unauthenticated for a token that is not in the file."""
-        # What is looked up is a digest: how long that takes tells nothing about a token.
+        # The lookup is by digest, so its duration reveals nothing about a token.
         name = self._names.get(_digest(token))
         if name is None:
             raise Unauthenticated("the bearer token is not known here; ask the operator for one")

@@ -11,10 +11,10 @@ from services.common.identity import Identity
 from services.common.strict_documents import loads
 from services.errors import InvalidArgument, Unauthenticated
 
-# Signatures by private keys alone: with HS256 whoever can verify a token can also make one.
+# Asymmetric signatures only: with HS256, anyone who can verify a token can also make one.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 30
-# OpenID Connect's limit.
+# OpenID Connect's limit on the length of a subject.
 _MAX_SUBJECT = 255
 
 
@@ -22,7 +22,7 @@ class WebTokens:
     """Accepts tokens of one issuer for one audience."""
 
     def __init__(self, path: Path, issuer: str, audience: str) -> None:
-        """`path` is a JWKS file of public keys. Raises InvalidArgument for one that is not."""
+        """`path` is a JWKS file of public keys. Raises InvalidArgument if it is not."""
         self._issuer = issuer
         self._audience = audience
         try:
@@ -63,7 +63,8 @@ class WebTokens:
         except (jwt.PyJWTError, ValueError) as error:
             raise Unauthenticated(f"the token cannot be accepted: {error}") from None
         subject: str = claims["sub"]
-        # It stands in policies, logs and records: no half of a character, nothing that hides.
+        # The subject appears in policies, logs and records: no lone surrogates, no invisible
+        # characters.
         if not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
             raise Unauthenticated(
                 f"the token's sub must have 1 to {_MAX_SUBJECT} printable characters; ask its "

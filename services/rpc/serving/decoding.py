@@ -1,7 +1,7 @@
-"""Messages that are too large or not of their method's type: refused with details, and counted.
+"""Refuses messages that are too large or not of the method's type, with details, and counts them.
 
-gRPC ends a call whose message cannot be decoded as UNKNOWN, with a traceback in the log, before
-any interceptor hears of it. So such a message becomes a mark that the interceptor sees.
+gRPC ends a call whose message cannot be decoded as UNKNOWN, with a traceback in the log, before any
+interceptor runs. So the decoder returns a mark for such a message, and the interceptor refuses it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class _Refused:
-    """Stands for a message; has what is wrong with it."""
+    """The mark of a refused message, with its error."""
 
     def __init__(self, error: AssayError) -> None:
         self.error = error
 
 
 class Sizes:
-    """How large the message was that a call has read last."""
+    """Size of the last message that a call has read."""
 
     def __init__(self) -> None:
         self.last: int | None = None
-        """Bytes; None before the first."""
+        """Bytes; None before the first message."""
 
 
 def marking(
@@ -40,10 +40,10 @@ def marking(
     max_bytes: int | None = None,
     sizes: Sizes | None = None,
 ) -> Callable[[bytes], Any] | None:
-    """Return what decodes messages, and gives a mark for one that cannot be decoded.
+    """Return a decoder that returns a mark for a message that cannot be decoded.
 
-    So it does, before it is decoded, for one of more than `max_bytes`. Its size is known here: to
-    learn that of a decoded message is to encode it again. `sizes` is called with each.
+    A message of more than `max_bytes` gets a mark without being decoded. `sizes` gets each
+    message's size here: later, its size could be found only by encoding it again.
     """
     if deserialize is None:
         return None
@@ -65,10 +65,10 @@ def marking(
 
 
 def decoded(request: Any, sizes: Sizes | None = None) -> Any:
-    """Return the request, each of a stream's when its turn comes.
+    """Return the request, or an iterator over a stream's requests.
 
     A stream has `last_bytes`, for `services.rpc.call.encoded_size`. Raises TooLarge or
-    InvalidArgument for a mark.
+    InvalidArgument on reaching a mark.
     """
     if isinstance(request, AsyncIterator):
         return _Requests(request, sizes or Sizes())
@@ -86,7 +86,7 @@ class _Requests(AsyncIterator[Any]):
 
     @property
     def last_bytes(self) -> int | None:
-        """Bytes on the wire of the one that was given last."""
+        """Bytes on the wire of the last message returned."""
         return self._sizes.last
 
     async def __anext__(self) -> Any:
@@ -94,7 +94,7 @@ class _Requests(AsyncIterator[Any]):
 
 
 class ProbeInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses with details at the health port, whose methods are coroutines; nothing is counted."""
+    """Refuses marked messages at the health port, whose methods are coroutines; counts nothing."""
 
     async def intercept_service(
         self,

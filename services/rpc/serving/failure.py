@@ -1,4 +1,4 @@
-"""How a running service says that only a new process can serve again."""
+"""How a running service reports that only a new process can serve again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 
 
 class Failure:
-    """Reported at most once, in the event loop; the server then drains and ends."""
+    """A failure, reported at most once, in the event loop; the server then drains and ends."""
 
     def __init__(self) -> None:
         self._reported = asyncio.Event()
         self.reason = ""
-        """Why, once it is reported."""
+        """The reason, once reported."""
 
     def report(self, reason: str) -> None:
         """Report the failure; further reports change nothing."""
@@ -20,6 +20,6 @@ class Failure:
             self._reported.set()
 
     async def wait(self) -> str:
-        """Return the reason, once there is one."""
+        """Return the reason, once a failure is reported."""
         await self._reported.wait()
         return self.reason

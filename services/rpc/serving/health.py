@@ -1,4 +1,4 @@
-"""The standard gRPC health service, as a server in the middle of starting or draining needs it."""
+"""The standard gRPC health service, for a server that also starts and drains."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _VERSION = metadata.version("assay-services")
 class Health(health_pb2_grpc.HealthServicer):
     """One state for all services of a server: NOT_SERVING until `serve`, and after `drain`.
 
-    grpc_health's own servicer starts at SERVING, and its Watch streams never end: each would hold
-    a drain for all the time that calls in flight are given.
+    grpc_health's own servicer starts at SERVING, and its Watch streams never end: each would
+    prolong a drain for the whole grace period.
     """
 
     def __init__(self, full_names: Iterable[str]) -> None:
-        """`full_names` are the services that it knows, besides "", the server as a whole."""
+        """`full_names` are the services that can be checked, besides "", the whole server."""
         self._names = {"", *full_names}
         self.serving = False
-        """Whether calls are taken."""
+        """Whether the server takes calls."""
         self._draining = False
         self._changed = asyncio.Condition()
 
@@ -37,7 +37,7 @@ class Health(health_pb2_grpc.HealthServicer):
         await self._set(serving=not self._draining)
 
     async def drain(self) -> None:
-        """Turns to NOT_SERVING for good, and ends every Watch once its caller has been sent it."""
+        """Turns to NOT_SERVING for good, and ends every Watch once its caller has received that."""
         self._draining = True
         await self._set(serving=False)
 
@@ -56,9 +56,9 @@ class Health(health_pb2_grpc.HealthServicer):
         request: health_pb2.HealthCheckRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> health_pb2.HealthCheckResponse:
-        """The state now; NOT_FOUND for a service that the server does not have.
+        """Returns the present state; NOT_FOUND for a service that the server does not have.
 
-        The initial metadata say the server's version and clock, for `assay doctor`.
+        The initial metadata contain the server's version and clock, for `assay doctor`.
         """
         if request.service not in self._names:
             raise NotFound("service", request.service, sorted(self._names - {""}))
@@ -71,7 +71,7 @@ class Health(health_pb2_grpc.HealthServicer):
         request: Any,  # noqa: ARG002 - gRPC passes it
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
     ) -> Any:
-        """The states of all services now. Older stubs have neither the method nor its messages."""
+        """Returns the states of all services. Older stubs lack the method and its messages."""
         status = Status(status=self._status("", Status.SERVICE_UNKNOWN))
         reply: Any = cast("Any", health_pb2).HealthListResponse()
         for name in self._names:
@@ -83,7 +83,7 @@ class Health(health_pb2_grpc.HealthServicer):
         request: health_pb2.HealthCheckRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        """The state now and whenever it changes, until the server drains."""
+        """Yields the state now and on every change, until the server drains."""
         sent: int | None = None
         while True:
             status = self._status(request.service, Status.SERVICE_UNKNOWN)

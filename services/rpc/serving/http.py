@@ -1,7 +1,7 @@
-"""A service's HTTP port beside its gRPC one: the same limits, identities and policy.
+"""A service's HTTP port next to its gRPC port: the same limits, identities and policy.
 
-What is served is the service's own ASGI application; this is what happens around each request, as
-`interceptor` is for a call. uvicorn is imported when a port is opened: it is of an extra.
+The service brings an ASGI application; this module handles what surrounds each request, as
+`interceptor` does for a call. uvicorn, which comes with an extra, is imported when a port opens.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from services.rpc.tracing.tracing import Tracing
 _IDLE_SECONDS = 15
 _MAX_HEADER_BYTES = 64 << 10
 _LOGGED_CHARACTERS = 500
-# Any other is a word of the caller's making, which OpenTelemetry's conventions call _OTHER.
+# Any other method is the caller's invention, which OpenTelemetry's conventions call _OTHER.
 _HTTP_METHODS = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
 )
@@ -48,18 +48,19 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class HttpService:
-    """What a service gives to its server to have an HTTP port."""
+    """What a service passes to its server to have an HTTP port."""
 
     port: int
-    """0 takes any free one."""
+    """The port; 0 takes any free one."""
     field: str
-    """Name of the setting that the port is from."""
+    """Name of the setting for the port."""
     hosts: tuple[str, ...]
-    """Names that it is reached by, beside this machine's."""
+    """Host names that reach the port, besides this machine's."""
     hosts_field: str
-    """Name of the setting that they are from."""
+    """Name of the setting for the host names."""
     make: Callable[[], WebApp]
-    """Called once the service's own parts are made. Raises AssayError if it cannot be."""
+    """Makes the application, after the service's own parts are made. Raises AssayError if it
+    fails."""
 
 
 class HttpPort:
@@ -78,7 +79,7 @@ class HttpPort:
         registry: CollectorRegistry,
         tracing: Tracing,
     ) -> None:
-        """`listener` is bound. Raises ModuleNotFoundError where uvicorn is not installed."""
+        """`listener` is bound. Raises ModuleNotFoundError if uvicorn is not installed."""
         import uvicorn  # noqa: PLC0415  see above
 
         from services.rpc.serving.http_connection import Connection  # noqa: PLC0415
@@ -125,7 +126,7 @@ class HttpPort:
         return self._gate.ended
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts to answer."""
         self._running = asyncio.create_task(self._server.serve([self._listener]))
 
     async def stop(self, grace: float) -> None:
@@ -195,7 +196,7 @@ class _Gate:
         structlog.contextvars.bind_contextvars(request_id=request.id)
         known = scope["method"] in _HTTP_METHODS
         span = self._tracing.serve(
-            # Nothing of a caller's making: neither its path nor a method that it made up.
+            # Nothing that a caller can invent: neither the path nor an unknown method.
             f"{scope['method'] if known else 'HTTP'} {method or ''}".rstrip(),
             request.text_headers(),
             {

@@ -1,8 +1,8 @@
-"""One connection of the HTTP port, which ends if its client keeps the server waiting.
+"""A connection of the HTTP port that ends if its client keeps the server waiting.
 
-uvicorn waits without limit for a request, for its body, and for a reply to be read: a thousand
-clients that do neither would block all others. It also accepts chunks of one byte, each of which
-costs as much as one of 64 KiB. Needs the extra `page`.
+uvicorn waits without limit for a request, for its body, and for the client to read a reply: a
+thousand stalled clients would block all others. uvicorn also accepts chunks of one byte, each of
+which costs as much as one of 64 KiB. Needs the extra `page`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _SECONDS = {"head": 10.0, "body": 60.0, "reader": 60.0}
-"""For a request's head to be there, then for its body, and for a full buffer to be read."""
+"""Time limits for receiving a request's head and body, and for draining a full write buffer."""
 _FREE_CHUNKS, _MEAN_CHUNK_BYTES = 1024, 128
-"""Past so many chunks, a body's have to hold so many bytes on average."""
+"""After the free chunks, a body's chunks must hold this many bytes on average."""
 
 
 class _Parser(h11.Connection):
-    """Refuses a body in more chunks than its size explains."""
+    """Refuses a body that is split into too many chunks for its size."""
 
     _chunks = 0
     _body_bytes = 0
 
     def next_event(self) -> Any:
-        """Raises RemoteProtocolError for it, which the client gets as 400."""
+        """Raises RemoteProtocolError if chunks are too small; the client gets 400."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = self._body_bytes = 0
@@ -39,7 +39,7 @@ class _Parser(h11.Connection):
 
 
 class Connection(H11Protocol):
-    """As uvicorn's own."""
+    """uvicorn's connection, with time limits."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -48,12 +48,12 @@ class Connection(H11Protocol):
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins to wait for a request."""
+        """Starts to wait for a request."""
         super().connection_made(transport)
         self._note()
 
     def data_received(self, data: bytes) -> None:
-        """Takes a part of a request, and waits for what is left of it."""
+        """Takes a part of a request, and waits for the rest."""
         super().data_received(data)
         self._note()
 
@@ -65,23 +65,23 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def pause_writing(self) -> None:
-        """The client reads slower than it is answered."""
+        """Starts to wait for a client that reads too slowly."""
         super().pause_writing()
         self._wait("reader", begin=True)
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """Stops waiting: the client has read."""
         super().resume_writing()
         self._wait("reader", begin=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits for nothing any more."""
+        """Stops all waiting."""
         super().connection_lost(exc)
         for name in list(self._waiting):
             self._wait(name, begin=False)
 
     def _note(self) -> None:
-        """Wait for what the request lacks."""
+        """Wait for the part of the request that is still missing."""
         idle = self.cycle is None or self.cycle.response_complete
         self._wait("head", begin=idle)
         self._wait("body", begin=not idle and self.cycle.more_body)

@@ -1,7 +1,7 @@
-"""By which names an HTTP port may be reached.
+"""Host names that may reach an HTTP port.
 
-The page of another site can give a name of its own this machine's address (DNS rebinding), and its
-browser would then let it read what this port serves. Such a request has that name as its `Host`.
+A page of another site can point its own name at this machine's address (DNS rebinding); its browser
+would then let the page read what this port serves. Such a request has that name as its `Host`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _SHOWN_CHARACTERS = 100
 
 
 class Hosts:
-    """The names of one port: this machine's and those that a setting lists.
+    """The host names of one port: this machine's and those that a setting lists.
 
-    Where it lists none, a port that other machines reach too has any.
+    If the setting lists none and other machines reach the port, every name is allowed.
     """
 
     def __init__(self, address: str, listed: Sequence[str] = (), setting: str = "") -> None:
-        """`address` is listened on; `setting` is the variable that lists names, if one does."""
+        """`address` is the one listened on; `setting` is the variable that lists names, if any."""
         self._setting = setting
         self._open = not listed and not is_loopback(address)
         own = f"[{address}]" if ":" in address else address
         self._names = frozenset(name.lower() for name in (*_LOCAL, own, *listed))
 
     def require(self, host: str) -> None:
-        """Raises InvalidArgument for a `Host` that is none of them; its port may be any."""
+        """Raises InvalidArgument for a `Host` with another name; its port may be any."""
         if not self._open and _PORT.sub("", host).lower() not in self._names:
             more = f", or list the name in {self._setting}" if self._setting else ""
             raise InvalidArgument(

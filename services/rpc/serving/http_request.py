@@ -1,4 +1,4 @@
-"""One HTTP request: how much of it is read and held, and how it is answered or refused."""
+"""One HTTP request: limits on reading and holding its body, and how it is answered or refused."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 HELD_BODIES = 8
-"""Bodies of the largest size that are held at once."""
-# What of each counts as nothing.
+"""How many bodies of the largest size may be held at once."""
+# This many bytes of each body are not counted.
 _SMALL_BYTES = 64 << 10
 _RETRY_SECONDS = 1.0
 
@@ -59,21 +59,21 @@ class WebApp(Protocol):
         """The rpc, "/package.Service/Method", whose role a path requires; None: anyone may."""
 
     def refused(self, path: str, error: AssayError, request_id: str) -> tuple[str, bytes]:
-        """Content type and body of what a caller gets instead of an answer."""
+        """Content type and body of a refusal."""
 
     def drain(self) -> None:
-        """End what would last for long: the server stops."""
+        """End long-lasting requests: the server is stopping."""
 
 
 class Bodies:
-    """What the bodies of all requests that are served take; a small one is always read."""
+    """Counts the memory of all request bodies being served; a small body is always read."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self.held_bytes = 0
 
     def take(self, size: int) -> bool:
-        """Whether so many bytes more find room; then they are held."""
+        """Hold `size` more bytes if they fit; return whether they do."""
         if self.held_bytes and self.held_bytes + size > self._max_bytes:
             return False
         self.held_bytes += size
@@ -81,7 +81,7 @@ class Bodies:
 
 
 class Request:
-    """One request: how much of it was read, and whether its answer has begun."""
+    """One request: how much of its body was read, and whether its answer has begun."""
 
     def __init__(
         self, scope: Message, receive: Receive, send: Send, max_bytes: int, bodies: Bodies
@@ -97,15 +97,15 @@ class Request:
         self._refusing = False
         self.status = 0
         self.excess: AssayError | None = None
-        """Set once more was sent than is taken, whatever the application makes of that."""
+        """Set once the client sent more than the limit, even if the application ignores that."""
         self.left = False
-        """Whether the client has gone before it was answered."""
+        """Whether the client left before the answer."""
         self.host = str((scope.get("client") or ("unknown",))[0])
         given = self.header(b"x-request-id") or ""
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
     def headers(self, name: bytes) -> list[str]:
-        """The headers of that name."""
+        """All headers of that name."""
         return [value.decode("latin-1") for key, value in self._headers if key == name]
 
     def header(self, name: bytes) -> str | None:
@@ -117,19 +117,19 @@ class Request:
         return ((key.decode("latin-1"), value.decode("latin-1")) for key, value in self._headers)
 
     def check_length(self) -> None:
-        """Raises TooLarge if the request says that it is."""
+        """Raises TooLarge if the request's stated length is over the limit."""
         length = self.header(b"content-length") or "0"
         if length.isascii() and length.isdigit() and int(length) > self._max_bytes:
             raise self._too_large()
 
     async def answer(self, app: WebApp, scope: Message) -> None:
-        """Let the application answer. Raises what `receive` does, where the application did not."""
+        """Let the application answer. Raises what `receive` raised, even if already caught."""
         await app(scope, self.receive, self.send)
         if self.excess is not None:
             raise self.excess
 
     async def receive(self) -> Message:
-        """The next part of the body. Raises TooLarge past the limit, Overloaded without room."""
+        """The next part of the body. Raises TooLarge past the limit, or Overloaded."""
         message = await self._receive()
         self.left = self.left or message["type"] == "http.disconnect"
         self._read += len(message.get("body", b""))
@@ -148,12 +148,12 @@ class Request:
         return message
 
     def close(self) -> None:
-        """The request has ended, and its body is released."""
+        """Ends the request and releases its body."""
         self._bodies.held_bytes -= self._held
         self._held = 0
 
     async def send(self, message: Message) -> None:
-        """Answers, with the headers that every answer has."""
+        """Sends a message, with the headers that every answer has."""
         if self.excess is not None and not self._refusing:
             return
         if message["type"] == "http.response.start":
@@ -166,7 +166,7 @@ class Request:
         await self._send(message)
 
     async def refuse(self, app: WebApp, error: AssayError) -> None:
-        """Answers with an error, unless the answer has begun: then it breaks off."""
+        """Answers with an error; if the answer has already begun, breaks off."""
         if self.status:
             return
         self._refusing = True

@@ -1,9 +1,8 @@
-"""Bounds the memory of requests from before they are read until they are answered.
+"""Limits the memory of requests from before they are read until they are answered.
 
-A service counts what it has accepted. What has been sent and is not accepted yet is here: the
-transport buffers a message as soon as someone waits for it, and it is in memory several times while
-it is parsed. So a few calls at a time may read their message, and what has been read counts until
-its call ends.
+A service counts requests that it has accepted; this module counts those before. The transport
+buffers a message as soon as anyone waits for it, and parsing holds several copies in memory. So
+only a few calls at a time may read their message, and a message counts until its call ends.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from typing import Any
 
 from services.errors import Overloaded
 
-# Calls that read their message at a time.
+# Calls that may read their message at the same time.
 _READING = 4
-# Seconds after which a call that is still reading, from a slow client, lets another one read too.
+# Seconds after which a call that is still reading (a slow client) lets another call read too.
 _READ_SECONDS = 0.25
-# Seconds that a call waits for its turn at most: who begins any number of calls and sends nothing
-# takes all turns.
+# Longest wait for a turn, in seconds: a client that starts many calls and sends nothing takes all
+# turns.
 _WAIT_SECONDS = 2.0
-# Seconds after which a refused caller may find room.
+# Seconds after which a refused caller may try again.
 _RETRY_SECONDS = 0.1
 
 
 class Intake:
-    """Holds up to `max_bytes` of requests, by their size on the wire. Of one event loop."""
+    """Holds up to `max_bytes` of requests, by size on the wire. Belongs to one event loop."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._reading = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.held_bytes = 0
-        """Bytes of the requests that were read and are not answered."""
+        """Bytes of requests that were read and are not answered yet."""
 
     async def enter(self) -> Claim:
         """Wait until one more call may read its message, or for two seconds."""
@@ -54,19 +53,19 @@ class Intake:
                 if turn.cancelled():
                     self._forget(turn)
                 else:
-                    self._next()  # its turn came before the cancellation
+                    self._next()  # the turn came before the cancellation
                 raise
         else:
             self._reading += 1
         return Claim(self)
 
     def _forget(self, turn: asyncio.Future[None]) -> None:
-        """Take a cancelled turn out of the line; another call's end may have done so before."""
+        """Remove a cancelled turn from the queue, unless another call's end has already done so."""
         with suppress(ValueError):
             self._waiting.remove(turn)
 
     def _next(self) -> None:
-        """Let the next one read in the place of a call that has read."""
+        """Let the next waiting call read after a call has read."""
         while self._waiting and self._reading <= _READING:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -82,18 +81,18 @@ class Intake:
 
 
 class Claim:
-    """What one call may hold."""
+    """The memory that one call holds."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._size = 0
         self._refused = 0
         self._turn = _Turn(intake)
-        # A call whose caller leaves while it reads is dropped without a word.
+        # A call whose caller leaves while it reads is dropped without notice.
         weakref.finalize(self, self._turn.end).atexit = False
 
     def reading(self, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-        """Return what parses the call's message; one that finds no room is not parsed."""
+        """Return the parser of the call's message; a message that does not fit is not parsed."""
 
         def read(message: bytes) -> Any:
             self._turn.end()
@@ -107,7 +106,7 @@ class Claim:
         return read
 
     def require_read(self) -> None:
-        """Raise Overloaded if the message found no room."""
+        """Raise Overloaded if the message did not fit."""
         if self._refused:
             raise Overloaded(
                 f"the server holds {self._intake.held_bytes} bytes of requests, and this one has "
@@ -116,13 +115,13 @@ class Claim:
             )
 
     def close(self) -> None:
-        """The call has ended."""
+        """End the call and release its memory."""
         self._intake.held_bytes -= self._size
         self._size = 0
 
 
 class _Turn:
-    """A call's turn to read: until it has read, or has taken long enough."""
+    """A call's turn to read, which ends when it has read or has taken too long."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -130,7 +129,7 @@ class _Turn:
         self._timer = asyncio.get_running_loop().call_later(_READ_SECONDS, self.end)
 
     def end(self) -> None:
-        """Let the next one read."""
+        """Let the next call read."""
         if not self._ended:
             self._ended = True
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What happens around every call: request id, deadline, log line, metrics, errors to statuses."""
+"""Surrounds every call: request id, deadline, log line, metrics, and errors turned to statuses."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from services.rpc.tracing.tracing import Tracing
 
 REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-# Asked every few seconds by every probe, and needed before the service is ready.
+# Probes call these every few seconds, and need them before the service is ready.
 _REFLECTION = "/grpc.reflection."
 _INFRASTRUCTURE = ("/grpc.health.", _REFLECTION)
-# Of these codes the server is at fault, and not its caller.
+# With these codes the server is to blame, not the caller.
 _FAULTS = frozenset(
     {
         grpc.StatusCode.UNKNOWN,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """The server's only interceptor; for all four shapes of call."""
+    """The server's only interceptor; handles all four shapes of call."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> None:
         """Calls get UNAVAILABLE until `health` says that the service is ready.
 
-        The methods `probes` answer all the same. `access` says who may call what. A request over
-        `max_request_bytes` is refused with TOO_LARGE, one that would make all of them hold over
-        `max_held_bytes` with OVERLOADED; 0 is no bound.
+        The methods `probes` answer even before. `access` says who may call what. A request over
+        `max_request_bytes` is refused with TOO_LARGE. A request that would raise the total above
+        `max_held_bytes` is refused with OVERLOADED; 0 means no limit.
         """
         self._intake = Intake(max_held_bytes) if max_held_bytes else None
         self._metrics = metrics
@@ -79,7 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._tracing = tracing
         self._untraced = Tracing()
         self.ended = 0
-        """Calls that have ended, other than probes."""
+        """Calls that have ended, except probes."""
 
     async def intercept_service(
         self,
@@ -98,7 +98,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_stream
         )
         claim = None
-        # The sizes in a stream are its method's to check.
+        # A stream's own method checks the sizes of its messages.
         limit = None if handler.request_streaming else self._max_request_bytes
         sizes = Sizes() if handler.request_streaming else None
         deserialize = marking(handler.request_deserializer, limit, sizes)
@@ -119,7 +119,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if handler.request_streaming
                 else grpc.unary_stream_rpc_method_handler
             )
-            # A coroutine that answers by context.write() is as good as a generator.
+            # A coroutine that answers with context.write() works like a generator.
             streams = inspect.isasyncgenfunction(behavior)
             wrapped = (self._stream if streams else self._unary)(method, behavior, claim, sizes)
         serialize = _serializer(handler.response_serializer)
@@ -127,7 +127,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _begin(self, method: str, context: Context, claim: Claim | None) -> _Call:
         quiet = self._is_quiet(method)
-        # Probes are asked by those who cannot sign in, and say no more than "ready".
+        # Probes come from callers that cannot sign in, and reveal only whether the server is ready.
         access = None if quiet and not method.startswith(_REFLECTION) else self._access
         tracing = self._untraced if quiet else self._tracing
         return _Call(self._metrics, method, context, access, claim, tracing=tracing, quiet=quiet)
@@ -140,7 +140,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
     def _checked(self, request: Any, sizes: Sizes | None) -> Any:
-        """Refuses what is of another type or too large, and lists that are too long."""
+        """Refuses a message that is too large or of another type, and lists that are too long."""
         request = decoded(request, sizes)
         if isinstance(request, Message):
             require_short_lists(request)
@@ -209,12 +209,12 @@ class _Call:
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
         self.quiet = quiet
-        """Whether it is a probe's."""
+        """Whether this is a probe's call."""
         self._code = grpc.StatusCode.OK
         self._message: str | None = None
         self._start = time.perf_counter()
-        # Taken now: a generator whose caller has gone may end after gRPC has freed the call,
-        # and asking then crashes the process.
+        # Read now: a generator whose caller left may end after gRPC has freed the call, and reading
+        # then would crash the process.
         self._peer = context.peer()
         self._request_id = _request_id(context)
         structlog.contextvars.bind_contextvars(request_id=self._request_id)
@@ -233,9 +233,9 @@ class _Call:
         metrics.in_flight.labels(*self._labels).inc()
 
     def begin(self, *, serving: bool) -> None:
-        """Refuses a call that its caller may not make, or that comes too early or too late."""
+        """Refuses a call that the caller may not make, or that is too early or too late."""
         if self._access is not None:
-            # Known before it is admitted: the log names whom it refuses.
+            # Identify the caller before admitting it, so that the log names a refused caller.
             self._caller = self._access.identify(self._context)
             self._access.admit_as(self._method, self._caller, host_of(self._peer))
         if not serving and not self.quiet:
@@ -245,20 +245,20 @@ class _Call:
         note_deadline(self._context)
 
     def succeed(self) -> None:
-        """Adds the request id to what the servicer itself put into the trailers."""
+        """Adds the request id to the trailers that the servicer set."""
         self._context.set_trailing_metadata(
             (*self._context.trailing_metadata(), (REQUEST_ID_KEY, self._request_id))
         )
         self._code = _code(self._context)
 
     async def fail(self, error: BaseException) -> None:
-        """Ends the call with the error's status; returns where gRPC itself ends it."""
+        """Ends the call with the error's status; returns if gRPC itself ends the call."""
         if isinstance(error, grpc.aio.AbortError):  # the servicer chose the status itself
             self._code = _code(self._context)
             return
         if not isinstance(error, Exception) or isinstance(error, grpc.aio.InternalError):
-            # Cancelled by the caller or by the deadline, a generator that gRPC closed, or a message
-            # that cannot be sent: its caller left while it was being written.
+            # Cancelled by the caller or the deadline, a generator that gRPC closed, or a message
+            # that cannot be sent because the caller left during the write.
             late = remaining(self._context) == 0
             cancelled = grpc.StatusCode.CANCELLED
             self._code = grpc.StatusCode.DEADLINE_EXCEEDED if late else cancelled
@@ -279,7 +279,7 @@ class _Call:
         await self._context.abort(self._code, reply.message, trailers)
 
     def end(self) -> None:
-        """Counts the call and writes its line."""
+        """Counts the call and writes its log line."""
         if self._claim is not None:
             self._claim.close()
         seconds = time.perf_counter() - self._start
@@ -302,7 +302,7 @@ class _Call:
         self._span.end({"rpc.grpc.status_code": self._code.value[0]}, problem)
         role = required(self._method)
         if role is not Role.READ and not self.quiet:
-            # The audit trail: every call that could change something, whoever made it.
+            # The audit trail: every call that could change something, by any caller.
             _audit.info("change", role=role, **{"caller": self._caller.name, **fields})
 
 
@@ -314,7 +314,7 @@ def _request_id(context: Context) -> str:
 
 
 def _code(context: Context) -> grpc.StatusCode:
-    """The context's code, which grpc.aio keeps as a number."""
+    """The context's status code, which grpc.aio keeps as an integer."""
     value = context.code()
     if isinstance(value, grpc.StatusCode):
         return value
@@ -322,7 +322,7 @@ def _code(context: Context) -> grpc.StatusCode:
 
 
 def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """Let a servicer answer with a message that it has serialised itself."""
+    """Allow a servicer to answer with a message that it has already serialised."""
     if serialize is None:
         return None
     return lambda message: message if isinstance(message, bytes) else serialize(message)

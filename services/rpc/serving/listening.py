@@ -1,4 +1,4 @@
-"""Ports that a server listens on, and why one can't be had."""
+"""Ports that a server listens on, and why a port cannot be opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import grpc
 from services.rpc.serving.tls import ServerTls
 from services.rpc.settings import ServerSettings
 
-# A client that pings more often loses its connection; assay_rpc.channel pings every second.
+# A client that pings more often is disconnected; assay_rpc.channel pings every second.
 MIN_PING_INTERVAL_MS = 500
 
 
@@ -21,15 +21,14 @@ class StartError(Exception):
 def server_options(settings: ServerSettings, max_receive_bytes: int) -> list[tuple[str, int]]:
     """Options of a gRPC server that reads messages of at most `max_receive_bytes`."""
     return [
-        # Decompression stops there too: a megabyte of gzip can become a gigabyte.
+        # The limit also bounds decompression: a megabyte of gzip can become a gigabyte.
         ("grpc.max_receive_message_length", max_receive_bytes),
-        # Each stream takes memory before its request is read, and a client can open any number.
+        # Each stream takes memory before its request is read, and a client can open many.
         ("grpc.max_concurrent_streams", settings.max_streams),
         ("grpc.max_send_message_length", settings.max_message_bytes),
-        # Two servers on one port would each get a share of the connections, silently.
+        # Otherwise two servers on one port would silently share the connections.
         ("grpc.so_reuseport", 0),
-        # A client that never says goodbye is found by pings; its own are welcome, also between
-        # calls.
+        # Pings detect clients that vanished. Clients may ping too, even between calls.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -47,7 +46,7 @@ def bind(
 ) -> int:
     """Listen on the port that the setting `name` gives; return the port.
 
-    Raises StartError when it can't be had.
+    Raises StartError if the port cannot be opened.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{getattr(settings, name)}"
@@ -60,7 +59,7 @@ def bind(
 
 
 def cannot_listen(settings: ServerSettings, name: str) -> StartError:
-    """Say why the port that the setting `name` gives can't be had, and what to change."""
+    """Say why the port that the setting `name` gives cannot be opened, and what to change."""
     port = getattr(settings, name)
     return StartError(
         f"cannot listen on {settings.host} port {port}: "
@@ -70,7 +69,7 @@ def cannot_listen(settings: ServerSettings, name: str) -> StartError:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether an address is reachable only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -78,7 +77,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _why_not(host: str, port: int) -> str | None:
-    """What the operating system says of a port that gRPC could not take; None: nothing is wrong."""
+    """The operating system's reason why gRPC could not open a port; None if it has none."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

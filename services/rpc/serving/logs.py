@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, ours and the libraries' alike."""
+"""Structured logs: one JSON object a line on stderr, for the services' logs and the libraries'."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import structlog
 
 
 def configure(level: str, more: Sequence[structlog.typing.Processor] = ()) -> None:
-    """Sends every log of this process to stderr as JSON, from `level` up. Called once, by `run`.
+    """Sends every log of this process to stderr as JSON, from `level` up. `run` calls this once.
 
-    The processors `more` add to each line.
+    The processors `more` add fields to each line.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -23,7 +23,7 @@ def configure(level: str, more: Sequence[structlog.typing.Processor] = ()) -> No
     ]
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,  # first: what is not written costs nothing
+            structlog.stdlib.filter_by_level,  # first, so that dropped lines cost nothing
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -49,5 +49,5 @@ def configure(level: str, more: Sequence[structlog.typing.Processor] = ()) -> No
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """False for what gRPC logs as an exception where a caller leaves before its last message."""
+    """False for the exception that gRPC logs when a caller leaves before its last message."""
     return "ExecuteBatchError raised in core" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Gives memory that calls have freed back to the system."""
+"""Returns memory that calls have freed to the system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS = 10.0
 
 
 def _trimmer() -> Callable[[int], int] | None:
-    """The C library's malloc_trim; None if there is none."""
+    """The C library's malloc_trim; None if the library has none."""
     try:
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):
@@ -20,12 +20,12 @@ def _trimmer() -> Callable[[int], int] | None:
 
 
 async def return_freed_memory(ended_calls: Callable[[], int]) -> None:
-    """Every 10 seconds in which calls ended, return what they freed; goes on until cancelled.
+    """Return freed memory every 10 seconds in which calls ended; runs until cancelled.
 
-    A cancelled call often refers to itself, by its error's traceback, and keeps its message until
-    cycles are collected, which Python itself does rarely: 18 pictures of 27 MB kept 450 MB.
+    A cancelled call often refers to itself through its error's traceback, and keeps its message
+    until cycles are collected, which Python does rarely: 18 pictures of 27 MB kept 450 MB.
 
-    glibc keeps freed memory in the arena of each thread unless it lies at the very end: after 50
+    glibc keeps freed memory in each thread's arena unless the memory lies at the very end: after 50
     streams that nobody read, a server of 100 MB stayed at 900 MB.
     """
     trim = _trimmer()
@@ -38,5 +38,6 @@ async def return_freed_memory(ended_calls: Callable[[], int]) -> None:
         if now != seen:
             seen = now
             gc.collect()
-            # In a thread, without the interpreter's lock: it takes milliseconds a gigabyte.
+            # In a thread, which releases the interpreter's lock: trimming takes milliseconds a
+            # gigabyte.
             await asyncio.to_thread(trim, 0)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one server, by the names that gRPC's own middlewares use."""
+"""Prometheus metrics of one server, with the names that gRPC's own middlewares use."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from services.rpc.serving.http_hosts import Hosts
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
 _POLL_SECONDS: Final = 0.1
 _MAX_SCRAPERS: Final = 16
-# Of silence on one connection.
+# Seconds of silence allowed on one connection.
 _SCRAPE_SECONDS: Final = 10
 _CALL: Final = ("grpc_service", "grpc_method")
 _log = structlog.get_logger(__name__)
 
 
 class CallMetrics:
-    """Counts calls: started, handled by code, in flight, and how long they took."""
+    """Counts calls: started, handled by code, in flight, and their durations."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.started = Counter(
@@ -66,7 +66,7 @@ class CallMetrics:
 
 
 def add_process_metrics(registry: CollectorRegistry, service: str) -> None:
-    """The process's time, memory and descriptors, and which version of what runs."""
+    """The process's CPU time, memory and file descriptors, and the versions in use."""
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     build = Gauge(
@@ -81,16 +81,16 @@ def add_process_metrics(registry: CollectorRegistry, service: str) -> None:
 
 
 class ReloadMetrics(Collector):
-    """Files that are read again when they change, by what they hold.
+    """Metrics of files that are read again when they change, by what the files hold.
 
-    A page that is scraped looks at them: a change is found where no call comes.
+    Each scrape checks the files, so a change is found even when no calls come.
     """
 
     def __init__(self, reloaded: Mapping[str, Reloaded[Any]]) -> None:
         self._reloaded = reloaded
 
     def collect(self) -> Iterable[Metric]:
-        """The three metrics, whatever files there are."""
+        """Yields the three metrics, for any number of files."""
         current = GaugeMetricFamily(
             "assay_reload_current",
             "1 while the files are in use as they are; 0 while a change cannot be used.",
@@ -113,10 +113,10 @@ class ReloadMetrics(Collector):
 
 
 class MetricsPage:
-    """The HTTP page that Prometheus scrapes, on threads of its own."""
+    """The HTTP page that Prometheus scrapes, served by its own threads."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
-        """Starts to serve. Port 0 takes any free one. Raises OSError when it cannot listen."""
+        """Starts to serve. Port 0 takes any free one. Raises OSError if it cannot listen."""
         kind = _ThreadingServer6 if ":" in host else _ThreadingServer
         self._server = make_server(host, port, _named(registry, Hosts(host)), kind, _QuietHandler)
         # prometheus_client's own start_http_server takes half a second to stop.
@@ -153,7 +153,7 @@ def _named(registry: CollectorRegistry, hosts: Hosts) -> Callable[..., Iterable[
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):
-    """One slow scraper does not hold up another, and any number of them takes few threads."""
+    """Serves each scraper on its own thread, up to a limit: a slow one does not delay others."""
 
     daemon_threads = True
 
@@ -162,21 +162,21 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
         self._free = BoundedSemaphore(_MAX_SCRAPERS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serves the request on a thread of its own, or closes it while too many are served."""
+        """Serves the request on its own thread, or closes it if too many are being served."""
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Runs on that thread."""
+        """Serves the request on that thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leaves no word of a client that is silent or gone: it could fill the log."""
+        """Logs nothing about a client that is silent or gone: it could fill the log."""
         del request
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
@@ -190,7 +190,7 @@ class _ThreadingServer6(_ThreadingServer):
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Scrapes are not worth a line each, and none may take long."""
+    """Logs no scrapes, and limits how long each takes."""
 
     timeout = _SCRAPE_SECONDS
 

@@ -23,7 +23,7 @@ from services.rpc.serving.service import Service
 from services.rpc.settings import ServerSettings
 from services.rpc.worker import end_with_parent
 
-# Time to close what closes at once, if a signal stops a service while it starts.
+# Time to close whatever closes at once, if a signal stops a service during its start.
 _GIVE_UP_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
@@ -32,8 +32,8 @@ def run(settings: ServerSettings, service: Service) -> int:
     """Serves until SIGTERM or SIGINT; returns the process's exit code (`services.rpc.exits`).
 
     A second signal ends the drain at once. A signal during the start ends the process: nothing is
-    served yet, and a model that is being loaded in a thread cannot be stopped otherwise. After a
-    drain the process ends without work that was left behind.
+    served yet, and a thread that is loading a model cannot be stopped otherwise. After a drain, the
+    process ends without waiting for abandoned work.
     """
     logs.configure(settings.log_level, service.tracing.log_processors())
     if settings.end_with_parent:
@@ -66,8 +66,8 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
         _log.info("stopped", service=service.name, during="start")
         _end(Exit.DRAINED)
     await starting
-    # What was made to start is there to stay. A collector that goes through all of it again, now
-    # and then, stops every call for tens of milliseconds.
+    # Objects made during the start live as long as the process. Scanning them in every full
+    # collection would stop every call for tens of milliseconds.
     gc.collect()
     gc.freeze()
     ports = {
@@ -107,7 +107,7 @@ async def _serve(settings: ServerSettings, service: Service) -> int:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process without waiting for its threads, as Python's own end does."""
+    """End the process without waiting for its threads, for which Python's own exit waits."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

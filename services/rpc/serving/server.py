@@ -1,4 +1,4 @@
-"""A gRPC server with all that surrounds one: health, reflection, metrics, HTTP, a graceful end."""
+"""A complete gRPC server: health, reflection, metrics, HTTP and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -40,30 +40,31 @@ from services.rpc.serving.tls import ServerTls
 from services.rpc.settings import ServerSettings
 
 _HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-# A health check names a service, and the port requests no certificate.
+# A health check names a service, and the port requires no certificate.
 _MAX_PROBE_BYTES = 1 << 16
-# gRPC ends a call that arrives while it shuts down as CANCELLED, which no client sends again. Until
-# clients have learned of NOT_SERVING, calls are taken for so long, and refused as UNAVAILABLE.
+# gRPC ends a call that arrives during shutdown as CANCELLED, which no client retries. Until clients
+# have learned of NOT_SERVING, the server still takes calls for this long, and refuses them as
+# UNAVAILABLE.
 _LAME_DUCK_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
 
 class _Split:
-    """Takes a service's registrations, and gives those of the admin services to another server."""
+    """Takes a service's registrations, and passes those of admin services to another server."""
 
     def __init__(self, main: grpc.aio.Server, admin: grpc.aio.Server) -> None:
         self._main = main
         self._admin = admin
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """As a server's own."""
+        """Like the server's own method."""
         for handler in handlers:
             self._of(
                 str(cast("grpc.ServiceRpcHandler", handler).service_name())
             ).add_generic_rpc_handlers((handler,))
 
     def add_registered_method_handlers(self, service_name: str, handlers: Any) -> None:
-        """As a server's own."""
+        """Like the server's own method."""
         self._of(service_name).add_registered_method_handlers(service_name, handlers)
 
     def _of(self, service_name: str) -> grpc.aio.Server:
@@ -71,14 +72,14 @@ class _Split:
 
 
 class Server:
-    """A gRPC server with health, reflection, metrics and a graceful end."""
+    """A gRPC server with health, reflection, metrics and graceful shutdown."""
 
     def __init__(self, settings: ServerSettings, service: Service) -> None:
         self._settings = settings
         self._service = service
         self._health = Health(service.full_names)
         self.registry = CollectorRegistry()
-        """Metrics of this server: its own and the service's."""
+        """This server's and its service's metrics."""
         add_process_metrics(self.registry, service.name)
         for collector in service.collectors:
             self.registry.register(collector)
@@ -110,8 +111,8 @@ class Server:
     async def start(self) -> None:
         """Listens, warms the service up and turns to SERVING.
 
-        Raises StartError when a port or a TLS file is bad, and whatever `warm` raises; what was
-        opened until then is closed again.
+        Raises StartError if a port or a TLS file is bad, and whatever `warm` raises; whatever was
+        opened before is closed again.
         """
         try:
             self._listen()
@@ -130,10 +131,10 @@ class Server:
             raise
 
     async def stop(self, grace: float | None = None) -> None:
-        """Turns to NOT_SERVING, lets calls in flight finish for `grace` seconds, closes all.
+        """Turns to NOT_SERVING, lets calls in flight finish for `grace` seconds, closes everything.
 
-        The default grace is the settings' `drain_seconds`. A second call with a shorter grace
-        shortens it; every call returns once all is closed.
+        `grace` defaults to the settings' `drain_seconds`. A second call with a shorter grace
+        shortens the first; every call returns once everything is closed.
         """
         seconds = self._settings.drain_seconds if grace is None else grace
         if self._stopped is None:
@@ -212,7 +213,7 @@ class Server:
         )
 
     def _add_servers(self, access: Access) -> grpc.aio.Server:
-        """Makes the gRPC server, which is returned, and where it is wanted the admin one."""
+        """Makes the gRPC server, which is returned, and the admin server if it has its own port."""
         settings = self._settings
         limit = min(settings.request_limit, self._service.largest_request or 2**31 - 1)
         interceptor = CallInterceptor(
@@ -224,8 +225,8 @@ class Server:
             max_held_bytes=self._service.max_held_bytes,
             tracing=self._service.tracing,
         )
-        # What is over the limit, yet under this, is refused by the interceptor, with details; the
-        # transport's refusal has none. A method that reads a stream checks each itself.
+        # The interceptor refuses a request between its limit and this one, with details; the
+        # transport's refusal has none. A method that reads a stream checks each message itself.
         largest = min(2 * limit, 2**31 - 1)
         self._ended_calls = lambda: interceptor.ended + (self._http.ended if self._http else 0)
 

@@ -1,4 +1,4 @@
-"""What a service gives to its server."""
+"""What a service passes to its server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from services.rpc.tracing.tracing import Tracing
 
 @dataclass(frozen=True)
 class Service:
-    """What a service gives to its server."""
+    """What a service passes to its server."""
 
     name: str
-    """Short name, "segment"."""
+    """Short name, such as "segment"."""
     register: Callable[[grpc.aio.Server], None]
     """Adds the service's servicers to the server."""
     full_names: tuple[str, ...]
@@ -26,23 +26,23 @@ class Service:
     warm: Callable[[], Awaitable[None]]
     """Loads what the service needs; health is NOT_SERVING until it returns."""
     close: Callable[[], Awaitable[None]]
-    """Frees what `warm` opened; called once no call is left, also when `warm` failed."""
+    """Frees what `warm` opened, even if `warm` failed; called once no call is left."""
     drain: Callable[[], None] = field(default=lambda: None)
-    """Called when the server begins to stop: calls that would last for long should come to an end.
-    May be called more than once."""
+    """Called when the server begins to stop, to end calls that would last long. May be called more
+    than once."""
     collectors: tuple[Collector, ...] = field(default=())
-    """Prometheus metrics of its own, made with `registry=None`."""
+    """The service's own Prometheus metrics, made with `registry=None`."""
     max_held_bytes: int = 0
-    """Bytes of the requests that its calls hold at once; 0 where requests are small."""
+    """Bytes of requests that its calls may hold at once; 0 if requests are small."""
     largest_request: int | None = None
-    """Bytes of the largest request that its contract has a use for; None: what the settings say."""
+    """Bytes of the largest request that its contract can use; None: as the settings say."""
     failure: Failure = field(default_factory=Failure)
-    """Where the service reports that it can't serve any more: the server turns to NOT_SERVING,
-    drains, and ends with Exit.FAILED."""
+    """Reports that the service cannot serve any more: the server turns to NOT_SERVING, drains, and
+    ends with Exit.FAILED."""
     probes: frozenset[str] = frozenset()
-    """Methods, "/package.Service/Method", that ask whether it is ready: they answer before it
-    is, and are logged as health checks are."""
+    """Methods, "/package.Service/Method", that ask whether the service is ready: they answer even
+    before, and are logged like health checks."""
     tracing: Tracing = field(default_factory=Tracing)
-    """Makes spans of its calls; the default makes none."""
+    """Makes spans of the service's calls; the default makes none."""
     http: HttpService | None = None
-    """Its HTTP port; None: it has none."""
+    """The service's HTTP port; None if it has none."""

@@ -1,4 +1,4 @@
-"""What ends a service before it can serve. Imports little, so that a signal finds it early."""
+"""Handles signals before a service can serve. Imports little, to be ready for an early signal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from services.rpc.exits import Exit
 
 
 def end_when_told() -> None:
-    """SIGTERM and SIGINT end this process at once, until `process.run` drains instead.
+    """Make SIGTERM and SIGINT end this process at once, until `process.run` drains instead.
 
-    The kernel gives the first process of a container no default for a signal: one without a handler
-    is lost, and the container goes on until it is killed.
+    The kernel gives the first process of a container no default action for a signal: without a
+    handler, the signal is lost and the container runs until it is killed.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)

@@ -1,4 +1,4 @@
-"""Server credentials from files, read again when they change, and when they expire."""
+"""Server credentials from files, which are read again when they change or expire."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.rpc.settings import ServerSettings
 
 @dataclass(frozen=True)
 class _Files:
-    """What the files hold, and when their first certificate expires."""
+    """The files' contents, and when the first of their certificates expires."""
 
     chain: bytes
     key: bytes
@@ -36,7 +36,7 @@ class _Files:
 
 
 class ServerTls:
-    """The TLS side of one server: every handshake takes the files as they are then."""
+    """TLS of one server: every handshake uses the files' present contents."""
 
     def __init__(self, settings: ServerSettings) -> None:
         """`tls_cert` and `tls_key` are set. Raises InvalidArgument naming a bad file."""
@@ -47,12 +47,12 @@ class ServerTls:
 
     @property
     def reloaded(self) -> Reloaded[Any]:
-        """Its files."""
+        """The files in use."""
         return self._files
 
     @property
     def expires(self) -> float:
-        """When the served certificate, or one of its chain, expires: Unix seconds."""
+        """When the served certificate, or another in its chain, expires: Unix seconds."""
         return self._files.get().expires.timestamp()
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -64,7 +64,7 @@ class ServerTls:
         )
 
     def web_context(self) -> ssl.SSLContext:
-        """Context of an HTTP port; each handshake takes the files as they are then."""
+        """Context of an HTTP port; each handshake uses the files' present contents."""
         newest = [(self._files.get(), _context(self._files.get()))]
 
         def renew(connection: ssl.SSLObject, _name: str | None, _old: ssl.SSLContext) -> None:
@@ -89,9 +89,9 @@ class ServerTls:
 
 
 def expiry(settings: ServerSettings, field: str) -> float:
-    """When the certificate that a setting names, or one of its chain, expires: Unix seconds.
+    """When the certificate that a setting names, or another in its chain, expires: Unix seconds.
 
-    Raises InvalidArgument if it has, or cannot be read.
+    Raises InvalidArgument if a certificate has expired or cannot be read.
     """
     return _expiry(settings, field, _pem(settings, field)).timestamp()
 
@@ -110,7 +110,7 @@ def _context(files: _Files) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    # OpenSSL takes a chain from a file alone; these bytes are the ones that were checked.
+    # OpenSSL loads a chain only from a file; these bytes are the ones that were checked.
     with tempfile.NamedTemporaryFile(mode="wb", suffix=".pem") as both:
         both.write(files.chain + b"\n" + files.key)
         both.flush()
@@ -145,7 +145,7 @@ def _certificates(settings: ServerSettings, field: str, pem: bytes) -> list[x509
 
 
 def _require_pair(settings: ServerSettings, chain: bytes, key: bytes) -> None:
-    """Refuse the key of another certificate: what gRPC says of one is no help."""
+    """Refuse a key of another certificate: gRPC's own message about it does not help."""
     try:
         private = load_pem_private_key(key, password=None)
         leaf = _certificates(settings, "tls_cert", chain)[0]

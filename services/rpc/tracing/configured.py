@@ -18,7 +18,7 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 
 
 def require_tracing() -> None:
-    """Raise ValueError, which says what to do, where traces are wanted and cannot be sent."""
+    """Raise ValueError with the remedy if traces are requested but cannot be sent."""
     for package in _PACKAGES:
         try:
             metadata.version(package)
@@ -37,10 +37,10 @@ def require_tracing() -> None:
 
 
 def tracing_of(wanted: bool, service: str) -> Tracing:
-    """Return the tracing of a service, "segment"; it does nothing unless it is wanted."""
+    """Return the tracing of a service, such as "segment"; it does nothing unless it is on."""
     if not wanted or os.environ.get(_EXPORTER) == "none":
         return Tracing()
-    # It belongs to an extra, and is imported only if tracing is on.
+    # The module needs an extra, and is imported only if tracing is on.
     from services.rpc.tracing.otel import OtelTracing  # noqa: PLC0415
 
     return OtelTracing(service)

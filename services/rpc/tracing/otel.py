@@ -1,4 +1,4 @@
-"""Tracing with OpenTelemetry. Where spans go, and how many, is in the standard OTEL_* variables."""
+"""Tracing with OpenTelemetry. The standard OTEL_* variables say where spans go, and how many."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from services.rpc.tracing.tracing import ServerSpan, Tracing
 
 _VERSION = metadata.version("assay-services")
-# How long a process that ends waits for a collector that does not answer.
+# How long a process waits at its end for a collector that does not answer.
 _CLOSE_SECONDS = 3.0
 
 
 class OtelTracing(Tracing):
-    """Makes spans, and sends them from a thread of its own."""
+    """Makes spans, and sends them from its own thread."""
 
     def __init__(self, service: str) -> None:
-        # Not the process's global one: nothing else that is imported here begins to trace.
+        # Not the process's global provider, so that no other library starts to trace.
         self._provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("assay", _VERSION)
@@ -45,14 +45,14 @@ class OtelTracing(Tracing):
     ) -> ServerSpan:
         """As in `Tracing`.
 
-        OpenTelemetry's own interceptor of servers is not used: it reports a cancelled call as OK,
-        takes no coroutine for a stream of answers, and logs an error for each stream that its
+        OpenTelemetry's own server interceptor is not used: it reports a cancelled call as OK,
+        accepts no coroutine for a stream of answers, and logs an error for each stream that its
         caller leaves.
         """
         carrier = {key: value for key, value in headers if isinstance(value, str)}
         caller = propagate.extract(carrier)
         span = self._tracer.start_span(name, caller, SpanKind.SERVER, attributes)
-        # It is not detached: every call has a task, and so a context, of its own.
+        # Never detached: every call has its own task, and so its own context.
         context.attach(trace.set_span_in_context(span, caller))
         return _OtelServerSpan(span)
 
@@ -72,7 +72,8 @@ class OtelTracing(Tracing):
             name,
             kind=SpanKind.CLIENT,
             attributes=attributes,
-            # What it says may name the server, which is the operator's to know.
+            # The error's text may name the other system's server, which only the operator should
+            # know.
             record_exception=False,
             set_status_on_exception=False,
         )
@@ -101,11 +102,11 @@ class OtelTracing(Tracing):
         return tuple(aio_client_interceptors(self._provider))  # type: ignore[no-untyped-call]
 
     def watch_redis(self, client: Any) -> None:
-        """As in `Tracing`; without a span to be below, a command has none either.
+        """As in `Tracing`; a command without a recorded parent span makes no span.
 
-        A call that is not recorded would otherwise pay most of what one that is does.
+        Otherwise a call that is not recorded would cost nearly as much as one that is.
         """
-        # It imports redis, which the ranker alone has.
+        # The instrumentation imports redis, which only the ranker has.
         from opentelemetry.instrumentation.redis import RedisInstrumentor  # noqa: PLC0415
 
         plain = client.execute_command
@@ -124,7 +125,7 @@ class OtelTracing(Tracing):
 
     async def close(self) -> None:
         """As in `Tracing`."""
-        # A thread that the end of the process does not wait for: the exporter goes on trying.
+        # The process does not wait for this thread at its end: the exporter keeps trying.
         sending = Thread(target=self._provider.shutdown, name="tracing", daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, _CLOSE_SECONDS)
@@ -147,7 +148,7 @@ def _resource(service: str) -> Resource:
         "service.version": _VERSION,
         "host.name": socket.gethostname(),
     }
-    # What the environment says counts more: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES.
+    # The environment takes precedence: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES.
     return Resource.create({**own, **OTELResourceDetector().detect().attributes})
 
 

@@ -1,4 +1,4 @@
-"""What every part of a service sees of tracing. Where it is off, nothing happens here."""
+"""The interface of tracing for every part of a service. This default does nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ServerSpan:
     """The span of one incoming call or request."""
 
     def end(self, attributes: Mapping[str, str | int], problem: str | None = None) -> None:
-        """End it with what is known now. `problem` is said where the fault is the server's."""
+        """End the span with what is known now; record `problem` if the server is to blame."""
 
 
 _NO_SPAN = ServerSpan()
@@ -29,9 +29,9 @@ class Tracing:
         headers: Iterable[tuple[str, str | bytes]],  # noqa: ARG002
         attributes: Mapping[str, str | int],  # noqa: ARG002
     ) -> ServerSpan:
-        """Begin the span of an incoming call, below the caller's that its headers name.
+        """Begin the span of an incoming call, below the caller's span that its headers name.
 
-        It is this task's current span from now on, and of the tasks that it starts.
+        The span becomes current for this task and for tasks that it starts.
         """
         return _NO_SPAN
 
@@ -40,7 +40,7 @@ class Tracing:
         name: str,  # noqa: ARG002
         attributes: Mapping[str, str | int],  # noqa: ARG002
     ) -> AbstractContextManager[object]:
-        """Return a context manager that is a span of work, below the current one."""
+        """Return a context manager that makes a span of work, below the current span."""
         return nullcontext()
 
     def request(
@@ -48,9 +48,9 @@ class Tracing:
         name: str,  # noqa: ARG002
         attributes: Mapping[str, str | int],  # noqa: ARG002
     ) -> AbstractContextManager[object]:
-        """Return a context manager that is a span of asking another system, such as a database.
+        """Return a context manager that makes a span of a request to a database or other system.
 
-        It is below the current one; without a current one that is recorded there is none.
+        The span is below the current one; without a recorded current span, no span is made.
         """
         return nullcontext()
 
@@ -59,25 +59,25 @@ class Tracing:
         parts: Iterable[tuple[str, float]],
         attributes: Mapping[str, str | int],
     ) -> None:
-        """Make spans of work that has just ended, below the current one if that is recorded.
+        """Make spans of work that has just ended, below the current span if that is recorded.
 
-        `parts` are names and seconds, one after the other, the last of which ends now.
+        `parts` are consecutive (name, seconds); the last part ends now.
         """
 
     def detached(self) -> Context:
-        """Make a context that has the current span, and nothing else of this task's."""
+        """Make a context with the current span, and nothing else from this task."""
         return Context()
 
     def client_interceptors(self) -> tuple[Any, ...]:
-        """Interceptors of a channel of grpc.aio whose calls are spans and carry them on."""
+        """Interceptors of a grpc.aio channel that make spans of its calls and propagate them."""
         return ()
 
     def watch_redis(self, client: Any) -> None:
-        """Make every command of an asyncio client of Redis a span."""
+        """Make a span of every command that an asyncio Redis client sends."""
 
     def log_processors(self) -> tuple[structlog.typing.Processor, ...]:
-        """What adds the current span to log lines, as `trace_id` and `span_id`."""
+        """Log processors that add the current span to log lines, as `trace_id` and `span_id`."""
         return ()
 
     async def close(self) -> None:
-        """Send what has ended, for a few seconds at most."""
+        """Send ended spans, for at most a few seconds."""

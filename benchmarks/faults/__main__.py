@@ -27,7 +27,7 @@ import grpc
 
 from benchmarks import report
 from benchmarks.faults import capacity, redis_cluster, replicas, stores
-from benchmarks.faults.attacks import ATTACKS, attacked, descriptors
+from benchmarks.faults.attacks import ATTACKS, attacked, behind_envoy, descriptors
 from benchmarks.faults.matrix import NOT_RUN, TESTS, tested
 from benchmarks.faults.table import RESULT, Row, merged, row, write_page
 from benchmarks.faults.watchers import watched
@@ -91,7 +91,7 @@ def steps() -> dict[str, Step]:
     found: dict[str, Step] = {
         f"attack: {attack.what}": partial(attacked, attack) for attack in ATTACKS
     }
-    found |= {"descriptors": descriptors, "watchers": watched}
+    found |= {"envoy": behind_envoy, "descriptors": descriptors, "watchers": watched}
     found |= {f"replicas: {name}": _replicas(name) for name in ("segment", "corpus", "ranker")}
     found |= {"redis": _redis, "redis cluster": _cluster, "postgres": _postgres}
     found |= {"overload": capacity.overload, "overload: B0": capacity.overload_b0}

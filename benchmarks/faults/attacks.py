@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from benchmarks.faults.load import Load
 from benchmarks.faults.probes import Probes
 from benchmarks.faults.running import MemoryLimit, Running
 from benchmarks.faults.table import Row, row
+from tests import proxy
 
 _MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "base"
 PROBE_SECONDS, BACK = 1.0, 1.2
@@ -126,6 +128,23 @@ def _unacknowledged_lists(service: Running) -> str:
     return f"{sent:,} calls of 16 KB could be sent"
 
 
+def _unacknowledged_lists_at_envoy(service: Running) -> str:
+    program = proxy.program()
+    if program is None:
+        raise OSError("Envoy is not installed")
+    folder = service.folder / "envoy"
+    folder.mkdir()
+    clusters = {name: [service.address] for name in ("segment", "corpus", "ranker")}
+    with proxy.Envoy(program, folder, clusters) as envoy:
+        context = ssl.create_default_context(cafile=envoy.authority)
+        context.set_alpn_protocols(["h2"])
+        path = "/assay.ranker.v1.RankerService/Compare"
+        # Envoy closes a connection at once, so there are many short attempts.
+        sent = [unacknowledged_lists(envoy.address, path, 4, 0.2, tls=context) for _ in range(30)]
+        left = "Envoy serves" if envoy.alive else "Envoy ended"
+    return f"{sum(sent):,} calls of 16 KB could be sent to Envoy; {left}"
+
+
 def _unread_streams(service: Running) -> str:
     """400 streams with the largest chunks whose client reads one message of each and no more."""
     request = stream_pb2.StreamCorpusRequest(
@@ -227,6 +246,16 @@ ATTACKS = (
     Attack("segment", "12 pictures of 63 MB in one stream", _streamed_pictures),
     Attack("ranker", "seven YAML bombs", _yaml_bombs),
 )
+
+
+BEHIND_ENVOY = Attack(
+    "ranker", "16,000 headers a call, Envoy in front", _unacknowledged_lists_at_envoy
+)
+
+
+def behind_envoy(folder: Path, home: Path) -> list[Row]:
+    """Attack the ranker through Envoy with the configuration of deploy/envoy."""
+    return attacked(BEHIND_ENVOY, folder, home) if proxy.program() else []
 
 
 def descriptors(folder: Path, home: Path) -> list[Row]:

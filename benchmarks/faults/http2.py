@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -63,22 +64,20 @@ def half_open_streams(address: str, path: str, count: int) -> int:
     return sent
 
 
-def unacknowledged_lists(address: str, path: str, connections: int, seconds: float) -> int:
+def unacknowledged_lists(
+    address: str, path: str, connections: int, seconds: float, tls: ssl.SSLContext | None = None
+) -> int:
     """Begin calls with 16,000 headers each on connections that acknowledge no settings.
 
     A header of HTTP/2's own table takes one byte. gRPC limits a list of headers to 16 KiB once the
     client has acknowledged that, and to 16 MiB before. Returns how many were sent.
     """
-    host, _, port = address.rpartition(":")
     headers = _headers(address, path)
     until = time.monotonic() + seconds
 
     def send(_: int) -> int:
         sent = 0
-        with (
-            suppress(OSError),
-            socket.create_connection((host, int(port)), timeout=5) as connection,
-        ):
+        with suppress(OSError), _connected(address, tls) as connection:
             connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
             while time.monotonic() < until:
                 block = headers + _ACCEPT_ENCODING * 16_000
@@ -90,3 +89,10 @@ def unacknowledged_lists(address: str, path: str, connections: int, seconds: flo
 
     with ThreadPoolExecutor(connections) as senders:
         return sum(senders.map(send, range(connections)))
+
+
+def _connected(address: str, tls: ssl.SSLContext | None) -> socket.socket:
+    """A connection, with TLS if a context is given."""
+    host, _, port = address.rpartition(":")
+    connection = socket.create_connection((host, int(port)), timeout=5)
+    return connection if tls is None else tls.wrap_socket(connection, server_hostname=host)

@@ -52,6 +52,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/integration/test_certificate_rotation.py",
         "tests/integration/test_redis_rotation.py",
     ),
+    "Envoy in front: replicas killed, hung and ended; too many headers": (
+        "tests/integration/test_envoy.py",
+        "tests/deploy/test_envoy.py",
+    ),
     "every reason of the contract, from a real call": ("tests/integration/test_error_reasons.py",),
     "clock jumps, 1,000 at once (in one process)": (
         "tests/ranker/cache/test_cache.py",
@@ -62,7 +66,6 @@ NOT_RUN = {
     "a real jump of the system's clock": "it would jump for everything on the machine; tests have "
     "clocks of their own",
     "packets lost between machines": "one machine; a replica that hangs (SIGSTOP) loses them all",
-    "Envoy in front": "no Envoy is on PATH; clients balance by themselves",
 }
 
 

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from typing import Any
 
 
 class AssayError(Exception):
@@ -45,6 +46,18 @@ class AssayError(Exception):
     The message says what was wrong and what to do about it. It holds nothing that only the
     server's operator should know (paths, stack traces).
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is, and not made again: a process that a worker process tells of it may have a
+        # class whose arguments are others than the message.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[AssayError], args: tuple[Any, ...], values: dict[str, Any]) -> AssayError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(values)
+    return error
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
@@ -198,10 +211,6 @@ class DataLoss(AssayError):
         self.shard = shard
         self.offset = offset
         self.problem = problem
-
-    def __reduce__(self) -> tuple[type[DataLoss], tuple[str, int, str]]:
-        # So that it comes whole out of a process that reads shards.
-        return DataLoss, (self.shard, self.offset, self.problem)
 
 
 class Overloaded(AssayError):

@@ -19,7 +19,14 @@ from services.corpus.build.recipe import MIB, Recipe, Source
 from services.corpus.build.recipe_file import expanded, of_a_recipe
 from services.corpus.shards.formats import WARC_SUFFIXES
 from services.corpus.shards.index.format import Index, IndexFormatError, index_path, open_index
-from services.corpus.shards.layout import SUFFIX, LayoutError, find_layout
+from services.corpus.shards.layout import (
+    SUFFIX,
+    Layout,
+    LayoutError,
+    NoShardError,
+    files_below,
+    find_layout,
+)
 from services.corpus.shards.names import natural
 from services.corpus.shards.places import is_matched_by, is_read_from
 from services.corpus.storage.files import size_and_version
@@ -75,7 +82,9 @@ def list_units(
         path = str(folder / expanded(source.path, variables, where))
         parts = list(_parts(source, path, where, tell))
         if not parts:
-            raise NotFound("file for source", source.name, None, f"{path} {source.files}".strip())
+            of_splits = f", of {' and '.join(source.splits)}" * bool(source.splits)
+            hint = f"{path} {source.files}".strip() + of_splits
+            raise NotFound("file for source", source.name, None, hint)
         sources.append(parts)
     total = sum(part.size for parts in sources for part in parts)
     unit_bytes = min(max(total // _UNITS, MIN_UNIT_BYTES), MAX_UNIT_BYTES)
@@ -129,12 +138,14 @@ def _parts(source: Source, path: str, where: str, tell: Callable[[str], None]) -
             continue
         try:
             layout = find_layout(root, source.reading(), every_file=source.every_file)
-        except LayoutError:
-            if warcs:
-                continue
-            raise
-        if layout.left_out and not warcs:
-            tell(of_a_recipe(f"source {source.name!r}: {layout.notice()}"))
+        except NoShardError as error:
+            if not warcs:
+                raise
+            layout = Layout((), error.left_out)
+        read = {below for below, _ in warcs}
+        left = replace(layout, left_out=tuple(one for one in layout.left_out if one not in read))
+        if left.left_out:
+            tell(of_a_recipe(f"source {source.name!r}: {left.notice()}"))
         for shard in layout.shards:
             if source.splits and shard.split not in source.splits:
                 continue
@@ -177,9 +188,13 @@ def _texts(source: Source, root: Path, where: str) -> Iterator[Part]:
         raise InvalidArgument(
             where, f"{root} is not a folder; name the folder that holds the files"
         )
-    found = [
-        file.relative_to(root).as_posix() for file in root.glob(source.files) if file.is_file()
-    ]
+    matched = list(root.glob(source.files))
+    gone = next((file for file in matched if file.is_symlink() and not file.exists()), None)
+    if gone is not None:
+        raise LayoutError(
+            f"{gone} is a link to a file that is gone; fetch the file again, or remove the link"
+        )
+    found = [file.relative_to(root).as_posix() for file in matched if file.is_file()]
     for path in sorted(set(found), key=natural):
         if not any(_under(path, pattern) for pattern in source.exclude):
             yield _part(path, root / path, TEXT)
@@ -194,9 +209,8 @@ def _under(path: str, pattern: str) -> bool:
 def _warcs(root: Path) -> list[tuple[str, Path]]:
     if root.is_file():
         return [(root.name, root)] if root.name.lower().endswith(WARC_SUFFIXES) else []
-    files = (file for file in root.rglob("*") if file.name.lower().endswith(WARC_SUFFIXES))
-    named = [(file.relative_to(root).as_posix(), file) for file in files if file.is_file()]
-    return sorted(named, key=lambda one: natural(one[0]))
+    paths = [path for path in files_below(root, []) if path.lower().endswith(WARC_SUFFIXES)]
+    return [(path, root / path) for path in sorted(paths, key=natural)]
 
 
 def _cut(parts: Iterable[Part], unit_bytes: int) -> Iterator[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -51,6 +52,13 @@ class Source(Document):
         """What is wrong beyond types."""
         if self.weight is not None and self.epochs is not None:
             yield "weight", "is given together with epochs; give one of the two"
+        if "://" in self.path:
+            yield "path", f"{self.path!r} is a URL, and sources are files: copy them first"
+        elif "\0" in self.path:
+            yield "path", "has a character that no path has (U+0000)"
+        parts = PurePosixPath(self.files).parts
+        if self.files.startswith("/") or ".." in parts or "\0" in self.files:
+            yield "files", f"{self.files!r} is not a pattern of files below `path`"
         if self.exclude and not self.files:
             yield "exclude", "is for sources with files alone"
         unknown = [split for split in self.splits if split not in SPLITS]
@@ -93,6 +101,9 @@ class Contamination(Document):
         """What is wrong beyond types."""
         if not self.against:
             yield "against", "names no test set"
+        for number, path in enumerate(self.against):
+            if "\0" in path:
+                yield f"against[{number}]", "has a character that no path has (U+0000)"
 
 
 class Language(Document):

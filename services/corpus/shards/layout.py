@@ -52,6 +52,14 @@ class LayoutError(ValueError):
     """The directory is not a corpus; the message says what was expected."""
 
 
+class NoShardError(LayoutError):
+    """The directory has no shard. `left_out` is the data in it that is not read."""
+
+    def __init__(self, problem: str, left_out: Sequence[str]) -> None:
+        super().__init__(problem)
+        self.left_out = tuple(left_out)
+
+
 @dataclass(frozen=True)
 class ShardFile:
     """One shard: its split, its path below the corpus's root with "/" between parts, the file.
@@ -106,7 +114,7 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
         state = "is a link to nothing" if root.is_symlink() else "is not a directory"
         raise LayoutError(f"{root} {state}; {_EXPECTED}")
     again: list[str] = []
-    found = list(_files(root, again))
+    found = list(files_below(root, again))
     paths = [path for path in found if not _is_set_aside(path)]
     chosen = [(split, path) for split, path in in_order(paths) if (root / path).is_file()]
     pile = bool(chosen)
@@ -126,7 +134,7 @@ def find_layout(root: Path, reading: Reading = READING, *, every_file: bool = Fa
         told = (
             _BEGUN if begun else next(spread, "") or next(filter(None, map(how_to_read, found)), "")
         )
-        raise LayoutError(f"{root} holds no shard; {there}{told}{_EXPECTED}")
+        raise NoShardError(f"{root} holds no shard; {there}{told}{_EXPECTED}", left)
     shards = tuple(ShardFile(split, path, _file_of(root, path), reading) for split, path in chosen)
     _check_libraries(root, shards)
     readable = {path for path in paths if format_of(path)}
@@ -195,7 +203,7 @@ def _path_key(path: str) -> list[list[tuple[int, str]]]:
     return [natural(part) for part in path.split("/")]
 
 
-def _files(root: Path, again: list[str]) -> Iterator[str]:
+def files_below(root: Path, again: list[str]) -> Iterator[str]:
     """Yield the paths of the files below `root`, but for hidden ones; links are followed.
 
     Each folder is read once: those that a link leads to again, or above `root`, go into `again`,
@@ -255,7 +263,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Name what `_files` passes over and looks like data: pipes, what is hidden, not macOS's ._."""
+    """Name data that `files_below` passes over: pipes, what is hidden, but not macOS's ._."""
     passed = []
     for folder, folders, names in os.walk(root):
         below = [Path(folder, name) for name in names if looks_like_data(name)]

@@ -278,6 +278,10 @@ def test_a_full_disk_is_told_in_each_stage_and_gone_on_from(
 
 def test_bad_input_is_told_in_a_line(tmp_path: Path) -> None:
     sources, out = two_sources(tmp_path / "sources"), tmp_path / "out"
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"text": "of three words"}\n')
+    (tmp_path / "leaves").mkdir()
+    (tmp_path / "leaves" / "leaving_at_once.py").write_text("raise SystemExit(3)\n")
     cases: Mapping[str, tuple[list[str], int, str]] = {
         "recipe": (command(tmp_path / "none.yaml", out), 3, "RECIPE: .*none.yaml does not exist"),
         "step": (
@@ -288,6 +292,26 @@ def test_bad_input_is_told_in_a_line(tmp_path: Path) -> None:
         "variable": (command(write_recipe(tmp_path), out), 4, r"uses \$\{SOURCES\}"),
         "set": ([*command(write_recipe(tmp_path), out), "--set=X"], 4, "X is not NAME=VALUE"),
         "share": ([*command(write_recipe(tmp_path), out), "--share=3/3"], 4, "3/3 is not I/N"),
+        "test set": (
+            command(
+                write_recipe(tmp_path / "b", steps=[{"contamination": {"against": [str(few)]}}]),
+                tmp_path / "out-b",
+                SOURCES=sources,
+            ),
+            4,
+            r"steps\[0\]\.contamination\.against: holds no text of 13 words or more",
+        ),
+        "plug-in": (
+            command(
+                write_recipe(
+                    tmp_path / "leaves", steps=[{"filter": {"function": "leaving_at_once:keep"}}]
+                ),
+                tmp_path / "out-c",
+                SOURCES=sources,
+            ),
+            4,
+            r"leaving_at_once cannot be imported \(SystemExit: 3\)",
+        ),
         "source": (
             command(write_recipe(tmp_path), out, SOURCES=tmp_path / "nothing"),
             3,

@@ -13,6 +13,7 @@ from services.corpus.build.listing import SHARD, TEXT, Part, list_units
 from services.corpus.build.reading import Missed, read_part
 from services.corpus.build.recipe import Source
 from services.corpus.shards.index.writer import IndexOptions, write_index
+from services.corpus.shards.layout import LayoutError
 from services.errors import DataLoss, InvalidArgument, NotFound, SourceChanged
 from tests.corpus.build.recipes import parsed, prose, write_shard
 
@@ -82,6 +83,27 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     assert told[0].endswith("; `every_file: true` of its source reads them")
 
 
+def test_what_lies_beside_a_crawl_is_told(tmp_path: Path) -> None:
+    """Archives do not hide other data of a folder, nor what is wrong with it."""
+    crawl, elsewhere = tmp_path / "crawl", tmp_path / "elsewhere"
+    for file in (crawl / "00.warc.gz", elsewhere / "01.warc.gz", crawl / "pages.csv"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"")
+    (crawl / "linked").symlink_to(elsewhere)
+    told: list[str] = []
+    recipe = parsed().replaced(sources=(source(path="crawl"),))
+    (unit,) = list_units(recipe, {}, tmp_path, told.append)
+    assert [part.path for part in unit.parts] == ["00.warc.gz", "linked/01.warc.gz"]
+    assert told == ["source 'one': left out 1 file that looks like a shard: pages.csv"]
+    (crawl / "a.jsonl").write_text('{"text": "a"}\n')
+    (unit,) = list_units(recipe, {}, tmp_path, told.append)
+    assert [part.path for part in unit.parts][2:] == ["a.jsonl"]
+    assert told[1:] == told[:1]
+    (crawl / "02.warc.gz").symlink_to("gone")
+    with pytest.raises(LayoutError, match=r"02\.warc\.gz is a link to a file that is gone"):
+        list_units(recipe, {}, tmp_path)
+
+
 def test_files_are_a_document_each(tmp_path: Path) -> None:
     for name in ("a.py", "b/c.py", "b/test/d.py", "b/e.txt", "b/10.py", "b/9.py"):
         (tmp_path / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +153,13 @@ def test_sources_without_a_file_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidArgument, match="is not a folder"):
         units(tmp_path, source(path="file", files="*"))
+    write_shard(tmp_path / "pile" / "train/00.jsonl.zst", ["a"])
+    with pytest.raises(NotFound, match="pile, of val and test"):
+        units(tmp_path, source(path="pile", splits=("val", "test")))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "a.py").symlink_to("gone")
+    with pytest.raises(LayoutError, match=r"a\.py is a link to a file that is gone"):
+        units(tmp_path, source(path="lib", files="**/*.py"))
 
 
 def test_small_files_share_a_unit_and_large_ones_are_cut_by_their_index(

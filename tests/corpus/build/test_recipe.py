@@ -18,6 +18,9 @@ def problems(**changes: Any) -> dict[str, str]:
     return dict(error.value.violations)
 
 
+SOURCE = {"name": "one", "path": "x", "license": "MIT"}
+
+
 def test_an_unknown_step_is_told_with_those_that_there_are() -> None:
     told = problems(steps=["exact_duplicates", {"deduplicate": {"hard": True}}])
     assert told["steps[1]"].startswith(
@@ -71,6 +74,14 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ({"steps": [{"mask": {"email": False, "ip": False}}]}, "steps[0].mask.email"),
         ({"output": {"total_bytes": 5}}, "output.total_bytes"),
         ({"sources": []}, "sources"),
+        ({"sources": [SOURCE | {"path": "https://example.org/a.jsonl"}]}, "sources[0].path"),
+        ({"sources": [SOURCE | {"path": "a\0b"}]}, "sources[0].path"),
+        ({"sources": [SOURCE | {"files": "/etc/*"}]}, "sources[0].files"),
+        ({"sources": [SOURCE | {"files": "a/../../*"}]}, "sources[0].files"),
+        (
+            {"steps": [{"contamination": {"against": ["a", "b\0"]}}]},
+            "steps[0].contamination.against[1]",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_told(changes: dict[str, Any], path: str) -> None:

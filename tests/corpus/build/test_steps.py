@@ -18,7 +18,7 @@ from services.corpus.build.steps.plugins import load_function
 from services.corpus.build.tally import Tally
 from services.corpus.inspection import languages
 from services.corpus.personal_data import count
-from services.errors import InvalidArgument, NotFound, PreconditionFailed
+from services.errors import DataLoss, InvalidArgument, NotFound, PreconditionFailed
 from tests.corpus.build.recipes import parsed, prose
 
 
@@ -207,3 +207,9 @@ def test_a_test_set_that_is_missing_is_told(tmp_path: Path) -> None:
     short.write_text('{"text": "too short"}\n')
     with pytest.raises(InvalidArgument, match="no text of 13 words or more"):
         chain([{"contamination": {"against": [str(short)]}}])
+    told = (
+        r"steps\[0\]\.contamination\.against: short\.jsonl: line 0 has no .*`text_key` of the step"
+    )
+    with pytest.raises(DataLoss, match=told) as error:
+        chain([{"contamination": {"against": [str(short)], "text_key": "question"}}])
+    assert "--" not in str(error.value)

@@ -109,7 +109,7 @@ def _apply(number: int, step: Step, variables: Mapping[str, str], folder: Path) 
     if isinstance(options, Mask):
         return _masking(options)
     if isinstance(options, Contamination):
-        found = Decontamination(options, test_shards(options, variables, folder))
+        found = Decontamination(options, test_shards(options, variables, folder), where)
         return _cutting(found)
     raise TypeError(f"{step.kind} compares documents")
 
@@ -183,7 +183,7 @@ def _cutting(found: Decontamination) -> Apply:
 def _called(function: Callable[..., Any], name: str, text: str, options: Mapping[str, Any]) -> Any:
     try:
         return function(text, **options)
-    except Exception as error:  # whatever a plug-in raises
+    except (Exception, SystemExit) as error:  # whatever a plug-in raises
         raise PreconditionFailed(f"{name} failed ({type(error).__name__}: {error})") from error
 
 

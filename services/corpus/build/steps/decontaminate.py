@@ -8,6 +8,7 @@ each hit `window` characters go too, the document is split there, pieces of fewe
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,19 +23,28 @@ from services.corpus.shards.formats import READING, Keys
 from services.corpus.shards.index.output import file_fact
 from services.corpus.shards.layout import ShardFile, find_shards
 from services.corpus.shards.records import BadLineError
-from services.errors import InvalidArgument
+from services.errors import DataLoss, InvalidArgument
 
 
 class Decontamination:
     """Looks documents up in the n-grams of test sets."""
 
-    def __init__(self, options: Contamination, shards: Iterable[ShardFile]) -> None:
-        """Read the test sets. Raises DataLoss, and InvalidArgument where none has n words."""
+    def __init__(
+        self, options: Contamination, shards: Iterable[ShardFile], where: str = "contamination"
+    ) -> None:
+        """Read the test sets of the step at `where` in the recipe.
+
+        Raises DataLoss, and InvalidArgument where none has n words.
+        """
         self._options = options
-        self._index = NgramIndex(_texts(shards), options.ngram)
+        try:
+            self._index = NgramIndex(_texts(shards), options.ngram)
+        except DataLoss as error:
+            shard, problem = f"{where}.against: {error.shard}", _of_a_test_set(error.problem)
+            raise DataLoss(shard, error.offset, problem) from None
         if not len(self._index):
             raise InvalidArgument(
-                "contamination.against", f"holds no text of {options.ngram} words or more"
+                f"{where}.against", f"holds no text of {options.ngram} words or more"
             )
 
     def pieces(self, text: str) -> tuple[list[str], int]:
@@ -76,6 +86,17 @@ def test_set_digest(shards: Iterable[ShardFile]) -> str:
     for shard in shards:
         digest.update(file_fact(shard.file).digest.encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _of_a_test_set(problem: str) -> str:
+    """Spell what a message says of flags and settings as a recipe has it."""
+    key = "`text_key` of the step names the member with the text"
+    problem = problem.replace("--text-key (in settings: text_key)", "`text_key` of the step")
+    return re.sub(
+        r" \(--skip-bad-lines[^)]*\)",
+        lambda match: f"; {key}" if "--text-key" in match[0] else "",
+        problem,
+    )
 
 
 def _texts(shards: Iterable[ShardFile]) -> Iterator[tuple[str, bytes]]:

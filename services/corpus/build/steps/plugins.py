@@ -31,7 +31,7 @@ def load_function(name: str, where: str) -> Callable[..., Any]:
                                      "module:function")  # fmt: skip
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         problem = f"{module_name} cannot be imported ({type(error).__name__}: {error})"
         raise InvalidArgument(where, problem) from error
     function = getattr(module, function_name, None)

@@ -2,6 +2,6 @@
 
 import os
 
-# Releases of ONNX Runtime report the machine and its use to their maker, and keep a number of the
-# machine at home. It is read once, when ONNX Runtime is first imported.
+# Releases of ONNX Runtime send data about the machine and its use to their maker, and store a
+# machine id in the home folder. ONNX Runtime reads this variable once, on its first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

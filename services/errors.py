@@ -8,7 +8,7 @@ tree into a status code and details.
     │   ├── BadImage             the bytes are not an image that can be decoded
     │   └── ImageTooLarge        the image has more pixels than the server decodes
     ├── NotFound                 nothing is registered under that name
-    ├── PreconditionFailed       what the request relies on is not so; its subclasses say what:
+        ├── PreconditionFailed       something that the request relies on does not hold; subclasses:
     │   ├── DigestMismatch       a name has another digest than the request's
     │   ├── CursorMismatch       the cursor is of another corpus, selection, rank or version
     │   ├── IndexRequired        a shard has no index
@@ -23,14 +23,15 @@ tree into a status code and details.
     ├── LicenseNotAccepted       the weights' licence has not been accepted in the settings
     ├── DataLoss                 stored data is damaged
     ├── Unauthenticated          the token is missing, malformed or expired
-    ├── Forbidden                the caller lacks the role, or the thing is another's
+        ├── Forbidden                the caller lacks the role, or the thing belongs to another
+        caller
     ├── Overloaded               try again later
     │   └── QuotaExceeded        the caller has used up its quota
     ├── TooLarge                 over a size limit: trying again cannot help
     ├── StorageFull              the server's disk is full: trying again cannot help
     ├── Unavailable              the service, or one that it depends on, does not answer now
     ├── DeadlineExceeded         the deadline passed before the work was done
-    └── InternalError            a fault of the server that is worth a message of its own
+        └── InternalError            a fault of the server that deserves its own message
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ from typing import Any
 class AssayError(Exception):
     """Base of every error with a message that a caller may see.
 
-    The message says what was wrong and what to do about it. It holds nothing that only the
+    The message says what was wrong and what to do about it. It contains nothing that only the
     server's operator should know (paths, stack traces).
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # As it is, and not made again: a process that a worker process tells of it may have a
-        # class whose arguments are others than the message.
+        # Restored without calling the constructor, whose arguments may differ from the message:
+        # worker processes send errors to their parent.
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -61,11 +62,12 @@ def _restored(kind: type[AssayError], args: tuple[Any, ...], values: dict[str, A
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names, at most three, that a misspelt one may mean, the nearest first.
+    """Return at most three known names that a misspelt name may mean, the nearest first.
 
-    Case does not count, and what is much less like it than the nearest is left out. A part of a
-    longer name, "segformer-b4", means that name however much longer it is. A name of more than
-    500 characters is nobody's slip, and comparing one of megabytes takes minutes: it has none.
+    Case does not count, and names much less similar than the nearest are left out. A part of a
+    longer name, "segformer-b4", matches that name whatever its length. A name of more than 500
+    characters has no match: it is not a typing error, and comparing a name of megabytes takes
+    minutes.
     """
     if len(name) > _NAME_CHARACTERS:
         return []
@@ -77,7 +79,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean x or y?` with the nearest of the known names; empty without any."""
+    """Return `; did you mean x or y?` with the nearest of the known names; "" if none is near."""
     near = nearest(name, known)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
@@ -94,7 +96,7 @@ def _likeness(wanted: str, known: str) -> float:
 
 
 def _ratio(wanted: str, known: str) -> float:
-    """How alike they are, or 0 for what cannot be alike enough: most names are told apart fast."""
+    """Similarity of two names; 0, found quickly, if they cannot be similar enough."""
     pair = SequenceMatcher(None, wanted, known)
     if pair.real_quick_ratio() < _LEAST or pair.quick_ratio() < _LEAST:
         return 0.0
@@ -102,7 +104,7 @@ def _ratio(wanted: str, known: str) -> float:
 
 
 def _cut(name: str) -> str:
-    """A name as a message shows it: whole, unless it is too long to be one."""
+    """A name as messages show it: whole, unless it is too long to be a name."""
     return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}..."
 
 
@@ -134,8 +136,8 @@ class ImageTooLarge(InvalidArgument):
 class NotFound(AssayError):
     """Nothing is registered under that name.
 
-    `kind` is what was looked for ("model"), `known` the names that exist, or None if they are
-    too many to list or not the caller's to know. `hint` says what else there is to say about the
+    `kind` is the kind of thing sought ("model"). `known` are the names that exist, or None if they
+    are too many to list or the caller may not know them. `hint` adds anything else to say about the
     name.
     """
 
@@ -152,7 +154,7 @@ class NotFound(AssayError):
 
 
 class PreconditionFailed(AssayError):
-    """What the request relies on is not so. Raise the subclass that says what."""
+    """Something that the request relies on does not hold. Raise the subclass that says what."""
 
 
 class DigestMismatch(PreconditionFailed):
@@ -196,7 +198,7 @@ class ModelUnusable(PreconditionFailed):
 
 
 class Unsupported(AssayError):
-    """The request is valid, and what it requests is not available on this server."""
+    """The request is valid, but this server does not offer what it requests."""
 
 
 class LicenseNotAccepted(AssayError):
@@ -222,7 +224,7 @@ class Overloaded(AssayError):
 
 
 class QuotaExceeded(Overloaded):
-    """The caller has used up its quota; there is more in `retry_after` seconds."""
+    """The caller has used up its quota, which has room again in `retry_after` seconds."""
 
 
 class Unauthenticated(AssayError):
@@ -230,11 +232,11 @@ class Unauthenticated(AssayError):
 
 
 class Forbidden(AssayError):
-    """The caller lacks the role that the call requires, or the thing is another caller's."""
+    """The caller lacks the role that the call requires, or the thing belongs to another caller."""
 
 
 class TooLarge(AssayError):
-    """Over a size limit: trying again cannot help."""
+    """The request is over a size limit: trying again cannot help."""
 
 
 class StorageFull(AssayError):
@@ -250,4 +252,4 @@ class DeadlineExceeded(AssayError):
 
 
 class InternalError(AssayError):
-    """A fault of the server that is worth a message of its own."""
+    """A fault of the server that deserves its own message."""

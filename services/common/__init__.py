@@ -1,1 +1,1 @@
-"""What the services share besides the plumbing. It knows none of them, and no message."""
+"""Modules that the services share besides the plumbing. They know no service and no message."""

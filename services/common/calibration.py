@@ -1,8 +1,8 @@
-"""A piece of work that is always the same, to see whether the machine is as fast as it can be.
+"""A constant piece of work, timed to see whether the machine is at full speed.
 
-Half of it is arithmetic in the cache and half copies memory, on as many threads as the model that
-is timed beside it. It lasts many slices of the scheduler, and its figure is the median of its
-parts: a short one, or its shortest part, does not see a load that takes turns with it.
+Half of the work is arithmetic in the cache and half copies memory, on as many threads as the model
+that is being timed. It lasts many slices of the scheduler, and its figure is the median of its
+parts: a short run, or the shortest part, would miss load that alternates with it.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import numpy as np
 import numpy.typing as npt
 
 KERNEL = "arithmetic-and-copies@1"
-"""Its name and version: times of two versions are not compared."""
+"""Name and version of the work: times of different versions are not compared."""
 
 SECONDS = 0.25
-"""How long it runs at least."""
+"""Least duration of the work."""
 
 _LEAST_PARTS = 9
 _CACHED = 1 << 13  # float32 numbers: 32 KiB, in the first cache of a core
-_PASSES = 1200  # over them in a part, some 3 ms
+_PASSES = 1200  # over the cached numbers in each part, some 3 ms
 _COPIED = 1 << 21  # float32 numbers: 8 MiB, beyond a core's own caches
 _COPIES = 2
 
 
 def kernel_seconds(threads: int, seconds: float = SECONDS) -> float:
-    """Run it on `threads` threads; return the median seconds of a part.
+    """Run the work on `threads` threads; return the median seconds of a part.
 
-    A part ends when all threads have done their share, as an operator of a model does.
+    A part ends when all threads have done their share, like an operator of a model.
     """
     rows = [_Share() for _ in range(threads)]
     parts: list[float] = []
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(_Share.work, rows))  # memory is allocated, threads are there
+        list(pool.map(_Share.work, rows))  # allocate memory and start threads
         end = time.perf_counter() + seconds
         while len(parts) < _LEAST_PARTS or time.perf_counter() < end:
             start = time.perf_counter()
@@ -45,7 +45,7 @@ def kernel_seconds(threads: int, seconds: float = SECONDS) -> float:
 
 
 class _Share:
-    """One thread's arrays. NumPy lets go of the interpreter's lock while it works on them."""
+    """One thread's arrays. NumPy releases the interpreter's lock while it works on them."""
 
     def __init__(self) -> None:
         self._numbers: npt.NDArray[np.float32] = np.full(_CACHED, 1.0, np.float32)

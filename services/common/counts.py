@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# A plural noun that begins a unit: of "bits per byte" and "pictures/s", and not "ms" nor "loss".
+# A plural noun that begins a unit: matches "bits per byte" and "pictures/s", but not "ms" or
+# "loss".
 _MANY: Final = re.compile(r"[a-z]{2,}(?<![isu])s(?![a-z])")
 
 
@@ -15,7 +16,7 @@ def plural(count: int, one: str, several: str = "") -> str:
 
 
 def with_unit(text: str, unit: str) -> str:
-    """A number's text and its unit: "1 layer", "6 layers"; of "1", a ratio, "1.09x"."""
+    """A number's text with its unit: "1 layer", "6 layers"; for the unit "1", a ratio: "1.09x"."""
     if not unit:
         return text
     if unit == "1":

@@ -1,7 +1,7 @@
 """The kernel's counters of CPU time, for the machine's processors and for this process.
 
-Counters only grow, so two readings give the time between them. They exist on Linux only. If they
-cannot be read, other load is unknown.
+Counters only grow, so two readings give the time between them. They exist only on Linux. If they
+cannot be read, the load of other processes is unknown.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 _STAT = Path("/proc/stat")
 _THROTTLING = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
-# Of a line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. Guests' time is in
-# user's.
+# Fields of a line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. The user
+# field includes guests' time.
 _COUNTED = 8
 _IDLE = (3, 4)
 _STEAL = 7
@@ -22,11 +22,11 @@ _STEAL = 7
 
 @dataclass(frozen=True)
 class CpuCounters:
-    """Seconds since some beginning.
+    """Readings of the counters; times are seconds since a fixed start.
 
-    `busy` is of all processors that this process may use, with what their host stole, and `stolen`
-    that alone; both None where the kernel tells neither. `own` is of this process and of its
-    children that have ended. `throttled` is how often its control group was held back.
+    `busy` is the time of all processors that this process may use, including `stolen`, the time
+    that their host took; both are None if the kernel reports neither. `own` is the time of this
+    process and its ended children. `throttled` is how often its control group was held back.
     """
 
     wall: float
@@ -38,11 +38,11 @@ class CpuCounters:
 
 @dataclass(frozen=True)
 class Load:
-    """What happened on the machine between two looks.
+    """The machine's load between two readings.
 
-    `others` is the CPU time that others took, in cores, and `steal` the share of the processors'
-    time that their host took; both None where that is not known. `own` is the CPU time of this
-    process over what `threads` of it could have had.
+    `others` is the CPU time of other processes, in cores. `steal` is the share of the processors'
+    time that their host took. Both are None if unknown. `own` is this process's CPU time divided by
+    the most that `threads` of its threads could have had.
     """
 
     others: float | None
@@ -52,7 +52,7 @@ class Load:
 
 
 def read_counters() -> CpuCounters:
-    """Look at the counters now."""
+    """Read the counters."""
     children = os.times()
     lines = _processor_lines()
     tick = 1 / os.sysconf("SC_CLK_TCK")
@@ -66,7 +66,7 @@ def read_counters() -> CpuCounters:
 
 
 def load_between(before: CpuCounters, after: CpuCounters, *, threads: int) -> Load:
-    """Return what happened between two looks. Raises ValueError unless time has passed."""
+    """Return the load between two readings. Raises ValueError unless time has passed."""
     wall = after.wall - before.wall
     if wall <= 0:
         raise ValueError("two looks at the counters need time in between")
@@ -80,15 +80,15 @@ def load_between(before: CpuCounters, after: CpuCounters, *, threads: int) -> Lo
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def allowed_others(threads: int, cores: int) -> float:
-    """Cores that others may use while `threads` of a benchmark still count as alone.
+    """Return how many cores others may use while a benchmark of `threads` threads counts as alone.
 
-    With threads on more than half of the cores, a tenth of one: the kernel's own work. Else half of
-    the cores that are left over.
+    If the threads use more than half of the cores: a tenth of a core, for the kernel's own work.
+    Otherwise: half of the remaining cores.
     """
     return max(0.10, (cores - threads) / 2) if 2 * threads <= cores else 0.10
 

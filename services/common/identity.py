@@ -1,4 +1,4 @@
-"""Who a caller is, as far as the server could verify it."""
+"""A caller's identity, as far as the server could verify it."""
 
 from __future__ import annotations
 
@@ -30,24 +30,25 @@ def current() -> Identity:
 
 
 def note(identity: Identity, *, operates: bool) -> None:
-    """Keep the caller for this task and those that it starts."""
+    """Keep the caller for this task and the tasks that it starts."""
     _current.set(identity)
     _operates.set(operates)
 
 
 def require_owner(owner: Identity, what: str) -> None:
-    """Refuse to let a caller change what another one made, unless it has the role "operate".
+    """Refuse to let a caller change another caller's thing without the role "operate".
 
-    Without a policy everyone has it. Raises Forbidden.
+    Without a policy every caller has that role. Raises Forbidden.
     """
     if current() != owner and not _operates.get():
         raise Forbidden(f"{what} belongs to {owner.name}; that caller or an operator may change it")
 
 
 def of_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> Identity | None:
-    """The identity of a client certificate, from gRPC's auth context; None without one.
+    """The identity of a client certificate, from gRPC's auth context; None without a certificate.
 
-    A SPIFFE id comes first, else the subject's common name; a name that cannot be shown is none.
+    Takes a SPIFFE id if present, else the subject's common name. Ignores a name that cannot be
+    displayed.
     """
     for key, prefix in (("peer_spiffe_id", ""), ("x509_common_name", "certificate:")):
         for value in auth_context.get(key, ()):

@@ -1,8 +1,8 @@
-"""The least time of the calibration kernel that a machine has shown, kept in a file.
+"""A file with the shortest time of the calibration kernel on a machine.
 
-It is what the machine can do when nothing slows it down, so it must come from enough timings, on
-more than one day: `KernelReference.settled`. A file that cannot be read or written is one without
-timings; nothing is clean then, and nothing else fails.
+That time is the machine's full speed, so it must come from enough timings on more than one day:
+`KernelReference.settled`. A file that cannot be read or written counts as empty: then no restart is
+clean, but nothing else fails.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from services.common.statistics.speed.restarts import LEAST_DAYS, KernelReferenc
 
 
 class KernelTimes:
-    """What is kept of one machine, with as many threads and with this build of the kernel."""
+    """The timings of one machine, for one number of threads and this build of the kernel."""
 
     def __init__(self, folder: Path, machine: str, threads: int) -> None:
-        """Keep it in `folder`, which is made when it is needed."""
+        """Keep the timings in `folder`, which is created when needed."""
         build = f"{KERNEL}-numpy-{np.__version__}"
         name = re.sub(r"[^\w.@-]+", "_", f"{machine}-{build}-{threads}")
         self._file = folder / f"kernel-{name}.json"
 
     def reference(self) -> KernelReference:
-        """Return what is known; one without timings is not settled."""
+        """Return the reference so far; without timings it is not settled."""
         least, timings, days = self._read()
         return KernelReference(least, timings, len(days))
 
     def add(self, seconds: Sequence[float], day: str) -> KernelReference:
-        """Keep timings that were made on `day`, and return what is known with them."""
+        """Add timings made on `day`, and return the reference with them."""
         least, timings, days = self._read()
         least = min([least, *seconds])
         timings += len(seconds)
@@ -54,7 +54,7 @@ class KernelTimes:
         return (least, timings, days) if least > 0 else (math.inf, 0, [])
 
     def _write(self, kept: dict[str, object]) -> None:
-        """Put a whole file in the place of the one before: another service may read it."""
+        """Replace the file atomically: another service may be reading it."""
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(

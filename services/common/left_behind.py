@@ -1,6 +1,6 @@
-"""Blocking work whose caller has left, such as loading a model.
+"""Blocking work, such as loading a model, whose caller has left.
 
-It cannot be stopped. The process ends without waiting for it.
+Such work cannot be stopped. The process ends without waiting for it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ _running: set[Hashable] = set()
 
 
 def add(work: Hashable) -> None:
-    """Note that work goes on and is not waited for."""
+    """Note work that goes on without anyone waiting."""
     _running.add(work)
 
 
 def ended(work: Hashable) -> None:
-    """Note that work has ended, left behind or not."""
+    """Note that work has ended, whether or not it was left behind."""
     _running.discard(work)
 
 
 def any_runs() -> bool:
-    """Whether any is still running."""
+    """Whether any such work is still running."""
     return bool(_running)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 UNSTATED = "unstated"
-"""The id where nobody has stated a licence."""
+"""Id used if nobody has stated a licence."""
 UNSTATED_WEIGHTS = "LicenseRef-Unknown"
-"""That of weights."""
+"""Id used if nobody has stated a licence of weights."""
 UNREAD_WEIGHTS = "LicenseRef-Checkpoint"
-"""The id of weights with a licence text that is none of those that are recognised."""
+"""Id of weights whose licence text is not recognised."""
 
 
 @dataclass(frozen=True)
 class License:
-    """An SPDX id or a short name, the full name, and the URL of the text.
+    """A licence: an SPDX id or a short name, the full name, and the URL of the text.
 
-    `research_only` says that it allows research and evaluation alone.
+    `research_only` means that it allows only research and evaluation.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What names a machine where figures depend on it: its class, its instruction set, itself."""
+"""Names of the machine that figures depend on: its class, its instruction set, its own id."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-# oneDNN's names, as ONEDNN_MAX_CPU_ISA has them, the widest first; and the processor's flags that
-# each needs beyond those of the next.
+# oneDNN's names, as in ONEDNN_MAX_CPU_ISA, the widest first, each with the processor flags that it
+# needs beyond those of the next.
 _SETS: tuple[tuple[str, AbstractSet[str]], ...] = (
     ("avx512_core_amx_fp16", {"amx_tile", "amx_int8", "amx_bf16", "amx_fp16"}),
     ("avx512_core_amx", {"amx_tile", "amx_int8", "amx_bf16"}),
@@ -32,10 +32,10 @@ def hardware_class(cpu: object, cpu_count: object, accelerators: Iterable[str]) 
 
 
 def instruction_set(flags: AbstractSet[str], limit: str = "") -> str:
-    """Return oneDNN's name of the widest instruction set up to `limit`, "" if it knows none.
+    """Return oneDNN's name of the widest instruction set up to `limit`; "" if oneDNN knows none.
 
-    A limit that is none of the names here is reported beside what it limits: that is no other set's
-    name, so that nothing is taken for measured.
+    An unknown limit is added to the name: the result then differs from every other name, so no
+    measurement under it is taken for another set's.
     """
     allowed = _SETS[_NAMES.index(limit) :] if limit in _NAMES else _SETS
     found = next((name for name, needed in allowed if needed <= flags), "")
@@ -43,7 +43,7 @@ def instruction_set(flags: AbstractSet[str], limit: str = "") -> str:
 
 
 def processor_flags() -> frozenset[str]:
-    """Return what Linux says that the processor can do; empty elsewhere."""
+    """Return the processor's flags as Linux reports them; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -56,9 +56,9 @@ def processor_flags() -> frozenset[str]:
 
 
 def machine_id() -> str:
-    """Return what tells this machine from others of its class; "" if nothing does.
+    """Return an id that distinguishes this machine from others of its class; "" if there is none.
 
-    It is derived from the operating system's id, which must not be shown itself.
+    Derived from the operating system's id, which must not be shown itself.
     """
     try:
         secret = _MACHINE_ID.read_bytes().strip()

@@ -1,4 +1,4 @@
-"""How much memory this machine has, or the container or the unit of systemd that we are in."""
+"""Memory of this machine, or of the container or systemd unit that contains the process."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def total() -> int | None:
-    """Return the bytes that this process may have; None if unknown."""
+    """Return how many bytes this process may use; None if unknown."""
     limits = (_number(limit) for limit, _ in _groups())
     return _least(_of_machine("MemTotal"), *limits)
 
 
 def available() -> int | None:
-    """Return the bytes that are free for this process; None if unknown."""
+    """Return how many bytes are free for this process; None if unknown."""
     return _least(_of_machine("MemAvailable"), *map(_free, _groups()))
 
 
 def left() -> int | None:
-    """Return the bytes that this process may have and does not hold; None if unknown.
+    """Return how many bytes this process may use minus those that it holds; None if unknown.
 
-    Unlike `available`, files that are cached or mapped count as free, and what other processes hold
-    does too.
+    Unlike `available`, this counts cached and mapped files, and the memory of other processes, as
+    free.
     """
     limit, pages = total(), _own_pages()
     return None if limit is None or pages is None else limit - pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _groups() -> Iterator[tuple[Path, Path]]:
-    """Files with the limit and the use of our control group and of those that it is in.
+    """Yield the limit and usage files of our control group and of the groups around it.
 
-    By either version of control groups. A container sees its own at the root.
+    Covers both versions of control groups. A container sees its own group at the root.
     """
     try:
         lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    # NUMBER:CONTROLLERS:/PATH, of which version 2 has one, without a controller.
+    # Lines are NUMBER:CONTROLLERS:/PATH; version 2 has one line, without controllers.
     groups = {tuple(line.split(":", 2)[1:]) for line in lines if line.count(":") >= 2}
     for controller, names in (
         ("memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
@@ -74,7 +74,7 @@ def _free(files: tuple[Path, Path]) -> int | None:
 
 
 def _number(file: Path) -> int | None:
-    """Return the number in a file; None for a file that is not there or says "max"."""
+    """Return the number in a file; None if the file does not exist or says "max"."""
     try:
         text = file.read_text(encoding="ascii").strip()
     except OSError:
@@ -83,7 +83,7 @@ def _number(file: Path) -> int | None:
 
 
 def _own_pages() -> int | None:
-    """Return how many pages this process holds that are of no file."""
+    """Return how many pages this process holds that belong to no file."""
     try:
         _, resident, of_files, *_ = _OWN_PAGES.read_text(encoding="ascii").split()
         return int(resident) - int(of_files)

@@ -1,4 +1,4 @@
-"""A library that is not installed, as an error of the command line and not of the contract."""
+"""The error of a library that is not installed; belongs to the command line, not the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that several processes share without a word between them: each knows which part is its own.
+"""Work split among several processes without communication: each process knows its own part.
 
 Pure.
 """
@@ -15,7 +15,7 @@ from services.errors import InvalidArgument
 
 @dataclass(frozen=True)
 class Share:
-    """Every `count`-th piece of work from `number` on."""
+    """Every `count`-th piece of work, starting at `number`."""
 
     number: int = 0
     count: int = 1
@@ -29,9 +29,9 @@ class Share:
         return cls(int(match[1]), int(match[2]))
 
     def of_tasks(self, tasks: Sequence[int]) -> list[int]:
-        """Return those of numbered tasks that are this share's."""
+        """Return the tasks, by number, that belong to this share."""
         return [task for task in tasks if task % self.count == self.number]
 
     def has(self, name: str) -> bool:
-        """Whether what has this name is this share's, whatever else there is."""
+        """Whether the thing of this name belongs to this share, whatever other things exist."""
         return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.count == self.number

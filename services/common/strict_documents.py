@@ -1,8 +1,8 @@
 """Documents from people and programs, read strictly, with all errors reported at once. Pure.
 
-A kind of document is a subclass of `Document`, a frozen pydantic model that accepts no unknown key
-and no value of another type than its annotation. `validate` checks a parsed value, `read` the bytes
-of a JSON file.
+Each kind of document is a subclass of `Document`, a frozen pydantic model that accepts no unknown
+key and no value of a type other than its annotation. `validate` checks a parsed value, `read` the
+bytes of a JSON file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from services.errors import InvalidArgument, Violation, suggestion
 
 D = TypeVar("D", bound="Document")
 
-# Characters of a wrong value that a message repeats.
+# How many characters of a wrong value a message repeats.
 _MAX_SHOWN = 60
 _TYPES = {
     "dict_type": "must be an object",
@@ -35,20 +35,20 @@ _TYPES = {
 
 
 class Document(BaseModel):
-    """A frozen document or part of one. Its lists are tuples.
+    """A frozen document or a part of one. Its lists are tuples.
 
-    A subclass that has more rules than types and bounds lists what breaks them in `problems`. A key
-    that a model cannot have as an attribute (`schema`) is the alias of one.
+    A subclass with rules beyond types and bounds lists violations in `problems`. A key that cannot
+    be an attribute of a model (`schema`) is the alias of an attribute.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     def problems(self) -> Iterable[Violation]:
-        """Return what is wrong although each value is of its type: key and problem."""
+        """Return what is wrong although every value has the right type: key and problem."""
         return ()
 
     def replaced(self, **changes: object) -> Self:
-        """Return a copy with other values, checked as the document is. Raises ValueError."""
+        """Return a copy with other values, checked like the document. Raises ValueError."""
         fields = type(self).model_fields.items()
         values = {field.alias or name: getattr(self, name) for name, field in fields}
         return type(self)(**{**values, **changes})
@@ -72,7 +72,7 @@ class _Problems(ValueError):
 def validate(kind: type[D], value: object, where: str = "") -> D:
     """Return a parsed JSON or YAML value as `kind`.
 
-    Raises InvalidArgument with all violations, each with its path in the document behind `where`:
+    Raises InvalidArgument with all violations, each with its path in the document after `where`:
     "manifest.classes[3].color".
     """
     found: list[Violation] = []
@@ -92,7 +92,7 @@ def validate(kind: type[D], value: object, where: str = "") -> D:
 def read(kind: type[D], data: bytes, file: str) -> D:
     """Return the JSON text of a file as `kind`.
 
-    Raises InvalidArgument, whose field is `file` and whose problem lists all that is wrong.
+    Raises InvalidArgument, whose field is `file` and whose problem lists everything that is wrong.
     """
     try:
         return validate(kind, loads(data))
@@ -101,7 +101,7 @@ def read(kind: type[D], data: bytes, file: str) -> D:
 
 
 def loads(data: bytes) -> Any:
-    """Parse UTF-8 JSON, without what JSON forbids and Python lets pass: NaN, a key twice.
+    """Parse UTF-8 JSON; refuse what JSON forbids and Python accepts: NaN, repeated keys.
 
     Raises ValueError saying what is wrong and where.
     """
@@ -130,9 +130,9 @@ def _no_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _frozen(value: Any, path: str, broken: list[Violation]) -> Any:
-    """Make lists tuples, as frozen documents hold; pydantic converts none when it is strict.
+    """Turn lists into tuples, as frozen documents need; strict pydantic converts none.
 
-    It accepts text that cannot be encoded, too: such text is added to `broken`.
+    Strict pydantic also accepts text that cannot be encoded: such text is added to `broken`.
     """
     if isinstance(value, list):
         return tuple(_frozen(item, _path(path, [i]), broken) for i, item in enumerate(value))
@@ -166,7 +166,8 @@ def _violations(details: ErrorDetails, where: str, kind: type[Document]) -> Iter
     elif details["type"] == "value_error":
         yield path or "document", str(error)
     else:
-        # pydantic's own: "Input should be greater than 0", "Tuple should have at most 3 items".
+        # pydantic's own message: "Input should be greater than 0", "Tuple should have at most 3
+        # items".
         said = details["msg"].replace("Tuple", "List").replace(" after validation", "")
         message = _TYPES.get(details["type"]) or re.sub(r"^\w+ should", "must", said)
         shown = "" if ", not " in message else f", not {_shown(details['input'])}"
@@ -174,7 +175,7 @@ def _violations(details: ErrorDetails, where: str, kind: type[Document]) -> Iter
 
 
 def _keys(kind: type[Document], parts: Sequence[object]) -> list[str]:
-    """The keys that a document may have at these `parts`; none where that is not clear."""
+    """The keys that a document may have at these `parts`; none if that is ambiguous."""
     here: tuple[type[Document], ...] = (kind,)
     for part in parts:
         if isinstance(part, int) or part == "[key]":
@@ -192,7 +193,7 @@ def _keys(kind: type[Document], parts: Sequence[object]) -> list[str]:
 
 
 def _documents(annotation: object) -> Iterator[type[Document]]:
-    """The kinds of documents that an annotation names, within lists and alternatives too."""
+    """The kinds of documents in an annotation, including those in lists and alternatives."""
     if isinstance(annotation, type) and issubclass(annotation, Document):
         yield annotation
     for inner in get_args(annotation):
@@ -200,7 +201,7 @@ def _documents(annotation: object) -> Iterator[type[Document]]:
 
 
 def _instead(given: str, known: Sequence[str]) -> str:
-    """What may be written in the place of an unknown key."""
+    """A suggestion of the keys that may replace an unknown key."""
     if not known:
         return ""
     return suggestion(given, known) or f"; known: {', '.join(known)}"
@@ -209,7 +210,7 @@ def _instead(given: str, known: Sequence[str]) -> str:
 def _path(start: str, parts: Iterable[object]) -> str:
     path = start
     for part in parts:
-        if part == "[key]":  # pydantic's mark for a key, not a value, of a mapping
+        if part == "[key]":  # pydantic's mark for a mapping's key, not its value
             continue
         if isinstance(part, int):
             path += f"[{part}]"

@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, for messages that are not built whole in memory.
+"""The wire format of protocol buffers, for messages too large to build whole in memory.
 
 Source: protobuf.dev/programming-guides/encoding. Fields of a message may come in any order.
 """
@@ -10,7 +10,7 @@ LENGTH_DELIMITED = 2
 
 
 def varint(value: int) -> bytes:
-    """Encode a number that is not negative in groups of 7 bits, the lowest first."""
+    """Encode a non-negative number in groups of 7 bits, the lowest first."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -20,5 +20,5 @@ def varint(value: int) -> bytes:
 
 
 def prefix(field: int, size: int) -> bytes:
-    """Encode what stands before the `size` bytes of a length-delimited field."""
+    """Encode what precedes the `size` bytes of a length-delimited field."""
     return varint(field << 3 | LENGTH_DELIMITED) + varint(size)

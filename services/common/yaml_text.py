@@ -1,8 +1,8 @@
 """The YAML that documents of this project may use: plain values, parsed by libyaml if present.
 
-Refused are aliases, which can make a small file an endless document; repeated keys, of which YAML
-would keep the last; tags, which turn a text into something else; numbers to the base of 60, which
-take quadratic time and turn a time of day into a number; octal numbers, which read 0150 as 104; and
+It refuses aliases, which can make a small file an endless document; repeated keys, of which YAML
+would keep the last; tags, which change the type of a text; numbers to the base of 60, which take
+quadratic time and turn a time of day into a number; octal numbers, which read 0150 as 104; and
 numbers of thousands of digits, which Python does not print.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Of YAML that comes with the project: with aliases, and without the checks of `parse_yaml`."""
+"""Loads YAML that comes with the project: allows aliases, and skips the checks of `parse_yaml`."""
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-# The longest of the packaged manifests has some 2,000.
+# The longest packaged manifest has some 2,000.
 _MAX_VALUES = 10_000
 _MAX_DEPTH = 40
 _MAX_NUMBER = 1_000  # characters; no finite float takes more than some 330
@@ -24,10 +24,10 @@ _OTHER_BASE = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?0[0
 
 
 class _Loader(LOADER):  # type: ignore[misc]
-    """Builds plain values of a text that `_require_plain` has passed."""
+    """Builds plain values from a text that `_require_plain` has accepted."""
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """Take as text a number to the base of 60 or 8 of YAML 1.1, or one of too many digits."""
+        """Treat as text a YAML 1.1 number to the base of 60 or 8, and one of too many digits."""
         tag = str(super().resolve(kind, value, implicit))
         if tag in _NUMBERS and (len(value) > _MAX_NUMBER or _OTHER_BASE.fullmatch(value)):
             return "tag:yaml.org,2002:str"
@@ -56,9 +56,9 @@ def parse_yaml(text: bytes) -> object:
 
 
 def _require_plain(text: str) -> None:
-    """Refuse what would make a reader of the document work for long, or nest beyond its stack.
+    """Refuse anything that would take a reader long, or nest beyond its stack.
 
-    Events come one by one, without recursion: libyaml's own composer ends the process when a
+    Events come one by one, without recursion: libyaml's own composer crashes the process when a
     document nests some ten thousand levels deep.
     """
     depth = 0

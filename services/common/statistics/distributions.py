@@ -1,4 +1,4 @@
-"""Quantiles and tails of the distributions that intervals rest on; the standard library alone."""
+"""Quantiles and tails of the distributions behind the intervals; standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import NormalDist
 from services.common.statistics import incomplete_beta
 
 _NORMAL = NormalDist()
-_MANY = 1e7  # from here Student's quantile is the normal one's expansion, to 1e-15
+_MANY = 1e7  # from here Student's quantile is expanded from the normal one, to 1e-15
 
 
 def normal_quantile(probability: float) -> float:
@@ -25,8 +25,8 @@ def normal_cdf(value: float) -> float:
 def student_quantile(probability: float, freedom: float) -> float:
     """Return the value below which Student's t has `probability`.
 
-    `freedom` is any positive number, infinite too. Raises ValueError for a probability outside
-    (0, 1), OverflowError for a quantile that no float holds.
+    `freedom` is any positive number or infinity. Raises ValueError for a probability outside (0,
+    1), OverflowError for a quantile too large for a float.
     """
     if not (0 < probability < 1 and freedom > 0):
         raise ValueError(f"Student's t has no quantile at {probability} with {freedom} degrees")

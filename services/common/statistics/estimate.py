@@ -1,4 +1,4 @@
-"""An estimate with what is known of its error, and weighted sums of independent ones."""
+"""An estimate with what is known of its error, and weighted sums of independent estimates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, its variance with the degrees of freedom that it was estimated with.
+    """A value, its variance, and the degrees of freedom of that variance.
 
     `cumulant` is the third cumulant of the error (0: symmetric). Variance 0 means exact.
     """
@@ -26,14 +26,14 @@ class Estimate:
 
     @property
     def skewness(self) -> float:
-        """Of the error; 0 if there is none."""
+        """Skewness of the error; 0 if there is no error."""
         return self.cumulant / self.variance**1.5 if self.variance else 0.0
 
 
 def mean_of(values: Sequence[float]) -> Estimate:
     """Return the mean of independent values of one distribution. Raises ValueError for one value.
 
-    Its third cumulant is estimated from three values on, and taken to be 0 of two.
+    The third cumulant is estimated from three values or more, and 0 for two.
     """
     count = len(values)
     if count < 2:
@@ -50,7 +50,7 @@ def mean_of(values: Sequence[float]) -> Estimate:
 
 
 def weighted_sum(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
-    """Return the sum of independent estimates, each times its weight."""
+    """Return the sum of independent estimates, each multiplied by its weight."""
     variances = [weight * weight * part.variance for weight, part in parts]
     return Estimate(
         math.fsum(weight * part.value for weight, part in parts),
@@ -63,12 +63,12 @@ def weighted_sum(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
 
 
 def satterthwaite(parts: Iterable[tuple[float, float]]) -> float:
-    """Return the degrees of freedom of a sum of independent variances, each with its own.
+    """Return the degrees of freedom of a sum of independent variances (Satterthwaite 1946).
 
-    Satterthwaite (1946). Parts are (variance, degrees); infinite when no variance is above 0.
+    Parts are (variance, degrees). Returns infinity if no variance is above 0.
     """
     kept = [(variance, freedom) for variance, freedom in parts if variance > 0]
     whole = math.fsum(variance for variance, _ in kept)
-    # In shares of the sum, since squares of small variances are 0.
+    # Computed with shares of the sum, since squares of small variances would underflow to 0.
     spent = math.fsum((variance / whole) ** 2 / freedom for variance, freedom in kept)
     return 1 / spent if spent else math.inf

@@ -1,8 +1,8 @@
-"""The regularised incomplete beta function and its inverse, for any size of its parameters.
+"""The regularised incomplete beta function and its inverse, for parameters of any size.
 
-The continued fraction of Didonato and Morris (1992, "Algorithm 708"), with the factor before it by
+Uses the continued fraction of Didonato and Morris (1992, "Algorithm 708"). Its factor comes from
 Loader's saddle-point expansion ("Fast and accurate computation of binomial probabilities", 2000),
-which keeps its digits where differences of log-gamma functions lose them.
+which keeps digits that differences of log-gamma functions lose.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import lru_cache
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360_360)
 _SERIES_FROM = 10.0  # from here the six terms above are exact to 1e-15
 _EPSILON = 1e-16
-WIDEST = 700.0  # log odds; the floats end a little further out
+WIDEST = 700.0  # log odds; floats reach a little further
 
 
 def tails(a: float, b: float, x: float, y: float) -> tuple[float, float]:
     """Return I_x(a, b) and 1 - I_x(a, b).
 
-    `y` is 1 - x; it is requested because callers know it to more digits than a subtraction leaves.
-    Raises ValueError unless a and b are positive, x and y not negative.
+    `y` is 1 - x; callers pass it because they know it to more digits than a subtraction leaves.
+    Raises ValueError unless a and b are positive and x and y not negative.
     """
     if not (a > 0 and b > 0 and x >= 0 and y >= 0):
         raise ValueError(f"the incomplete beta function is not defined at {a}, {b}, {x}")
@@ -37,16 +37,16 @@ def tails(a: float, b: float, x: float, y: float) -> tuple[float, float]:
 def log_odds(lower: float, upper: float, a: float, b: float) -> float:
     """Return log(x / (1 - x)) where I_x(a, b) is `lower` and 1 - I_x(a, b) is `upper`.
 
-    Both tails are requested, so that the smaller keeps its digits. Raises ValueError unless it is
-    above 0. Log odds beyond `WIDEST` are returned as `WIDEST`.
+    Both tails are required so that the smaller keeps its digits. Raises ValueError unless the
+    smaller is above 0. Log odds beyond `WIDEST` are returned as `WIDEST`.
     """
     if not 0 < min(lower, upper) <= 0.5:
         raise ValueError(f"a quantile is of a probability between 0 and 1, not {lower}")
     if upper < lower:
         return -log_odds(upper, lower, b, a)
     wanted, odds = math.log(lower), math.log(a / b)
-    # The logarithm of a tail is concave in the log odds: after the first step Newton's method is
-    # on the near side of the root, and comes closer with each one.
+    # The logarithm of a tail is concave in the log odds: after its first step, Newton's method is
+    # on the near side of the root, and approaches it with each step.
     for _ in range(200):
         x, y = _shares(odds)
         tail = _log_tail(a, b, x, y) if a * y >= b * x else math.log(tails(a, b, x, y)[0])
@@ -81,7 +81,7 @@ def _stirling(z: float) -> float:
 
 
 def _deviance(x: float, mean: float) -> float:
-    """Return x log(x / mean) + mean - x, where it is small too."""
+    """Return x log(x / mean) + mean - x, accurately even if it is small."""
     if abs(x - mean) > 0.1 * (x + mean):
         return x * math.log(x / mean) + mean - x
     ratio = (x - mean) / (x + mean)
@@ -103,7 +103,7 @@ def _log_density(a: float, b: float, x: float, y: float) -> float:
 
 
 def _log_tail(a: float, b: float, x: float, y: float) -> float:
-    """Return log I_x(a, b), where x is at most the mean, by Lentz's method."""
+    """Return log I_x(a, b) for x up to the mean, by Lentz's method."""
     excess = a * y - b * x
     value = c = a * (excess + 1) / (a + 1)
     d = 0.0

@@ -1,4 +1,4 @@
-"""What is said of how sure a figure is: one type for all of the product."""
+"""How sure a figure is: the type of every interval in the product."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What an interval's ends mean.
+    """The meaning of an interval's ends.
 
-    CONFIDENCE: intervals made this way hold the truth in `level` of all samples.
+    CONFIDENCE: intervals made this way contain the truth in `level` of all samples.
     CREDIBLE: the posterior under a stated prior has `level` between the ends.
-    BOUNDS: the value is between the ends for certain, or they are the least and greatest seen.
-    ALTERNATIVES: every value between the ends fits what is known, and nothing prefers one.
+    BOUNDS: the value is certainly between the ends, or they are the least and greatest seen.
+    ALTERNATIVES: every value between the ends fits what is known, and none is preferred.
     """
 
     CONFIDENCE = "confidence"
@@ -30,10 +30,10 @@ _WITH_LEVEL = (Kind.CONFIDENCE, Kind.CREDIBLE)
 class Interval:
     """A closed interval; an end that is None is open.
 
-    `level` is in (0, 1) for CONFIDENCE and CREDIBLE, and 0 for the two kinds that have none.
-    `method` is a name and a version, such as "student@1"; `effective_n` is how many independent
-    observations the interval is worth, None where that has no meaning. Raises ValueError for ends
-    that are not finite, out of order, or both open, and for a level that the kind cannot have.
+    `level` is in (0, 1) for CONFIDENCE and CREDIBLE, and 0 for the other kinds. `method` is a name
+    and a version, such as "student@1". `effective_n` is how many independent observations the
+    interval is worth, None if that has no meaning. Raises ValueError for ends that are not finite,
+    out of order, or both open, and for a level that the kind cannot have.
     """
 
     low: float | None
@@ -57,13 +57,13 @@ class Interval:
             raise ValueError(f"{self.kind.value} have no level, not {self.level}")
 
     def holds(self, value: float) -> bool:
-        """Whether a value is between the ends, or is one of them."""
+        """Whether a value is between the ends or equal to one of them."""
         above = self.low is None or self.low <= value
         return above and (self.high is None or value <= self.high)
 
 
 class TooFewError(ValueError):
-    """There is too little to be as sure as was requested; `have` of the `need` that it takes."""
+    """Too little data for the requested level: `have` is less than `need`."""
 
     def __init__(self, what: str, have: int, need: int) -> None:
         super().__init__(f"needs {need:,} {what}, has {have:,}")
@@ -71,10 +71,11 @@ class TooFewError(ValueError):
 
 
 def quotient(above: Interval, below: Interval) -> Interval:
-    """Every quotient of a value in `above` and one in `below`, whose ends are all positive.
+    """Return the interval of every quotient of a value in `above` and one in `below`.
 
-    It holds both levels at once, so its own is at least 1 - (1 - a) - (1 - b). An open end of one
-    opens the end that it leads to, down to 0. Raises ValueError for an end that is not positive.
+    All ends must be positive. The two levels a and b hold together, so the quotient's level is 1 -
+    (1 - a) - (1 - b) or more. An open end of either interval opens the corresponding end, down to
+    0. Raises ValueError for an end that is not positive.
     """
     ends = (above.low, above.high, below.low, below.high)
     if any(end is not None and end <= 0 for end in ends):
@@ -86,7 +87,7 @@ def quotient(above: Interval, below: Interval) -> Interval:
 
 
 def hull(intervals: Sequence[Interval]) -> Interval:
-    """The least interval that holds them all, at the least of their levels."""
+    """Return the least interval that contains all of them, at the lowest of their levels."""
     lows = [one.low for one in intervals if one.low is not None]
     highs = [one.high for one in intervals if one.high is not None]
     return Interval(
@@ -98,7 +99,7 @@ def hull(intervals: Sequence[Interval]) -> Interval:
 
 
 def _certainty(parts: Sequence[Interval], level: float) -> tuple[float, Kind]:
-    """Return the level and the kind of what was derived from `parts`."""
+    """Return the level and the kind of an interval derived from `parts`."""
     kinds = {part.kind for part in parts}
     if level:
         return level, Kind.CREDIBLE if kinds == {Kind.CREDIBLE} else Kind.CONFIDENCE

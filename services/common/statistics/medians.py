@@ -1,7 +1,7 @@
-"""A median and how sure it is, without assuming how the values are distributed.
+"""Intervals of a median, without assumptions about the distribution of the values.
 
-The pair of the k-th least and the k-th greatest of n values covers the median of their distribution
-with 1 - 2 P(B < k), where B is binomial with n and 1/2.
+The pair of the k-th least and k-th greatest of n values covers the median of their distribution
+with probability 1 - 2 P(B < k), where B is binomial with n and 1/2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def reached(count: int, rank: int) -> float:
 
 
 def rank_for(count: int, level: float) -> int:
-    """Return the greatest rank whose pair reaches `level`; 1 where none does."""
+    """Return the greatest rank whose pair reaches `level`; 1 if none does."""
     rank = 1
     while rank < count // 2 and reached(count, rank + 1) >= level:
         rank += 1
@@ -28,7 +28,7 @@ def rank_for(count: int, level: float) -> int:
 
 
 def least_count(level: float) -> int:
-    """Return how many values it takes until the least and the greatest reach `level`."""
+    """Return how many values are needed for the least and the greatest to reach `level`."""
     count = 1
     while reached(count, 1) < level:
         count += 1
@@ -36,10 +36,11 @@ def least_count(level: float) -> int:
 
 
 def widest_median_interval(values: Sequence[float], level: float) -> Interval:
-    """Return the narrowest pair that reaches `level`, or else the extremes at what they reach.
+    """Return the narrowest pair that reaches `level`, or else the extremes with their own level.
 
-    Its own level is what it reaches: at least `level` from `least_count` on, below it less. One
-    value reaches nothing; it is the bounds of what was seen. Raises ValueError for no values.
+    The interval's level is the one that it reaches: `level` or more from `least_count` values on,
+    less below. One value reaches no level: its interval is the bounds of what was seen. Raises
+    ValueError for no values.
     """
     ordered = sorted(values)
     if not ordered:
@@ -51,8 +52,7 @@ def widest_median_interval(values: Sequence[float], level: float) -> Interval:
 def median_interval(values: Sequence[float], level: float) -> Interval:
     """Return the narrowest pair of order statistics that covers the median with `level`.
 
-    Raises TooFewError where not even the least and the greatest do: it takes 6 values for 0.95, and
-    8 for 0.99.
+    Raises TooFewError if not even the extremes do: 0.95 takes 6 values, 0.99 takes 8.
     """
     if len(values) < (need := least_count(level)):
         raise TooFewError("values", len(values), need)

@@ -1,8 +1,7 @@
-"""What users report of an artifact, counted by operator: one opinion each, whatever the number.
+"""What users report about an artifact, with one opinion per operator.
 
-An operator is a principal that the administrator knows. However many outcomes it reports, and under
-however many names, it weighs less than one; and the interval that is shown allows for some of them
-lying.
+An operator is a principal that the administrator knows. Whatever the number of outcomes or names
+that it reports under, it weighs less than 1. The interval shown allows for some operators lying.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Reports:
 class Reported:
     """The posterior mean of the operators' share of good outcomes, with two intervals.
 
-    `interval` takes every operator at its word; `shown` allows for a tenth of them, and one more,
-    reporting the opposite of the truth.
+    `interval` believes every operator; `shown` allows for a tenth of them, and one more, reporting
+    the opposite of the truth.
     """
 
     mean: float
@@ -46,14 +45,14 @@ class Reported:
 
 
 def reported(operators: Mapping[str, Reports]) -> Reported:
-    """Return what operators report together.
+    """Return the combined result of the operators' reports.
 
-    Raises TooFewError for fewer than 5.
+    Raises TooFewError for fewer than 5 operators.
     """
     count = len(operators)
     if count < LEAST_OPERATORS:
         raise TooFewError("operators that report", count, LEAST_OPERATORS)
-    # Each weighs n / (n + 1), so its good and bad parts are s / (n + 1) and the like.
+    # An operator with n outcomes weighs n / (n + 1), so its good part is s / (n + 1), and so on.
     good = sorted(one.good / (one.total + 1) for one in operators.values())
     bad = sorted((one.total - one.good) / (one.total + 1) for one in operators.values())
     alpha, beta = 1 + math.fsum(good), 1 + math.fsum(bad)

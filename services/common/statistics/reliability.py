@@ -1,8 +1,8 @@
-"""How far a page can be believed: the chance that a statement of it is known rather than guessed.
+"""How far a page can be believed: the chance that its statements are known rather than guessed.
 
-Statements that anybody could guess say nothing, so each fact has the chance that a guess holds.
-Facts of one aspect go together (who knows one figure of a table knows the others), so an aspect
-counts for three facts at most, however many it has.
+A statement that anyone could guess proves nothing, so each fact has the chance that a guess of it
+holds. Facts of one aspect are related (anyone who knows one figure of a table knows the others), so
+an aspect counts for three facts at most, whatever their number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DIGITS = 4
 
 
 class Outcome(Enum):
-    """What became of a claim, or of a fact that claims are about."""
+    """The outcome of a claim, or of a fact that claims are about."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
@@ -34,7 +34,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class FactClaim:
-    """A claim about a fact: which, of which aspect, and the chance that a guess of it holds.
+    """A claim about a fact: the fact, its aspect, and the chance that a guess of it holds.
 
     Raises ValueError for a chance outside [0, 1).
     """
@@ -51,10 +51,10 @@ class FactClaim:
 
 @dataclass(frozen=True)
 class Reliability:
-    """The posterior of the share of statements that are known; `mean` None if none is decided.
+    """The posterior of the share of known statements; `mean` is None if none is decided.
 
-    `worst` and `best` are the means if every undecided fact were refuted, or confirmed; None where
-    there is no fact that could tell.
+    `worst` and `best` are the means if every undecided fact were refuted, or confirmed; None if no
+    fact could decide anything.
     """
 
     mean: float | None
@@ -67,10 +67,10 @@ class Reliability:
 
 
 def reliability(claims: Iterable[FactClaim]) -> Reliability:
-    """Return what the claims of a page say of it.
+    """Return how far a page can be believed, from its claims.
 
-    A fact counts once: refuted if any claim on it is, and else confirmed if one is. Raises
-    ValueError where claims on one fact differ in its aspect or its guess.
+    A fact counts once: refuted if any claim on it is, else confirmed if one is. Raises ValueError
+    if claims on one fact differ in its aspect or its guess.
     """
     facts = _facts(claims)
     mean, interval = _posterior(facts)
@@ -106,7 +106,7 @@ def _decided(facts: Sequence[FactClaim], outcome: Outcome) -> list[FactClaim]:
 
 
 def _posterior(facts: Sequence[FactClaim]) -> tuple[float | None, Interval]:
-    """Return the mean and the central interval, on a uniform prior, by midpoints of [0, 1]."""
+    """Return the mean and the central interval, with a uniform prior, by midpoints of [0, 1]."""
     aspects: dict[str, tuple[list[float], int]] = {}
     for one in facts:
         guesses, refuted = aspects.get(one.aspect, ([], 0))
@@ -136,10 +136,10 @@ def _log_likelihood(
 ) -> npt.NDArray[np.float64]:
     """Return an aspect's part: confirmed facts by rising guesses, and a number of refuted ones.
 
-    n facts count for n (kappa + 1) / (kappa + n) together. Those that are hardest to guess count
-    first, each for what it adds to the ones before it; were they all to weigh the same, an easy
-    fact that is confirmed could take more weight from a hard one than it brings. What does not
-    depend on p is left out: it cancels.
+    n facts together count for n (kappa + 1) / (kappa + n). The facts that are hardest to guess
+    count first, each for what it adds to those before it: with equal weights, a confirmed easy fact
+    could take more weight from a hard one than it brings. Terms that do not depend on p cancel, and
+    are left out.
     """
     total = np.zeros_like(grid)
     before = 0.0

@@ -1,4 +1,4 @@
-"""Shares of trials: an interval that needs no prior, and a posterior that has one."""
+"""Shares of trials: an interval without a prior, and a posterior with one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from services.common.statistics.interval import Interval, Kind
 
 
 def share_interval(successes: int, trials: int, level: float) -> Interval:
-    """Clopper and Pearson's interval of a share: it holds at least its level at every size.
+    """Return Clopper and Pearson's interval of a share, which covers at its level at every size.
 
     Raises ValueError unless 0 <= successes <= trials and there are trials.
     """
@@ -28,10 +28,10 @@ def posterior_mean(alpha: float, beta: float) -> float:
 
 
 def posterior_interval(alpha: float, beta: float, level: float) -> Interval:
-    """Return the central interval of a beta distribution: half of what is left on each side.
+    """Return the central interval of a beta distribution: both tails have equal probability.
 
-    `alpha` and `beta` are the prior's plus the successes and the failures that were seen, which
-    need not be whole.
+    `alpha` and `beta` are the prior's plus the successes and the failures seen, which need not be
+    whole numbers.
     """
     tail = (1 - level) / 2
     low, high = (beta_quantile(p, alpha, beta) for p in (tail, 1 - tail))

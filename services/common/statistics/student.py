@@ -1,7 +1,7 @@
 """Intervals of an estimate from its standard error: Student's, and one that allows for skewness.
 
-Student's covers at its level where the estimate is normal about what it estimates, as sums of many
-parts are. A mean of few values of an unknown distribution is not: that is for `means`.
+Student's interval covers at its level if the estimate is normal around the true value, as sums of
+many parts are. The mean of a few values of an unknown distribution is not: use `means` for that.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def student(estimate: Estimate, level: float, effective_n: float | None = None) 
 
 
 def skewed(estimate: Estimate, level: float, effective_n: float | None = None) -> Interval:
-    """Return the least interval that holds Student's and Hall's.
+    """Return the least interval that contains both Student's and Hall's.
 
-    Hall ("On the removal of skewness by transformation", 1992) takes the skewness out of a
-    studentised estimate by a monotone cubic. Student's is too short for a skewed estimate, and
-    Hall's for a symmetric one with long tails; both together cost a normal estimate half a percent
-    of coverage.
+    Hall ("On the removal of skewness by transformation", 1992) removes the skewness of a
+    studentised estimate with a monotone cubic. Student's interval is too short for a skewed
+    estimate, and Hall's for a symmetric one with long tails; taking both costs a normal estimate
+    half a percent of coverage.
     """
     plain = quantile(estimate.freedom, level)
     above = max(plain, _untransformed(plain, estimate.skewness))
@@ -47,7 +47,7 @@ def skewed(estimate: Estimate, level: float, effective_n: float | None = None) -
 
 
 def _untransformed(value: float, skewness: float) -> float:
-    """Return t where t + a t^2 + a^2 t^3 / 3 + a / 2 is `value`; a is a third of the skewness."""
+    """Return the t with t + a t^2 + a^2 t^3 / 3 + a / 2 = `value`; a is a third of the skewness."""
     third = skewness / 3
     if abs(third) < 1e-9:
         return value

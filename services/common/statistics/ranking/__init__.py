@@ -1,1 +1,1 @@
-"""Several artifacts side by side: how surely one is better than another."""
+"""Several artifacts compared: how surely one is better than another."""

@@ -1,7 +1,7 @@
-"""The level of intervals that many artifacts are compared by, so that hardly any win is by chance.
+"""The level of intervals for comparing many artifacts, so high that chance wins are rare.
 
-It is a constant, and not a function of who is compared: otherwise an artifact that is added would
-change what is said of two others.
+The level is a constant rather than a function of the artifacts: otherwise adding an artifact would
+change the result for two others.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from services.common.statistics.ranking import normal_range
 
 ARTIFACTS = 50
 LEVEL = 1 - 2e-5
-"""Of each interval: 17 restarts' least and greatest have it, or 4.265 standard errors."""
+"""Level of each interval, that of the extremes of 17 restarts, or of 4.265 standard errors."""
 
 
 def simultaneous_level(artifacts: int, metrics: int = 1) -> float:
-    """Return the chance that no win is by chance among artifacts that are all equal.
+    """Return the chance that artifacts which are all equal produce no win by chance.
 
-    Over `metrics` that were measured by sampling. With 50 artifacts and two it is 0.964.
+    `metrics` is the number of metrics measured by sampling. With 50 artifacts and two metrics the
+    chance is 0.964.
     """
     if artifacts < 2:
         return 1.0

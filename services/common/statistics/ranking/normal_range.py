@@ -1,4 +1,4 @@
-"""How far apart the least and the greatest of several standard normal values are."""
+"""The range of several standard normal values: the greatest minus the least."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from services.common.statistics.distributions import normal_cdf
 
 _STEP = 1 / 64
-_REACH = 9.0  # beyond it the density is below 1e-18
+_REACH = 9.0  # beyond this the density is below 1e-18
 _CELLS = round(2 * _REACH / _STEP)
 
 
@@ -18,7 +18,7 @@ _CELLS = round(2 * _REACH / _STEP)
 def tail(count: int, width: float) -> float:
     """Return the probability that the range of `count` values is over `width`.
 
-    By the trapezoidal rule, which for a function as smooth as this is exact to 1e-15. Raises
+    Uses the trapezoidal rule, which is exact to 1e-15 for a function as smooth as this. Raises
     ValueError for fewer than 2 values.
     """
     if count < 2:
@@ -26,7 +26,7 @@ def tail(count: int, width: float) -> float:
     if width <= 0:
         return 1.0
     places = -_REACH + _STEP * np.arange(_CELLS + 1)
-    # The least value at a place, the others between it and `width` above it.
+    # The least value at each place, and the others between it and `width` above it.
     inside = np.array([normal_cdf(place + width) - normal_cdf(place) for place in places.tolist()])
     density = np.exp(-0.5 * places**2) / math.sqrt(2 * math.pi)
     return max(0.0, 1 - float(count * _STEP * (density * inside ** (count - 1)).sum()))
@@ -41,7 +41,7 @@ def largest_tail(counts: tuple[int, ...], width: float) -> float:
 
 @lru_cache(maxsize=1024)
 def critical(counts: tuple[int, ...], level: float) -> float:
-    """Return the width that none of the ranges is over with probability `level`."""
+    """Return the width that, with probability `level`, none of the ranges exceeds."""
     low, high = 0.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Places in a list that a caller named, which hold for all of its artifacts together.
+"""Places in a list that a caller named; they hold for all of its artifacts together.
 
 A step-down procedure finds the pairs that differ. If the errors are known, it uses the largest t of
 all pairs (Mogstad, Romano, Shaikh, Wilhelm, "Inference for ranks", 2024), with the critical value
@@ -23,15 +23,15 @@ Pair = tuple[str, str]
 
 
 def rank_sets(estimates: Mapping[str, Estimate], level: float = 0.95) -> dict[str, tuple[int, int]]:
-    """Return the best and the worst place of each, which all hold together with `level`.
+    """Return the best and the worst place of each artifact; all hold together with `level`.
 
-    The estimates are independent, and more is better. An error of 0 is exact.
+    The estimates are independent, and more is better. An error of 0 means exact.
     """
     return places_by(list(estimates), wins(estimates, level))
 
 
 def wins(estimates: Mapping[str, Estimate], level: float = 0.95) -> set[Pair]:
-    """Return the pairs of which the first is better, of these estimates together with `level`."""
+    """Return the pairs whose first estimate is better; all hold together with `level`."""
     pairs = list(itertools.combinations(estimates, 2))
     if all(math.isinf(one.freedom) for one in estimates.values()):
         apart = _by_largest(estimates, pairs, level)
@@ -46,9 +46,9 @@ def wins(estimates: Mapping[str, Estimate], level: float = 0.95) -> set[Pair]:
 
 
 def separate(one: Estimate, two: Estimate, level: float) -> bool:
-    """Whether the square-and-add interval of the difference, at `level`, leaves 0 out.
+    """Whether the square-and-add interval of the difference, at `level`, excludes 0.
 
-    Its halves are those of the two Student's intervals at `level`, added as squares.
+    Each half is the root of the sum of squares of the halves of two Student's intervals at `level`.
     """
     halves = [quantile(each.freedom, level) * each.error for each in (one, two)]
     return abs(one.value - two.value) > math.hypot(*halves)
@@ -57,10 +57,10 @@ def separate(one: Estimate, two: Estimate, level: float) -> bool:
 def holm(
     hypotheses: Iterable[Name], rejected_at: Callable[[Name, float], bool], level: float
 ) -> set[Name]:
-    """Return the hypotheses that are rejected, no true one among them with `level` (Holm 1979).
+    """Return the rejected hypotheses; with `level`, none of them is true (Holm 1979).
 
-    `rejected_at` says whether one is rejected by its own interval at a level; what is at one level
-    must be at every lower one.
+    `rejected_at` says whether a hypothesis is rejected by its own interval at a level; a hypothesis
+    rejected at one level must be rejected at every lower level.
     """
     left = list(hypotheses)
     rejected: set[Name] = set()
@@ -75,7 +75,7 @@ def holm(
 
 
 def _by_largest(estimates: Mapping[str, Estimate], pairs: list[Pair], level: float) -> set[Pair]:
-    """Step down: pairs that differ are set aside, and the rest are judged by what is left."""
+    """Step down: set aside the pairs that differ, and judge the rest by the pairs that remain."""
     scores = {}
     for one, two in pairs:
         lead = abs(estimates[one].value - estimates[two].value)
@@ -83,7 +83,7 @@ def _by_largest(estimates: Mapping[str, Estimate], pairs: list[Pair], level: flo
         scores[one, two] = lead / spread if spread else math.inf if lead else 0.0
     apart: set[Pair] = set()
     while len(apart) < len(pairs):
-        # Pairs that hang together are one range; ranges that do not are independent.
+        # Connected pairs form one range; unconnected ranges are independent.
         groups = _groups(list(estimates), [pair for pair in pairs if pair not in apart])
         reach = normal_range.critical(groups, level) / math.sqrt(2)
         more = {pair for pair, score in scores.items() if score > reach} - apart
@@ -94,7 +94,7 @@ def _by_largest(estimates: Mapping[str, Estimate], pairs: list[Pair], level: flo
 
 
 def _groups(names: list[str], pairs: list[Pair]) -> tuple[int, ...]:
-    """Return the sizes of the groups that pairs connect, of two or more."""
+    """Return the sizes of the groups, of two or more, that pairs connect."""
     groups = {name: {name} for name in names}
     for one, two in pairs:
         if groups[one] is not groups[two]:

@@ -1,9 +1,9 @@
 """Which of two artifacts is better in several metrics at once, under every declared weighting.
 
-One beats the other when its lead is over the slack, the most that the lead may owe to chance.
-Slacks of measurements add as squares, since they err independently (square-and-add: Zou, Donner,
-"Construction of confidence limits about effect measures", 2008), and bounds add as they are. It is
-a strict order, and third artifacts have no part in it.
+An artifact beats another when its lead exceeds the slack, the most that the lead may owe to chance.
+Slacks of measurements add as squares, since their errors are independent (square-and-add: Zou,
+Donner, "Construction of confidence limits about effect measures", 2008); slacks of bounds add
+directly. The result is a strict order, and third artifacts do not affect it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _NOISE = 1e-12
 
 @dataclass(frozen=True)
 class Reading:
-    """A metric of an artifact on a scale where more is better.
+    """An artifact's metric on a scale where more is better.
 
-    `sampled` says that the ends are those of an interval with a level; otherwise they are bounds.
+    `sampled` means that the ends come from an interval with a level; otherwise they are bounds.
     Raises ValueError unless low <= point <= high.
     """
 
@@ -41,8 +41,8 @@ Weights = Mapping[str, float]
 def corners(ranges: Mapping[str, tuple[float, float]]) -> tuple[dict[str, float], ...]:
     """Return the extreme weightings within ranges, each of which sums to 1.
 
-    All weights but one are at an end of their range there. Raises ValueError if no weighting
-    within the ranges sums to 1.
+    In each of them, all weights but one are at an end of their range. Raises ValueError if no
+    weighting within the ranges sums to 1.
     """
     found: dict[tuple[float, ...], dict[str, float]] = {}
     for name in ranges:
@@ -60,7 +60,7 @@ def corners(ranges: Mapping[str, tuple[float, float]]) -> tuple[dict[str, float]
 
 
 def margin(mine: Readings, other: Readings, weights: Weights) -> float:
-    """Return how far the lead of `mine` over `other` is over its slack, below 0 if it is not."""
+    """Return the lead of `mine` over `other` minus its slack."""
     leads: list[float] = []
     bounds: list[float] = []
     squares: list[float] = []
@@ -73,10 +73,10 @@ def margin(mine: Readings, other: Readings, weights: Weights) -> float:
 
 
 def beats(mine: Readings, other: Readings, weightings: Sequence[Weights]) -> bool:
-    """Whether `mine` is better under each of the weightings, which are `corners`.
+    """Whether `mine` is better under all weightings, whose corners are `corners`.
 
-    The margin is concave in the weights, so the corners answer for all between them. False where
-    either lacks one of the metrics.
+    The margin is concave in the weights, so the corners decide for all weightings between them.
+    False if either artifact lacks one of the metrics.
     """
     wanted = weightings[0].keys()
     if not (wanted <= mine.keys() and wanted <= other.keys()):
@@ -98,7 +98,7 @@ def places(
 
 
 def places_by(ranked: Sequence[str], wins: set[tuple[str, str]]) -> dict[str, tuple[int, int]]:
-    """Return the best and the worst place by who beats whom, as (winner, loser)."""
+    """Return the best and the worst place of each, from (winner, loser) pairs."""
     return {
         name: (
             1 + sum((other, name) in wins for other in ranked),

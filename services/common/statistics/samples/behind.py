@@ -1,14 +1,13 @@
-"""The corpus behind the documents: what documents like these, drawn at random, would give.
+"""The corpus behind the documents: what similar documents, drawn at random, would give.
 
-That is another question than what these documents give, and a harder one: documents differ in size
-by orders of magnitude, so a few of them decide, and others would have decided otherwise. How much
-can be said depends on how many documents of equal size these are worth (Kish), whatever their
-number.
+This differs from what these documents give, and is harder: document sizes differ by orders of
+magnitude, so a few documents decide, and others would have decided differently. The precision
+depends on how many documents of equal size these are worth (Kish), whatever their number.
 
-That worth is itself a function of the documents here. Where sizes spread so far that it would
-mostly be too little (lognormal by 2.3), the few selections without a giant pass, and cover worse:
-of 200 such documents one selection in seventeen passes, and a third of those miss. Of all
-selections, about 5 % at most get an interval at 95 % that misses.
+That worth itself depends on the documents drawn. If sizes vary so widely that it would mostly be
+too small (lognormal by 2.3), the few selections without a giant pass, and cover worse: of
+selections of 200 such documents, one in seventeen passes, and a third of those miss. Of all
+selections, at most about 5 % get an interval at 95 % that misses.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from services.common.statistics.student import quantile, skewed, student
 
 LEAST_FOR_LEVEL = 25
 LEAST_FOR_DIFFERENCE = 250
-"""Documents of equal size that the selection is worth; of fewer, nothing is said of a corpus."""
+"""Equal-size documents that the selection must be worth for any statement about a corpus."""
 
 METHOD = "hc2-t@1"
 _HEADS = 1024
@@ -35,11 +34,11 @@ _BITS = 1 / (NAT_UNITS * math.log(2))
 
 
 def behind_sample(parts: Mapping[str, Drawn], nats: Nats, average: Average) -> Estimate:
-    """Return the average over all bytes as one of the corpus behind a sample of documents.
+    """Return the average over all bytes as an estimate for the corpus behind a sample of documents.
 
-    `average` is `levels.whole` of the same sample. To its variance comes that of the documents' own
-    sampling. Raises ValueError if a document was cut into spans: the rate that counts here is a
-    document's.
+    `average` is `levels.whole` of the same sample. The variance of drawing the documents themselves
+    is added to its variance. Raises ValueError if a document was cut into spans: the rates that
+    count here are those of documents.
     """
     if not all(part.of_documents for part in parts.values()):
         raise ValueError("of a corpus only a sample of whole documents tells, not of spans")
@@ -97,9 +96,9 @@ def sample_difference_interval(
 
 
 class Scored:
-    """Documents that were all scored: their largest ones, and sums over the others.
+    """Documents that were all scored: the largest of them, and sums over the others.
 
-    Everything is kept in whole numbers, so parts merge into the very state of the whole.
+    All sums are whole numbers, so merging parts gives exactly the state of the whole.
     """
 
     def __init__(self) -> None:
@@ -108,7 +107,7 @@ class Scored:
         self._heads: list[_Document] = []
 
     def add(self, document: str, text_bytes: int, nats: int) -> None:
-        """Count a document, with its nats in 65,536ths, or its difference of nats.
+        """Count a document, with its nats, or its difference of nats, in 65,536ths.
 
         Raises ValueError for a document without text.
         """
@@ -119,27 +118,27 @@ class Scored:
         self._keep([(text_bytes, document, nats)])
 
     def merge(self, other: Scored) -> None:
-        """Count everything that another one counted."""
+        """Add everything that `other` counted."""
         self.documents += other.documents
         self._sums = self._sums.plus(other._sums)
         self._keep(other._heads)
 
     @property
     def bits_per_byte(self) -> float:
-        """Of these documents, exactly. Raises ZeroDivisionError for none."""
+        """Bits per byte of these documents, exactly. Raises ZeroDivisionError for no documents."""
         return self._sums.nats / self._sums.text_bytes * _BITS
 
     @property
     def effective_documents(self) -> float:
-        """How many documents of equal size these are worth; 0 of none."""
+        """How many documents of equal size these are worth; 0 if there are none."""
         squares = self._sums.powers[0]
         return self._sums.text_bytes**2 / squares if squares else 0.0
 
     def level_interval(self, level: float) -> Interval:
-        """Return the interval of the level of the corpus that these are a sample of.
+        """Return the interval of the level of the corpus that these documents were sampled from.
 
-        On the logarithm, where the level is above 0. Raises TooFewError unless they are worth 25
-        documents of equal size.
+        Computed on the logarithm if the level is above 0. Raises TooFewError unless the documents
+        are worth 25 documents of equal size.
         """
         worth = _worth(self.effective_documents, LEAST_FOR_LEVEL)
         found = self.behind()
@@ -160,8 +159,8 @@ class Scored:
     def behind(self) -> Estimate:
         """Return bits per byte with the variance HC2 and its degrees (Bell, McCaffrey 2002).
 
-        Every one of the largest 1,024 documents has its own term. The others, of which none is
-        larger than the least of those, share the largest correction that one of them could have.
+        Each of the largest 1,024 documents has its own term. The other documents, none larger than
+        the smallest of those, share the largest correction that any of them could have.
         """
         sums = self._sums
         size, value = float(sums.text_bytes), sums.nats / sums.text_bytes

@@ -1,12 +1,12 @@
-"""Bits per byte of a selection, and differences of two models' in it, from a sample by bytes.
+"""Bits per byte of a selection, and differences between two models in it, from a sample by bytes.
 
-The question is what scoring all of these documents would give. Their sizes are known, since drawing
-a sample reads them; what is estimated is the nats. Of a stratum, the spans that were sure to be
-drawn count with their own nats, and the other bytes with the mean rate of those that chance drew.
-A subset's strata are weighted by their bytes, which are known as well: so a sample that has missed
-a rare script is not surprised by it.
+The estimate is of what scoring all of these documents would give. Drawing a sample reads their
+sizes, so only the nats are estimated. In a stratum, spans that were certain to be drawn count with
+their own nats, and the other bytes with the mean rate of the spans drawn by chance. A subset's
+strata are weighted by their bytes, which are known too, so a sample that missed a rare script is
+not biased by that.
 
-A difference is estimated as a level is, from the differences of the spans' nats.
+A difference is estimated like a level, from the differences of the spans' nats.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from services.common.statistics.student import quantile, skewed
 
 LEAST_FOR_LEVEL = 50
 LEAST_FOR_DIFFERENCE = 30
-"""Spans that chance drew: fewer are an example, and no measurement.
+"""Least number of spans drawn by chance: fewer make an example rather than a measurement.
 
-Measured with the likelihoods of neural models (benchmarks/bpb/coverage.py): of single
-subsets, which mix texts that a model reads very differently, fewer do not cover.
+Measured with the likelihoods of neural models (benchmarks/bpb/coverage.py): for single subsets,
+which mix texts that a model predicts very differently, fewer spans do not cover.
 """
 
 _BITS = 1 / (NAT_UNITS * math.log(2))
 
 Nats = Mapping[Key, int | None]
-"""Of each span that was drawn its nats in 65,536ths, or None where its document is lost: the
-tokenizer of one of the models does not give it back."""
+"""For each drawn span, its nats in 65,536ths, or None if its document is lost: one of the models'
+tokenizers does not reproduce it."""
 
 
 @dataclass(frozen=True)
 class SubsetLevel:
-    """A subset's bits per byte of what is not lost, `rate` None when all that was drawn is.
+    """A subset's bits per byte of what is not lost; `rate` is None if everything drawn is lost.
 
-    `text_bytes` is what is not lost of all, estimated by `kept`, its share. `spans` were scored, of
-    which `uncertain` were drawn by chance; `certain` is the share of bytes that was sure to be, and
-    `complete` says whether all were. `spread_known` says whether the rate is exact, or has two
-    spans to tell its spread by.
+    `text_bytes` estimates the bytes that are not lost, from `kept`, their share. `spans` were
+    scored, of which `uncertain` were drawn by chance. `certain` is the share of bytes that were
+    certain to be drawn, and `complete` says whether all were. `spread_known` says whether the rate
+    is exact, or has at least two spans to estimate its spread.
     """
 
     rate: Estimate | None
@@ -60,8 +60,8 @@ class SubsetLevel:
 class Average:
     """A weighted average of subsets.
 
-    `weight` is what the subsets here had of all the weights; `spread_unknown` are the subsets
-    without two spans to tell a spread by, with how many they have.
+    `weight` is the share of all the weights that belongs to the subsets here. `spread_unknown` are
+    the subsets without two spans to estimate a spread, with the number of spans they have.
     """
 
     estimate: Estimate
@@ -78,9 +78,9 @@ class Average:
 
 
 def differences(model: Nats, against: Nats) -> dict[Key, int | None]:
-    """Return the nats of `model` less those of `against`; a span is lost when it is for either.
+    """Return the nats of `model` less those of `against`; a span is lost if it is for either.
 
-    Raises ValueError when the spans are not the same, naming one that is not in both.
+    Raises ValueError if the spans differ, naming one that is not in both.
     """
     if model.keys() != against.keys():
         document, number = min(model.keys() ^ against.keys())
@@ -93,9 +93,9 @@ def differences(model: Nats, against: Nats) -> dict[Key, int | None]:
 
 
 def subset_level(drawn: Drawn, nats: Nats) -> SubsetLevel:
-    """Estimate a subset's bits per byte, in one way whatever the order of `nats`.
+    """Estimate a subset's bits per byte; the result does not depend on the order of `nats`.
 
-    Raises ValueError when a span that was drawn has no nats, naming it.
+    Raises ValueError if a drawn span has no nats, naming it.
     """
     parts = _collapsed([_stratum_level(stratum, nats) for stratum in drawn.strata])
     whole = drawn.text_bytes
@@ -115,19 +115,19 @@ def subset_level(drawn: Drawn, nats: Nats) -> SubsetLevel:
 
 
 def whole(subsets: Mapping[str, SubsetLevel]) -> Average:
-    """Average over all bytes that are not lost."""
+    """Return the average over all bytes that are not lost."""
     return average(subsets, {name: one.text_bytes for name, one in subsets.items()})
 
 
 def macro(subsets: Mapping[str, SubsetLevel]) -> Average:
-    """Average over the subsets, each weighing the same."""
+    """Return the average over the subsets, each with the same weight."""
     return average(subsets, dict.fromkeys(subsets, 1.0))
 
 
 def average(subsets: Mapping[str, SubsetLevel], weights: Mapping[str, float]) -> Average:
-    """Average over the subsets with a rate and a weight, by those weights.
+    """Return the average over the subsets with a rate and a weight, by those weights.
 
-    Raises ValueError when there are none.
+    Raises ValueError if there are none.
     """
     parts = [
         (name, weights[name], one, one.rate)
@@ -150,8 +150,8 @@ def average(subsets: Mapping[str, SubsetLevel], weights: Mapping[str, float]) ->
 def level_interval(average: Average, level: float, units: str = "spans") -> Interval | None:
     """Return the interval of a level, which is not below 0; None if it is exact.
 
-    It allows for skewness: rates have a longer tail above. Raises TooFewError with fewer than 50
-    spans that chance drew, and calls them `units`: a span may be a whole document.
+    The interval allows for skewness: rates have a longer upper tail. Raises TooFewError, with
+    `units` as the noun, for fewer than 50 spans drawn by chance: a span may be a whole document.
     """
     if average.exact:
         return None
@@ -163,8 +163,8 @@ def level_interval(average: Average, level: float, units: str = "spans") -> Inte
 def difference_interval(average: Average, level: float, units: str = "spans") -> Interval | None:
     """Return the interval of a difference, which allows for skewness; None if it is exact.
 
-    Two models differ on few spans by much and on most by little. Raises TooFewError with fewer than
-    30 spans that chance drew, and calls them `units`.
+    Two models differ much on few spans and little on most. Raises TooFewError, with `units` as the
+    noun, for fewer than 30 spans drawn by chance.
     """
     if average.exact:
         return None
@@ -173,14 +173,14 @@ def difference_interval(average: Average, level: float, units: str = "spans") ->
 
 
 def smallest_detectable(average: Average, level: float = 0.95, power: float = 0.8) -> float:
-    """Return the difference that an interval at `level` would tell from 0 with chance `power`."""
+    """Return the least difference that an interval at `level` detects with probability `power`."""
     freedom = average.estimate.freedom
     reach = quantile(freedom, level) + quantile(freedom, 2 * power - 1)
     return reach * average.estimate.error
 
 
 def spans_for(average: Average, wanted: float) -> int:
-    """Return how many spans would make `wanted` the smallest difference that is detected."""
+    """Return how many spans would make `wanted` the smallest detectable difference."""
     return math.ceil(average.spans * (smallest_detectable(average) / wanted) ** 2)
 
 
@@ -199,10 +199,10 @@ def _nats(nats: Nats, span: Span) -> int | None:
 
 @dataclass(frozen=True)
 class _StratumLevel:
-    """What a subset has of one kind: a subset's level, with bytes in place of shares.
+    """A subset's text of one kind: like a subset's level, but with bytes instead of shares.
 
-    There are `whole` bytes, of which `left` are not lost, and `sure` were sure to be drawn. `alone`
-    is the only span drawn by chance that is not lost, where there is but one, with its rate.
+    Of `whole` bytes, `left` are not lost, and `sure` were certain to be drawn. `alone` is the span
+    drawn by chance, with its rate, if exactly one such span is not lost.
     """
 
     rate: Estimate | None
@@ -261,10 +261,10 @@ def _stratum_level(stratum: Stratum, nats: Nats) -> _StratumLevel:
 
 
 def _collapsed(parts: list[_StratumLevel]) -> list[_StratumLevel]:
-    """Give a stratum in which one span is left a variance: its distance from the other strata.
+    """Give a stratum with a single span left a variance: its distance from the other strata.
 
-    Strata differ, so it is rather too large (the estimator of collapsed strata: Cochran 1977,
-    5A.12).
+    Strata differ, so the variance is rather too large (the estimator of collapsed strata: Cochran
+    1977, 5A.12).
     """
     found = []
     for part in parts:
@@ -289,8 +289,8 @@ def _estimate(
 ) -> Estimate:
     """Return (sure + unseen * mean of the rates) / whole, with the variance of that mean.
 
-    Where few spans are not drawn, their chances, which scale the variance, are themselves rough:
-    about as a variance is with twice as many degrees and two more.
+    If few spans are not drawn, their chances, which scale the variance, are rough themselves: about
+    like a variance with twice as many degrees and two more.
     """
     count = len(rates)
     if not count:

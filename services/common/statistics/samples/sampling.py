@@ -2,9 +2,9 @@
 
 Duffield, Lund, Thorup ("Priority sampling for estimation of arbitrary subset sums", 2007). A span
 of b bytes has priority b / u, where u in (0, 1] is a function of the seed, the document's id and
-the span's number. A stratum is what a subset has of one kind, and of each the spans of greatest
-priority are taken. So the sample is a function of the documents and the seed, in whatever order and
-in whatever parts they are seen, and a larger sample holds the smaller one.
+the span's number. A stratum is a subset's text of one kind; the spans of greatest priority in each
+are taken. So the sample depends only on the documents and the seed, not on the order or the parts
+in which they are read, and a larger sample contains the smaller one.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from itertools import chain
 from typing import TypeAlias, TypeVar
 
 Key: TypeAlias = tuple[str, int]
-"""A document's id and the number of a span in it."""
+"""A document's id and the number of a span in the document."""
 
 METHOD = "priority-by-script@2"
 _Name = TypeVar("_Name", str, tuple[str, int])
-_LEAST = 2  # spans of a stratum, and spans of it that chance decides on
+_LEAST = 2  # least spans of a stratum, and least spans that chance decides on
 
 
 class Allocation(Enum):
-    """How a sample is shared out among the subsets.
+    """How a sample is divided among the subsets.
 
-    BYTES, in proportion to their text, is best for the whole; a stratum counts for half of an equal
-    share at least, since an average is no surer than the part of it that few spans tell of. EQUAL
-    is best for averages that weigh the subsets otherwise, and for the subsets themselves.
+    BYTES divides in proportion to text, which is best for the whole; each stratum counts for at
+    least half of an equal share, since an average is no more precise than its part with the fewest
+    spans. EQUAL is best for averages with other weights, and for the subsets themselves.
     """
 
     BYTES = "bytes"
@@ -49,16 +49,16 @@ class Span:
 
     @property
     def key(self) -> Key:
-        """What names it."""
+        """The span's key."""
         return self.document, self.number
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """What was drawn of a subset's spans of one kind, by priority.
+    """The spans of one kind that were drawn from a subset, by priority.
 
-    `threshold` is the first span that was not drawn, None when all were. There are `spans_in_all`
-    with `text_bytes`.
+    `threshold` is the first span that was not drawn, None if all were. The stratum has
+    `spans_in_all` spans with `text_bytes`.
     """
 
     kind: int
@@ -68,13 +68,13 @@ class Stratum:
     text_bytes: int
 
     def certain(self, span: Span) -> bool:
-        """Whether a drawn span was sure to be: it has as many bytes as the threshold's priority."""
+        """Whether a span was certain to be drawn: its bytes reach the threshold's priority."""
         if self.threshold is None:
             return True
         return span.text_bytes * self.threshold.draw >= self.threshold.text_bytes << 64
 
     def chance(self, span: Span) -> float:
-        """Return the chance, given the threshold, that a span is drawn."""
+        """Return the probability, given the threshold, that a span is drawn."""
         if self.threshold is None or self.certain(span):
             return 1.0
         return span.text_bytes * self.threshold.draw / (self.threshold.text_bytes << 64)
@@ -82,10 +82,10 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn of a subset, by kind, and what is known of all of it.
+    """What was drawn of a subset, by kind, and what is known of the whole subset.
 
-    `documents` have text, and `powers` are the sums of their bytes, and of the squares, cubes and
-    fourth powers of those.
+    `documents` is the number of documents with text. `powers` are the sums of their bytes, and of
+    the squares, cubes and fourth powers of their bytes.
     """
 
     strata: tuple[Stratum, ...]
@@ -94,7 +94,7 @@ class Drawn:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Everything that was drawn."""
+        """All spans that were drawn."""
         return tuple(chain.from_iterable(stratum.spans for stratum in self.strata))
 
     @property
@@ -104,20 +104,20 @@ class Drawn:
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of all of the subset."""
+        """Bytes of the whole subset."""
         return self.powers[0]
 
     @property
     def of_documents(self) -> bool:
-        """Whether every document is one span: the sample is one of documents."""
+        """Whether every document is one span, so that the sample is one of documents."""
         return sum(stratum.spans_in_all for stratum in self.strata) == self.documents
 
 
 class Sampler:
-    """Sees the sizes of every document once, then says which spans are drawn."""
+    """Reads the sizes of every document once, then says which spans are drawn."""
 
     def __init__(self, spans: int, seed: int = 0) -> None:
-        """Draw `spans` in all. Raises ValueError for fewer than 1."""
+        """Prepare to draw `spans` in all. Raises ValueError for fewer than 1."""
         if spans < 1:
             raise ValueError(f"a sample has at least 1 span, not {spans}")
         self._spans, self._seed = spans, seed
@@ -126,19 +126,19 @@ class Sampler:
     def add(
         self, document: str, subset: str, sizes: Sequence[int], kinds: Sequence[int] = ()
     ) -> None:
-        """Take a document into account; `sizes` are the bytes of its spans, in their order.
+        """Take a document into account; `sizes` are the bytes of its spans, in order.
 
-        `kinds` are the spans' kinds, all one without. A document without text has no span. To
-        sample whole documents, give each one span.
+        `kinds` are the spans' kinds; without kinds, all spans are of one kind. A document without
+        text has no span. To sample whole documents, give each one span.
         """
         if sizes:
             found = self._subsets.get(subset) or self._subsets.setdefault(subset, _Subset())
             found.add(_ranked(document, sizes, self._seed), sizes, kinds, self._spans)
 
     def merge(self, other: Sampler) -> None:
-        """Take everything into account that another one did.
+        """Add everything that `other` has taken into account.
 
-        Raises ValueError unless it was made for as many spans, with the same seed.
+        Raises ValueError unless `other` was made for as many spans, with the same seed.
         """
         if (other._spans, other._seed) != (self._spans, self._seed):
             raise ValueError("samples of another size or seed do not merge")
@@ -146,10 +146,10 @@ class Sampler:
             self._subsets.setdefault(name, _Subset()).merge(subset, self._spans)
 
     def draw(self, allocation: Allocation = Allocation.BYTES) -> dict[str, Drawn]:
-        """Draw, by subset, in the order of their names.
+        """Return what was drawn, by subset, in the order of their names.
 
-        Every stratum has 2 spans or all it has, and as many more as it takes for 2 that chance
-        decided on; so there may be more than were requested.
+        Every stratum has at least 2 spans or all of its spans, and enough for 2 that chance decided
+        on; so there may be more spans than requested.
         """
         subsets = sorted(self._subsets.items())
         pools = {(name, kind): pool for name, one in subsets for kind, pool in one.pools.items()}
@@ -171,7 +171,7 @@ class Sampler:
 
 
 def at_least_half_a_share(sizes: Mapping[_Name, int]) -> dict[_Name, int]:
-    """Return weights in proportion to sizes, but for small ones that of half an equal share."""
+    """Return weights in proportion to sizes, but at least that of half an equal share."""
     whole = sum(sizes.values())
     return {name: max(2 * len(sizes) * size, whole) for name, size in sizes.items()}
 
@@ -179,10 +179,10 @@ def at_least_half_a_share(sizes: Mapping[_Name, int]) -> dict[_Name, int]:
 def allocate(
     spans: int, weights: Mapping[_Name, int], rooms: Mapping[_Name, int]
 ) -> dict[_Name, int]:
-    """Share spans out by weight, at least 2 to each and at most its room; ties go by name.
+    """Divide spans by weight, each share at least 2 and at most its room; ties go by name.
 
-    One after the other goes to the greatest weight / (twice its share + 1), as Sainte-Laguë's seats
-    do. So nobody's share falls when there are more spans, which largest remainders do not promise.
+    Each next span goes to the greatest weight / (twice its share + 1), like Sainte-Laguë's seats.
+    So no share falls when there are more spans, which largest remainders do not guarantee.
     """
     shares = {name: min(_LEAST, rooms[name]) for name in weights}
     left = spans - sum(shares.values())
@@ -204,9 +204,9 @@ def allocate(
 
 
 def effective_documents(parts: Mapping[str, Drawn]) -> float:
-    """Return how many documents of equal size all of the selection is worth (Kish); 0 of none.
+    """Return how many documents of equal size the whole selection is worth (Kish); 0 if empty.
 
-    Of all of them, drawn or not: a sample that has missed the giants looks best.
+    Counts all documents, drawn or not: a sample that missed the giants would look best.
     """
     whole = sum(part.powers[0] for part in parts.values())
     squares = sum(part.powers[1] for part in parts.values())
@@ -218,11 +218,11 @@ def _claim(weight: int, share: int) -> int:
 
 
 _Ranked: TypeAlias = tuple[int, str, int, int, int]
-"""A span as it sorts, the greatest priority first and equal ones by their keys: a number that falls
-with the priority, document, number, bytes, draw.
+"""A span in sortable form, the greatest priority first and ties by key: a number that falls with
+the priority, document, number, bytes, draw.
 
-Quotients of bytes and draws, which are at most 2^64, differ by 2^-128 at least where they differ.
-So the whole parts of 2^128 times them sort as they do.
+Draws are at most 2^64, so unequal quotients of bytes and draws differ by at least 2^-128. So the
+whole parts of 2^128 times the quotients sort like the quotients.
 """
 
 
@@ -240,14 +240,14 @@ def _ranked(document: str, sizes: Sequence[int], seed: int) -> Iterator[_Ranked]
 
 
 def _cut(spans: Sequence[_Ranked], least: int) -> int:
-    """Return how many of spans, sorted, to draw: `least`, or more for 2 by chance.
+    """Return how many of the sorted spans to draw: `least`, or more to get 2 by chance.
 
-    All of them where no threshold leaves two.
+    Returns all of them if no threshold leaves two.
     """
     sizes = sorted(text_bytes for *_, text_bytes, _ in spans[:least])
     for count in range(least, len(spans)):
         *_, text_bytes, draw = spans[count]
-        # By chance are those with fewer bytes than the threshold's priority, rounded up.
+        # Chance decides on spans with fewer bytes than the threshold's priority, rounded up.
         if bisect_left(sizes, -((-text_bytes << 64) // draw)) >= _LEAST:
             return count
         sizes.insert(bisect_left(sizes, text_bytes), text_bytes)
@@ -276,13 +276,13 @@ class _Subset:
             self._pool(kind, least).add(spans)
 
     def merge(self, other: _Subset, least: int) -> None:
-        """Take everything that another one saw into account."""
+        """Add everything that `other` has taken into account."""
         self._count(other.documents, other.powers)
         for kind, pool in other.pools.items():
             self._pool(kind, least).merge(pool)
 
     def draw(self, shares: Mapping[int, int]) -> Drawn:
-        """Draw the best of each kind, as many as its share or more."""
+        """Draw the best spans of each kind, as many as its share or more."""
         strata = tuple(self.pools[kind].draw(kind, shares[kind]) for kind in sorted(shares))
         return Drawn(strata, self.documents, self.powers)
 
@@ -302,7 +302,7 @@ class _Subset:
 
 @dataclass
 class _Pool:
-    """The spans of a stratum that may still be drawn: no more than its best, and the next."""
+    """The spans of a stratum that may still be drawn: only its best, and the next."""
 
     least: int
     seen: int = 0
@@ -317,13 +317,13 @@ class _Pool:
         self._keep(spans)
 
     def merge(self, other: _Pool) -> None:
-        """Take everything that another one saw into account."""
+        """Add everything that `other` has taken into account."""
         self.seen += other.seen
         self.text_bytes += other.text_bytes
         self._keep(other.spans)
 
     def draw(self, kind: int, share: int) -> Stratum:
-        """Draw the best, `share` of them or more."""
+        """Draw the best spans, `share` or more."""
         self._prune()
         count = _cut(self.spans, share)
         best = tuple(Span(*one[1:]) for one in self.spans[: count + 1])
@@ -337,7 +337,7 @@ class _Pool:
             self._prune()
 
     def _prune(self) -> None:
-        # What comes after the threshold of the best seen so far comes after the last one too.
+        # A span after the threshold of the best so far is also after the final threshold.
         self.spans.sort()
         count = _cut(self.spans, self.least)
         if count < len(self.spans):

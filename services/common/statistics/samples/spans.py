@@ -1,7 +1,7 @@
 """Spans of a document: the pieces of text that are sampled, the same for every tokenizer.
 
-A token belongs to the span of its first byte. A document's nats are then the sum of its spans', for
-any tokenizer, and two models are paired by span.
+A token belongs to the span of its first byte. So a document's nats are the sum of its spans' nats
+for any tokenizer, and two models can be paired by span.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 
 SPAN_BYTES = 4096
 NAT_UNITS = 1 << 16
-"""Nats are kept in 65,536ths, as whole numbers, whose sums do not depend on their order."""
+"""Nats are stored as whole numbers of 65,536ths, whose sums do not depend on their order."""
 
 
 def span_ends(text: bytes, size: int = SPAN_BYTES) -> list[int]:
     """Return where each span of a UTF-8 text ends, in bytes; the last end is the text's.
 
-    Every multiple of `size` ends a span, moved on to the next character. Raises ValueError for a
-    size that may not hold a character.
+    Every multiple of `size` ends a span, moved forward to the next character. Raises ValueError for
+    a size that may not fit a character.
     """
     if size < 4:
         raise ValueError(f"a span has at least 4 bytes, not {size}")
@@ -42,8 +42,8 @@ def span_sizes(ends: Sequence[int]) -> list[int]:
 def span_scripts(text: bytes, ends: Sequence[int]) -> list[int]:
     """Return how far from ASCII each span of a UTF-8 text is: 0, 1 or 2.
 
-    1 when more than a 16th of its bytes are beyond ASCII, 2 when more than a third are: prose in
-    Latin letters is 0, and in other scripts 2.
+    1 means more than a 16th of its bytes beyond ASCII, 2 more than a third: prose in Latin letters
+    is 0, and in other scripts 2.
     """
     if text.isascii():
         return [0] * len(ends)
@@ -58,8 +58,9 @@ def span_scripts(text: bytes, ends: Sequence[int]) -> list[int]:
 def span_nats(ends: Sequence[int], starts: Sequence[int], nats: Sequence[float]) -> list[int]:
     """Return the nats of each span, in 65,536ths.
 
-    `starts` are the first bytes of the tokens, not falling, and `nats` their -log p. A token that
-    starts at the text's end counts to the last span. Raises ValueError for tokens without a text.
+    `starts` are the first bytes of the tokens, in rising order, and `nats` their -log p. A token
+    that starts at the text's end counts for the last span. Raises ValueError for tokens without a
+    text.
     """
     if not ends and len(starts):
         raise ValueError("an empty text has no tokens")

@@ -1,9 +1,9 @@
-"""What a benchmark records of each restart of its process, and whether the machine was its own.
+"""What a benchmark records of each restart of its process, and whether it had the machine alone.
 
-A restart is the unit: the runs inside one share its memory layout, its threads' places and the
-clock. Load of others only ever adds time, and a steady load makes all restarts alike, so how far
-times spread says nothing of it. It shows in the kernel's counters of CPU time, and what does not
-show there (a slow clock, a neighbour of the virtual machine) in a calibration kernel's time.
+A restart is the unit: the runs in one restart share its memory layout, its threads' places and the
+clock. Load from others only ever adds time, and a steady load slows all restarts alike, so the
+spread of times does not reveal it. The kernel's counters of CPU time do; a calibration kernel's
+time reveals the rest (a slow clock, a neighbour of the virtual machine).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _APART = 1.10
 
 @dataclass(frozen=True)
 class Restart:
-    """One restart of a benchmark's process.
+    """One restart of a benchmark's process. None means unknown, and such a restart is not clean.
 
-    `started` is when, in seconds since 1970; `seconds` its median run and `least` its shortest.
-    `others` is the CPU time that others took, in cores, of which `allowed` count as none; `kernel`
-    the calibration kernel's time over its reference, None where that is not settled; `steal` the
-    share of the machine's time that its host took; `throttled` whether the process was held back by
-    its own limit; `own` its CPU time over threads times wall time, which is recorded and decides
-    nothing: how many threads spin while they wait depends on the engine. What is None is not known,
-    and no such restart is clean.
+    `started` is the time of the start, in seconds since 1970; `seconds` the median run and `least`
+    the shortest. `others` is the CPU time of other processes, in cores, of which `allowed` are
+    tolerated. `kernel` is the calibration kernel's time over its reference, None if the reference
+    is not settled. `steal` is the share of the machine's time that its host took. `throttled` says
+    whether the process was held back by its own limit. `own` is its CPU time over threads times
+    wall time; it is recorded but decides nothing: how many threads spin while they wait depends on
+    the engine.
     """
 
     started: float
@@ -45,7 +45,7 @@ class Restart:
 
     @property
     def clean(self) -> bool:
-        """Whether the machine was this process's own; the times have no part in it."""
+        """Whether the process had the machine alone; the measured times do not count."""
         return (
             self.others is not None
             and self.others <= self.allowed
@@ -59,17 +59,17 @@ class Restart:
 
 @dataclass(frozen=True)
 class Slopes:
-    """How much slower load can make a model, for what is seen of the load.
+    """How much load can slow a model down, for each sign of load.
 
     `kernel`: the model's slowdown over the calibration kernel's. `others`: the share of its time
-    that each core of others costs. The defaults are upper ends of what was seen on one machine.
+    that each core used by others costs. The defaults are upper ends seen on one machine.
     """
 
     kernel: float = 2.0
     others: float = 2.5
 
     def worse(self, measured: Slopes) -> Slopes:
-        """The larger of these and of those measured on a machine, each."""
+        """Return the larger of each slope: these or those measured on a machine."""
         return Slopes(max(self.kernel, measured.kernel), max(self.others, measured.others))
 
     def quiet(self, restart: Restart) -> float:
@@ -81,9 +81,9 @@ class Slopes:
 
 @dataclass(frozen=True)
 class KernelReference:
-    """The least time kept of the calibration kernel on a machine, with as many threads.
+    """The least recorded time of the calibration kernel on a machine, for one number of threads.
 
-    It is settled when it rests on 20 timings on 2 days: a machine may be slow all of one day.
+    It is settled after 20 timings on 2 days: a machine may be slow for a whole day.
     """
 
     seconds: float
@@ -92,18 +92,18 @@ class KernelReference:
 
     @property
     def settled(self) -> bool:
-        """Whether a time may be judged by it."""
+        """Whether times may be judged by this reference."""
         return self.timings >= LEAST_TIMINGS and self.days >= LEAST_DAYS
 
     def ratio(self, before: Sequence[float], after: Sequence[float]) -> float | None:
-        """Return the median time around a restart over this; None if it is not settled."""
+        """Return the median time around a restart over this reference; None if not settled."""
         return statistics.median([*before, *after]) / self.seconds if self.settled else None
 
 
 def two_speeds(medians: Sequence[float]) -> tuple[float, float] | None:
-    """Return the ends of the gap between two speeds, in seconds, or None if there is only one.
+    """Return the ends of the gap between two speeds, in seconds; None if there is one speed.
 
-    Of the gaps with two restarts or more on each side it is the widest, if that is over 10 %.
+    The gap is the widest that has two restarts or more on each side, if it is over 10 %.
     """
     ordered = sorted(medians)
     gaps = [

@@ -1,4 +1,4 @@
-"""How much faster one model is than another, and a model in batches than one by one."""
+"""Speed of one model relative to another, and of a model in batches relative to single items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEST_METHOD = "best-of-order-statistics@1"
 class PairedRestart:
     """One process that ran both models in turn, A B B A: their median runs, and the load.
 
-    `others` and `kernel` are those of `restarts.Restart`.
+    `others` and `kernel` are as in `restarts.Restart`.
     """
 
     first: float
@@ -32,9 +32,9 @@ def ratio_interval(
 ) -> Interval:
     """Return the interval of the median over restarts of the first model's time over the second's.
 
-    Load need not slow both alike, so both ends are moved out by the most that any restart's load
-    may have been worth. Raises TooFewError if the least and the greatest do not reach `level`
-    (8 restarts for 0.99, 17 for the ranks' 0.99998), ValueError where the calibration kernel has no
+    Load may slow the two unequally, so both ends are moved outward by the most that the load of any
+    restart may have cost. Raises TooFewError if the least and the greatest do not reach `level` (8
+    restarts for 0.99, 17 for the ranks' 0.99998), ValueError if the calibration kernel has no
     settled reference.
     """
     per_core = (slopes or Slopes()).others
@@ -52,11 +52,12 @@ def ratio_interval(
 
 
 def best_interval(speedups: Mapping[int, Sequence[float]], level: float) -> Interval:
-    """Return the interval of the largest of the batch sizes' median speed-ups.
+    """Return the interval of the largest median speed-up over the batch sizes.
 
-    `speedups` has for each batch size its rate over that of single items, of each restart. It holds
-    all the batch sizes' intervals at once, so choosing the best costs nothing. Raises TooFewError
-    where some have too few restarts for that (10 for 0.99 of three sizes), ValueError for none.
+    `speedups` has for each batch size its rate over that of single items, for each restart. The
+    intervals of all batch sizes hold at once, so choosing the best costs nothing. Raises
+    TooFewError if a batch size has too few restarts for that (10 for 0.99 of three sizes),
+    ValueError for none.
     """
     if not speedups:
         raise ValueError("no batch size was timed")

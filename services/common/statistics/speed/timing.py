@@ -1,8 +1,8 @@
 """How long a run takes: the median over restarts of their median run, on a machine without load.
 
 Restarts are started until eight are clean, and pooled with those of the same environment from other
-days. They are looked at only when there are 8, 16, 32 or 64 clean ones, since a measurement that
-may be repeated until it suits is none. Without eight clean ones, the longest is an upper bound.
+days. They are evaluated only at 8, 16, 32 or 64 clean restarts, since repeating a measurement until
+it suits would invalidate it. Without eight clean restarts, the longest is an upper bound.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from services.common.statistics.speed.restarts import Restart, Slopes, two_speed
 
 WANTED = 8
 MOST = 24
-"""Restarts to start while fewer than `WANTED` are clean."""
+"""Most restarts to start while fewer than `WANTED` are clean."""
 
 LOOKS = {8: 1, 16: 2, 32: 7, 64: 19}
-"""How many clean restarts are looked at, and the rank of the ends among them."""
+"""At which numbers of clean restarts to evaluate, and the rank of the interval's ends."""
 
 METHOD = "clean-restarts@1"
 AT_MOST = "longest-restart@1"
@@ -30,11 +30,10 @@ AT_MOST = "longest-restart@1"
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a run with their interval, whose low end is None where load cannot be excluded.
+    """Seconds of a run with their interval, whose low end is None if load cannot be excluded.
 
-    `least` is the shortest run of any restart; `clean` of the `restarts` were, and `used` of them
-    are in the interval. `speeds` are the ends of the gap between two speeds, None if there is
-    one.
+    `least` is the shortest run of any restart. Of `restarts`, `clean` were clean and `used` are in
+    the interval. `speeds` are the ends of the gap between two speeds, None if there is one speed.
     """
 
     seconds: float
@@ -49,11 +48,11 @@ class Timing:
 def timing(
     restarts: Sequence[Restart], wanted: int = WANTED, slopes: Slopes | None = None
 ) -> Timing:
-    """Return what restarts of one environment say, whatever their order.
+    """Return the timing from restarts of one environment, in any order.
 
-    With `wanted` clean ones, fewer than 8, the interval has their own level: 96.9 % with 6, 75 %
-    with 3; one alone bounds nothing but itself. The low end allows for the load that a clean
-    restart may have had. Raises ValueError for no restart.
+    With fewer than 8 `wanted` clean restarts, the interval has their level: 96.9 % with 6, 75 %
+    with 3; a single restart bounds only itself. The low end allows for the load that a clean
+    restart may have had. Raises ValueError for no restarts.
     """
     if not restarts:
         raise ValueError("no restart was timed")
@@ -80,7 +79,7 @@ def timing(
 
 
 def rate(items: float, seconds: Interval) -> Interval:
-    """Return items a second from the interval of the seconds that `items` take."""
+    """Return the interval of items a second, from that of the seconds that `items` take."""
     if seconds.high is None or seconds.high <= 0:
         raise ValueError("a rate needs an upper end of the time, above 0")
     high = items / seconds.low if seconds.low else None
@@ -91,10 +90,10 @@ def rate(items: float, seconds: Interval) -> Interval:
 
 @lru_cache(maxsize=8)
 def looks_level(restarts: int) -> float:
-    """Return the chance that the intervals of this look and of all before it cover the median.
+    """Return the probability that this evaluation's interval and all earlier ones cover the median.
 
-    Exact, by following how many values are below the median. At 8 it is 1 - 2 / 2^8, and 0.991 at
-    64, however often the measurement was repeated in between.
+    Exact, by following how many values are below the median: 1 - 2 / 2^8 at 8, and 0.991 at 64,
+    however often the measurement was repeated in between.
     """
     chances = {0: Fraction(1)}
     for count in range(1, restarts + 1):
@@ -110,7 +109,7 @@ def looks_level(restarts: int) -> float:
 
 
 def _looked_at(clean: int, wanted: int) -> int:
-    """Return how many of the clean restarts are looked at; 0 if there are too few."""
+    """Return how many of the clean restarts are evaluated; 0 if there are too few."""
     if clean < wanted:
         return 0
     return max((look for look in LOOKS if look <= clean), default=wanted)

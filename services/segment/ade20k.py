@@ -1,7 +1,7 @@
 """ADE20K's 150 classes (Zhou et al. 2017): names by id, and a colour for each. Pure.
 
-The names are the first synonym of each class in the scene parsing benchmark's list. The colours
-are this project's own: those of nature where a class has one, else hues a golden angle apart.
+The names are the first synonym of each class in the scene parsing benchmark's list. The colours are
+this project's own: natural ones for natural things, otherwise hues a golden angle apart.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _GOLDEN_ANGLE = (3 - 5**0.5) / 2
 def palette(names: tuple[str, ...]) -> tuple[int, ...]:
     """Return a colour 0xRRGGBB for each class name, all distinct.
 
-    A class of nature has its own colour; the others' hues are a golden angle apart, in alternating
-    brightness, so that neighbours in the list differ most.
+    A natural thing has its own colour; the hues of the others are a golden angle apart, in
+    alternating brightness, so that neighbours in the list differ most.
     """
     colors: list[int] = []
     for index, name in enumerate(names):

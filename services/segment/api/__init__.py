@@ -1,1 +1,1 @@
-"""The segment service's rpcs: each file parses, calls and replies for one family."""
+"""The segment service's rpcs: each file parses, calls and replies for one group of them."""

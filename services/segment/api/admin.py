@@ -26,7 +26,7 @@ _STATES = {
 
 
 class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
-    """Says and changes which models are served."""
+    """Returns and changes which models are served."""
 
     def __init__(self, models: Models, reconciler: Reconciler) -> None:
         self._models = models
@@ -37,7 +37,7 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
         request: admin_pb2.GetRepositoryRequest,  # noqa: ARG002  # it is empty
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> admin_pb2.GetRepositoryResponse:
-        """Say what is wanted, and what this replica has."""
+        """Return the desired models, and what this replica has."""
         state = await self._reconciler.wanted()
         reply = admin_pb2.GetRepositoryResponse(
             revision=state.revision,
@@ -53,7 +53,7 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
         request: admin_pb2.SetDesiredModelsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> admin_pb2.SetDesiredModelsResponse:
-        """Change what is wanted, for all replicas."""
+        """Change the desired models, for all replicas."""
         if request.everything == bool(request.models):
             raise InvalidArgument("models", "name at least one, or set `everything`, and not both")
         state = desired((model.name, model.version) for model in request.models)
@@ -73,5 +73,5 @@ class SegmentAdminService(admin_pb2_grpc.SegmentAdminServiceServicer):
     def _is_default(self, status: ModelStatus) -> bool:
         try:
             return self._models.repository.resolve(status.identity.name).identity == status.identity
-        except NotFound:  # retired since
+        except NotFound:  # retired meanwhile
             return False

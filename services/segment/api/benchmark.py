@@ -1,4 +1,4 @@
-"""SegmentAdminService: parse, measure a model in processes of its own, build the result."""
+"""SegmentAdminService: parse, measure a model in separate processes, build the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PACKAGES = (*_ENGINES_PACKAGES, "numpy", "numba", "pillow")
 
 
 class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer):
-    """Operations that use the machine and not a user's data."""
+    """Operations that use the machine rather than a user's data."""
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._settings = settings
@@ -106,7 +106,7 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
     def _check(
         self, benchmark: Benchmark, model: RegisteredModel, against: RegisteredModel | None
     ) -> None:
-        """Raise InvalidArgument if these models or this device can't be measured like that."""
+        """Raise InvalidArgument if these models or this device cannot be measured this way."""
         for one in (model, against):
             batches = max(benchmark.batch_sizes) > 1
             if one is not None and batches and not one.manifest.graph.dynamic_batch:
@@ -121,9 +121,9 @@ class SegmentBenchmarkService(benchmark_pb2_grpc.SegmentBenchmarkServiceServicer
             )
 
     def _choice(self, engine: str, model: RegisteredModel) -> Choice:
-        """Return the engine that was requested, or the one that serves the model, if installed.
+        """Return the requested engine, or the one that serves the model, if installed.
 
-        Another one than serves runs in the number type of the graphs.
+        An engine that does not serve the model runs in the number type of the graphs.
         """
         serving = self._models.choice.of(model.manifest)
         if engine in {"", serving.engine}:
@@ -172,7 +172,7 @@ _PAIRED_TURNS = 4  # A B B A
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A checked request: `budget` and `bound` in seconds, `rate` a second and 0 for the default."""
+    """A checked request: `budget`, `bound` in seconds; `rate` a second, 0 for the default."""
 
     scenario: benchmark_pb2.Scenario.ValueType
     batch_sizes: tuple[int, ...]
@@ -192,13 +192,13 @@ class Benchmark:
 
     @property
     def total(self) -> int:
-        """Runs to do, if no process has to be started again."""
+        """Number of runs, if no process has to be restarted."""
         turns = _PAIRED_TURNS if self.paired else 1
         return self.runs * self.restarts * len(self.batch_sizes) * turns
 
     @property
     def load(self) -> benchmark_replies.Offered | None:
-        """What load is offered, where requests arrive at random."""
+        """The offered load, if requests arrive at random."""
         return benchmark_replies.Offered(self.rate, self.bound) if self.server else None
 
 
@@ -259,7 +259,7 @@ def _batch_sizes(
 def _load(
     request: benchmark_pb2.BenchmarkModelRequest, scenario: benchmark_pb2.Scenario.ValueType
 ) -> tuple[float, float | None]:
-    """Return the rate and the bound."""
+    """Return the offered rate and the latency bound."""
     rate = request.target_rate
     bound: float | None = None
     if request.HasField("latency_bound"):

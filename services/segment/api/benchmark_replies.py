@@ -1,4 +1,4 @@
-"""What a benchmark's processes found, as messages."""
+"""Results of a benchmark's processes, as messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RATIO_LEVEL = 0.99
 
 @dataclass(frozen=True)
 class Offered:
-    """Requests a second that were offered, and the bound on their latency in seconds, if any."""
+    """Requests offered a second, and the bound on their latency in seconds, if any."""
 
     rate: float
     bound: float | None
@@ -45,7 +45,8 @@ def result(
 ) -> benchmark_pb2.BenchmarkResult:
     """Return the figures of the first batch size, of the sweep, of the load and of the parts.
 
-    `offered` is None but in the server scenario; `restarts` are the clean processes wanted.
+    `offered` is None except in the server scenario; `restarts` is the desired number of clean
+    processes.
     """
     first = batch_sizes[0]
     samples = [process.seconds.get(first, []) for process in processes]
@@ -139,7 +140,7 @@ def _restart(timed: Restart, process: ProcessRuns) -> benchmark_pb2.Restart:
 def _paired(
     timed: Sequence[Restart], processes: Sequence[ProcessRuns]
 ) -> benchmark_pb2.PairedFigures:
-    """How two models compare that were timed in the same processes."""
+    """Compare two models that were timed in the same processes."""
     pairs = [
         PairedRestart(one.seconds, statistics.median(process.against), one.others or 0, one.kernel)
         for one, process in zip(timed, processes, strict=True)
@@ -149,6 +150,6 @@ def _paired(
         samples=[benchmark_pb2.RunTimes(seconds=process.against) for process in processes],
     )
     if all(one.kernel is not None and one.others is not None for one in timed):
-        with suppress(TooFewError):  # the ratio is shown, and an interval is not
+        with suppress(TooFewError):  # show the ratio without an interval
             message.interval.CopyFrom(interval_of(ratio_interval(pairs, _RATIO_LEVEL)))
     return message

@@ -1,7 +1,7 @@
-"""EvaluateSegmentation: pairs as they come, a few at a time, into one sum of counts.
+"""EvaluateSegmentation: compares pairs as they come, a few at a time, and adds up counts.
 
-A pair waits while the queue is full, behind other requests. What bounds an evaluation is its
-call's deadline and, as it holds its model meanwhile, how long a client may send nothing.
+A pair waits while the queue is full, behind other requests. An evaluation is limited by its call's
+deadline, and by how long a client may send nothing, since the evaluation holds its model meanwhile.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from services.segment.serving.repository import RegisteredModel
 from services.segment.windows.options import Inference
 
 Context = grpc.aio.ServicerContext[Any, Any]
-# Seconds that may pass without a message while one is waited for: enough for one of 64 MiB to come
-# over 2 Mbit/s. A client that sends nothing would keep its model loaded forever.
+# Seconds to wait for the next message: enough for 64 MiB at 2 Mbit/s. Without a limit, a client
+# that sends nothing would keep its model loaded forever.
 _MAX_SILENCE_SECONDS = 300.0
 _PROGRESS_SECONDS = 1.0
-# The most that an element of the confusion matrix takes in a reply.
+# Most bytes that an element of the confusion matrix takes in a reply.
 _ELEMENT_BYTES = 10
 _MAX_IGNORE = 65_535
 _ZERO_IS_NONE = {
@@ -59,7 +59,7 @@ _COMPRESSED = {images_pb2.LABEL_ENCODING_RAW: False, images_pb2.LABEL_ENCODING_Z
 
 @dataclass(frozen=True)
 class Bounds:
-    """Pairs that are worked on at once, pixels of a picture, bytes of a request and of a reply."""
+    """Limits: pairs in work at once, pixels of a picture, bytes of a request and of a reply."""
 
     pairs: int
     max_pixels: int
@@ -73,9 +73,9 @@ async def evaluate(
     context: Context,
     bounds: Bounds,
 ) -> AsyncGenerator[segment_pb2.EvaluateSegmentationResponse, None]:
-    """Yield progress, each pair on request, and the result last.
+    """Yield progress, each pair's figures if requested, and the result last.
 
-    Raises what the contract says, of the first pair that is wrong.
+    Raises the errors that the contract lists, for the first pair that is wrong.
     """
     settings = await _settings(messages)
     ref = settings.model
@@ -89,7 +89,7 @@ async def evaluate(
     sums = _Sums(empty_tally(classes, confusion=settings.confusion_matrix), settings.pair_results)
     pairs = 0
     running: deque[asyncio.Task[Tally]] = deque()
-    # One model from the first pair to the last, whatever is served meanwhile.
+    # Use one model from the first pair to the last, even if it is replaced meanwhile.
     with models.lease(model) as loaded:
         compare = _Comparison(
             loaded,
@@ -127,7 +127,7 @@ async def evaluate(
 
 @dataclass
 class _Sums:
-    """The counts of the pairs that are done, and what is said of them meanwhile."""
+    """Counts of the finished pairs, and the progress reported meanwhile."""
 
     total: Tally
     pair_results: bool
@@ -169,7 +169,7 @@ async def _settings(
 async def _next(
     messages: AsyncIterator[segment_pb2.EvaluateSegmentationRequest], field: str
 ) -> segment_pb2.EvaluateSegmentationRequest | None:
-    """Return the next message, which should be `field`; None after the last one."""
+    """Return the next message, which must be `field`; None after the last one."""
     try:
         async with asyncio.timeout(_MAX_SILENCE_SECONDS):
             return await anext(messages, None)
@@ -191,7 +191,7 @@ def _meaning(settings: segment_pb2.EvaluationSettings, model: RegisteredModel) -
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Labels one picture and counts how it agrees with its mask."""
+    """Labels a picture and counts how it agrees with its mask."""
 
     loaded: Loaded
     client: str
@@ -203,16 +203,16 @@ class _Comparison:
 
     async def __call__(self, index: int, message: segment_pb2.EvaluationPair, size: int) -> Tally:
         pair = _Pair(index, message, self.meaning, self.max_pixels)
-        # No deadline: it is that of all pairs, and ends the call.
+        # No deadline for a single pair: the deadline of all pairs ends the call.
         admission = Admission(size, priority=Priority.LOW, client=self.client)
         result, _ = await self.loaded.pipeline.segment(
             pair.picture,
             Wanted(OriginalSize(), Encoding.RAW, threshold=self.threshold),
             admission,
-            max_bytes=sys.maxsize,  # it never leaves the process
+            max_bytes=sys.maxsize,  # the map never leaves the process
             how=self.how,
             max_pixels=self.max_pixels,
-            admitted=asyncio.Event(),  # a full queue is waited for
+            admitted=asyncio.Event(),  # wait while the queue is full
         )
         labels = np.frombuffer(result.data, f"<u{result.item_bytes}")
         labels = labels.reshape(result.height, result.width)
@@ -229,10 +229,10 @@ class _Pair:
     max_pixels: int
 
     def picture(self) -> Image.Image:
-        """Decode both and check that they fit.
+        """Decode both files and check that their sizes fit.
 
-        The mask is decoded again where it counts: decoded ones would wait beside the pictures, and
-        the queue does not know how large they are.
+        The mask is decoded again for counting: decoded masks would take memory while their pictures
+        wait, and the queue does not know their size.
         """
         field = f"pairs[{self.index}]"
         mask = self.mask()

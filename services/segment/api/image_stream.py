@@ -1,11 +1,11 @@
 """SegmentImages: many items of one call at once, each answered when it is finished.
 
-`answered` is the flow of it and knows no message; `answer_item` turns one item into its answer.
+`answered` controls the flow and knows no message; `answer_item` turns one item into its answer.
 
-A slot is taken before an item is read and returned once its answer was taken by the transport,
-and the next item is read once the one before is admitted to the queue. So a call holds `limit`
-items or answers and never more, whether the queue is full, the client reads nothing, or it sends
-without end.
+A slot is taken before an item is read and returned after the transport has taken its answer. The
+next item is read once the previous one is admitted to the queue. So a call never holds more than
+`limit` items or answers, even if the queue is full, the client reads nothing, or it sends without
+end.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ async def answered(
 ) -> AsyncGenerator[A]:
     """Yield the answer to each request as it is finished; hold at most `limit` of them.
 
-    `answer` gets an event, which it may set as soon as the next request should be read; otherwise
-    that is when it returns. Once `draining` is set nothing more is read, and what was read is
-    answered. An error of `requests` or of `answer` ends it all; so does closing the generator.
+    `answer` gets an event, which it may set as soon as the next request should be read; by default
+    the next is read when `answer` returns. Once `draining` is set, nothing more is read, and
+    requests already read are answered. An error of `requests` or of `answer` ends the whole stream,
+    and so does closing the generator.
 
-    Raises Unavailable after the last answer if requests may be left that were not read.
+    Raises Unavailable after the last answer if unread requests may remain.
     """
     slots = asyncio.Semaphore(limit)
     working: set[asyncio.Task[A]] = set()
@@ -90,8 +91,8 @@ async def answered(
         all_read.set()
         end()
 
-    # No function above knows the reader: its frame would refer to itself by the error of a
-    # cancelled task, and its item stay in memory until cycles are collected.
+    # No function above refers to the reader: otherwise its frame would refer to itself through the
+    # error of a cancelled task, and its item would stay in memory until cycles are collected.
     reader = asyncio.create_task(read())
     reader.add_done_callback(read_all)
     stopper = asyncio.create_task(stop(reader))
@@ -112,7 +113,7 @@ async def answered(
 async def with_own_ids(
     requests: AsyncIterator[segment_pb2.SegmentImagesRequest],
 ) -> AsyncGenerator[segment_pb2.SegmentImagesRequest]:
-    """Pass items on. Raises InvalidArgument at one whose id an earlier item of the call has."""
+    """Pass items on. Raises InvalidArgument for an id that an earlier item of the call has."""
     ids = _Ids()
     async for request in requests:
         if not ids.use(request.id):
@@ -121,14 +122,14 @@ async def with_own_ids(
 
 
 class _Ids:
-    """Ids that a call has used, as ranges, so that counting up takes no memory."""
+    """Ids that a call has used, stored as ranges, so that consecutive ids take no memory."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []  # exclusive
 
     def use(self, number: int) -> bool:
-        """Use an id; False where it was used before."""
+        """Use an id; return False if it was used before."""
         at = bisect_right(self._starts, number)
         if at and number < self._ends[at - 1]:
             return False
@@ -153,9 +154,9 @@ async def answer_item(
     size: int,
     max_bytes: int,
 ) -> segment_pb2.SegmentImagesResponse:
-    """Answer an item: with what `segment` returns within the seconds it is given, or an error.
+    """Answer an item with the result of `segment` within its time limit, or with an error.
 
-    The item has `size` bytes, and may have `max_bytes`.
+    The item has `size` bytes; more than `max_bytes` is an error.
     """
     reply = segment_pb2.SegmentImagesResponse(id=request.id)
     try:
@@ -180,7 +181,7 @@ async def answer_item(
 
 
 def _seconds(request: segment_pb2.SegmentImagesRequest) -> float | None:
-    """Return how long the item may take: what it says, within what the call has left."""
+    """Return the item's time limit in seconds: its own, within what the call has left."""
     left = left_of_call()
     if not request.HasField("timeout"):
         return left

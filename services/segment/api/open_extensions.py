@@ -1,4 +1,4 @@
-"""What Triton's clients ask beyond the Open Inference Protocol: configuration, counts, memory."""
+"""Triton's additions to the Open Inference Protocol: configuration, statistics, memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TritonExtensions(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         request: pb.ModelStatisticsRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.ModelStatisticsResponse:
-        """Give what was computed."""
+        """Give a model's counts and times."""
         models = [model for model in self._models.repository if model.accepted]
         if request.name:
             chosen = self._models.repository.resolve(request.name, request.version)
@@ -125,6 +125,6 @@ class TritonExtensions(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         request: pb.SystemSharedMemoryUnregisterRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> pb.SystemSharedMemoryUnregisterResponse:
-        """Forget regions of shared memory."""
+        """Unregister regions of shared memory."""
         self._regions.unregister(request.name)
         return pb.SystemSharedMemoryUnregisterResponse()

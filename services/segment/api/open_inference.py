@@ -58,7 +58,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_METHODS = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
 """Methods of health probes, which answer before the service is ready."""
-# By Triton's names.
+# The names that Triton gives them.
 _EXTENSIONS = (
     "model_configuration", "statistics", "model_repository", "schedule_policy", "parameters",
     "binary_tensor_data",
@@ -84,14 +84,14 @@ class OpenInferenceService(TritonExtensions):
         self._extensions = [*_EXTENSIONS, *["system_shared_memory"] * settings.shared_memory]
         self._draining = asyncio.Event()
         self.ready = False
-        """Whether the models are loaded; whoever loads them says so."""
+        """Whether the models are loaded; set by the code that loads them."""
 
     async def ServerLive(  # noqa: N802  # the standard's name
         self,
         request: pb.ServerLiveRequest,  # noqa: ARG002  # gRPC passes it
         context: Context,  # noqa: ARG002
     ) -> pb.ServerLiveResponse:
-        """Answer."""
+        """Say that the process is alive."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(  # noqa: N802  # the standard's name
@@ -147,7 +147,8 @@ class OpenInferenceService(TritonExtensions):
         """Segment the pictures of one tensor."""
         answer = await self._infer(request, caller(context), remaining(context))
         context.set_trailing_metadata((LoadReport(*self._models.load).trailer,))
-        # Serialised by hand, so that the elements are copied once; the interceptor sends bytes on.
+        # Serialised here, so that the elements are copied only once; the interceptor passes bytes
+        # on.
         return cast("pb.ModelInferResponse", answer)
 
     async def _infer(
@@ -161,12 +162,12 @@ class OpenInferenceService(TritonExtensions):
     ) -> bytes:
         """Segment the pictures of one tensor within `left` seconds; return the serialised reply.
 
-        With `final` the reply says that it is the last one; with `admitted` a full queue is waited
-        for.
+        With `final` the reply says that it is the last one; with `admitted` the call waits while
+        the queue is full.
         """
         start = time.monotonic()
         model = self._models.repository.resolve(request.model_name, request.model_version)
-        # Its licence comes before what is wrong with the tensors.
+        # Check the licence before reporting what is wrong with the tensors.
         with self._models.lease(model) as loaded:
             try:
                 found, wanted, spent = await self._found(request, loaded, client, left, admitted)
@@ -176,7 +177,7 @@ class OpenInferenceService(TritonExtensions):
                 loaded.statistics.failed(time.monotonic() - start)
                 raise
         total = time.monotonic() - start
-        outside = total - spent.total  # before the pictures were handed over, and after them
+        outside = total - spent.total  # before and after the pictures' own work
         loaded.statistics.answered(
             len(found),
             Spent(total, spent.compute_input, spent.compute_infer, spent.compute_output + outside),
@@ -191,7 +192,7 @@ class OpenInferenceService(TritonExtensions):
         left: float | None,
         admitted: asyncio.Event | None,
     ) -> tuple[list[Inference], list[WantedOutput], Spent]:
-        """Compute the pictures; return them, what is wanted of them, and the time they took."""
+        """Compute the pictures; return them, their requested outputs, and the time they took."""
         wanted = wanted_outputs(request)
         for output in wanted:
             if output.place is not None:
@@ -200,7 +201,7 @@ class OpenInferenceService(TritonExtensions):
         timeout, priority = parse_parameters(request.parameters, left)
         read = partial(self._requests.pictures, request, loaded.model.manifest, names)
         start = time.monotonic()
-        # Shared memory is read by copying, which takes a while.
+        # In a thread: reading shared memory copies it, which takes a while.
         shared = any(REGION in given.parameters for given in request.inputs)
         pictures = await asyncio.to_thread(read) if shared else read()
         parsed = time.monotonic()
@@ -219,7 +220,7 @@ class OpenInferenceService(TritonExtensions):
         return found, wanted, spent
 
     async def _answer(self, output: WantedOutput, found: Sequence[Inference]) -> Answer:
-        """Return an output, which is written to shared memory if it is wanted there."""
+        """Return an output, written to shared memory if requested."""
         tensor: Tensor = [item.labels if output.name == "labels" else item.logits for item in found]
         if output.place is None:
             return Answer(output.name, tensor)
@@ -237,10 +238,10 @@ class OpenInferenceService(TritonExtensions):
             request: pb.ModelInferRequest, admitted: asyncio.Event
         ) -> pb.ModelStreamInferResponse:
             try:
-                # No other is read before this one is admitted.
+                # Read the next one only after this one is admitted.
                 size = encoded_size(request_iterator, request)
                 require_fits("the request", request, self._max_request_bytes, size)
-                # Only to look at an entry of the map that is not there would add it.
+                # Test first: reading a missing entry of the map would add it.
                 asked = FINAL_RESPONSE in request.parameters
                 final = asked and request.parameters[FINAL_RESPONSE].bool_param
                 found = await self._infer(
@@ -268,7 +269,7 @@ class OpenInferenceService(TritonExtensions):
                 yield each
 
     def drain(self) -> None:
-        """Read no more requests of the calls that stream them; what was read is answered."""
+        """Stop reading requests from streaming calls; answer those already read."""
         self._draining.set()
 
 
@@ -278,12 +279,12 @@ async def _all(
     admission: Admission,
     admitted: asyncio.Event | None,
 ) -> tuple[list[Inference], Trace]:
-    """Compute every picture; the first that fails ends the others and the request.
+    """Compute every picture; the first failure ends the other pictures and the request.
 
-    A full queue refuses the first picture only. The others wait until there is room: one request
+    A full queue refuses only the first picture. The others wait until there is room: one request
     may have more pictures than its client may hold, and trying again would not change that. With
-    `admitted` the first waits as well, and the event is set once it is in. Also return where the
-    time of the picture went that was done last.
+    `admitted` the first waits as well, and the event is set once it is admitted. Also return the
+    times of the picture that finished last.
     """
     last: list[Trace] = []
 

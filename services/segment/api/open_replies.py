@@ -1,4 +1,4 @@
-"""Replies of the Open Inference Protocol, and models in its and in Triton's terms."""
+"""Replies of the Open Inference Protocol, and models in the terms of the protocol and Triton."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.segment.serving.states import ModelState, ModelStatus
 from services.segment.statistics import Counts, Duration
 
 Tensor = Sequence[Labels | NDArray[np.float32] | None]
-"""An array a picture, all of one shape and type."""
+"""One array for each picture, all of one shape and type."""
 _Metadata = pb.ModelMetadataResponse.TensorMetadata
 _DATATYPES = {"uint8": "UINT8", "uint16": "UINT16", "float32": "FP32"}
 _LENGTH_DELIMITED = 2
@@ -35,7 +35,7 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """An output of a reply; `place` is where in shared memory it was put, with how many bytes."""
+    """An output of a reply; `place` is its shared memory, if any, and its size in bytes."""
 
     name: str
     tensor: Tensor
@@ -45,7 +45,7 @@ class Answer:
 def described(
     manifest: Manifest, versions: Sequence[str], platform: str
 ) -> pb.ModelMetadataResponse:
-    """Return what is known of a model's tensors; -1 where a size is free."""
+    """Return the known shapes and types of a model's tensors; -1 marks a free size."""
     how, graph = manifest.preprocessing, manifest.graph
     free = graph.dynamic_size
     size = [-1, -1] if free else [how.height, how.width]
@@ -70,7 +70,7 @@ def reply(
 ) -> bytes:
     """Serialise a ModelInferResponse; `model` is name and version.
 
-    With `final` it says that it is the last one of its request.
+    `final` marks the reply as the last one of its request.
     """
     name, version = model
     head = pb.ModelInferResponse(model_name=name, model_version=version, id=request_id)
@@ -109,12 +109,12 @@ def arrays_of(tensor: Tensor) -> list[NDArray[Any]]:
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array itself where it is contiguous on a little-endian machine."""
+    """Return the array unchanged if it is contiguous on a little-endian machine, else a copy."""
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
 def _prefix(field: int, size: int) -> bytes:
-    """Return what stands before the `size` bytes of a field."""
+    """Return the bytes that precede the `size` bytes of a field."""
     encoded = bytearray([field << 3 | _LENGTH_DELIMITED])
     while size > 0x7F:
         encoded.append(size & 0x7F | 0x80)
@@ -126,7 +126,7 @@ def _prefix(field: int, size: int) -> bytes:
 def configured(manifest: Manifest, limits: Limits, platform: str) -> pb.ModelConfig:
     """Return a model's configuration in Triton's terms."""
     told = described(manifest, (), platform)
-    # The metadata's image is [N]; clients that know of batches send [N, 1].
+    # The metadata's image is [N]; clients that support batches send [N, 1].
     inputs = {"image": [1]} | {one.name: list(one.shape[1:]) for one in told.inputs[1:]}
     return pb.ModelConfig(
         name=manifest.name,
@@ -177,7 +177,7 @@ def counted(model: tuple[str, str], counts: Counts) -> pb.ModelStatistics:
 
 
 def indexed(status: ModelStatus) -> pb.RepositoryIndexResponse.ModelIndex:
-    """Return a model's line of the index."""
+    """Return a model's line in the index."""
     identity: Identity = status.identity
     return pb.RepositoryIndexResponse.ModelIndex(
         name=identity.name,

@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol: checked, and cut into pictures."""
+"""Requests of the Open Inference Protocol: checked, and split into pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Source = Callable[[], Image.Image | NDArray[np.float32]]
 MAX_ID = 1024
 _INPUTS = {"image": ("BYTES",), "pixels": ("FP32", "FP16", "UINT8")}
 _OUTPUTS = ("labels", "logits")
-# Where elements of a type are that are not raw; of FP16 they always are.
+# The fields with typed elements, unless the contents are raw; FP16 is always raw.
 _CONTENTS = {
     "BYTES": "bytes_contents",
     "FP32": "fp32_contents",
@@ -34,13 +34,13 @@ _CONTENTS = {
 REGION = "shared_memory_region"
 _REGION_SIZE, _REGION_OFFSET = "shared_memory_byte_size", "shared_memory_offset"
 FINAL_RESPONSE = "triton_enable_empty_final_response"
-# The standard's: 0 is the usual one, 1 the highest.
+# The standard's priorities: 0 is the default, 1 the highest.
 _PRIORITIES = (Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures of one size bucket, each with the bytes that it and its answer hold."""
+    """Pictures of one size bucket, with the bytes that each picture and its answer hold."""
 
     sources: list[Source]
     nbytes: list[int]
@@ -49,7 +49,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class WantedOutput:
-    """An output that is requested, and where in shared memory it is put; None is in the reply."""
+    """A requested output, and its place in shared memory; None means in the reply."""
 
     name: str
     place: Place | None = None
@@ -57,7 +57,7 @@ class WantedOutput:
 
 @dataclass(frozen=True)
 class _Sent:
-    """An input, its raw contents or None, the field that its elements are in, and its shape."""
+    """An input: its raw contents or None, the field with its elements, and its shape."""
 
     given: pb.ModelInferRequest.InferInputTensor
     raw: bytes | None
@@ -66,7 +66,7 @@ class _Sent:
 
 
 class Requests:
-    """What a server takes: pictures of `max_pixels`, answers of `max_bytes`."""
+    """What a server accepts: pictures up to `max_pixels`, answers up to `max_bytes`."""
 
     def __init__(self, max_pixels: int, max_bytes: int, regions: Regions) -> None:
         self._max_pixels = max_pixels
@@ -104,7 +104,7 @@ class Requests:
         return self._pixels(sent, manifest, wanted)
 
     def _raw(self, request: pb.ModelInferRequest) -> tuple[bytes | None, str]:
-        """Return the raw contents, None where the input has its own, and the field that they are.
+        """Return the raw contents, or None if the input has its own, and the field that holds them.
 
         Raises InvalidArgument.
         """
@@ -136,7 +136,7 @@ class Requests:
         return request.raw_input_contents[0], "raw_input_contents[0]"
 
     def _pictures(self, sent: _Sent, manifest: Manifest, wanted: list[str]) -> Pictures:
-        """Take pictures as they are, R, G and B a pixel: they are resized as files are."""
+        """Take pictures as R, G and B for each pixel; they are resized like files."""
         raw, field, shape = sent.raw, sent.field, sent.shape
         if len(shape) != 4 or shape[3] != 3:
             raise InvalidArgument(
@@ -208,7 +208,7 @@ class Requests:
             decoded = decode(file, self._max_pixels, f"{field}: element {index}")
             if "labels" in wanted:
                 size = decoded.height, decoded.width
-                first = sizes.setdefault("first", size)  # of one thread, whichever was sooner
+                first = sizes.setdefault("first", size)  # of whichever thread came first
                 if size != first:
                     raise InvalidArgument(
                         field,
@@ -225,7 +225,7 @@ class Requests:
         )
 
     def _require_fits(self, nbytes: int) -> None:
-        """Raise TooLarge if tensors of so many bytes are more than a reply holds."""
+        """Raise TooLarge if tensors of `nbytes` bytes do not fit into a reply."""
         if nbytes > self._max_bytes:
             raise TooLarge(
                 f"the outputs take {nbytes} bytes and a reply holds {self._max_bytes}: send fewer "
@@ -234,7 +234,7 @@ class Requests:
 
 
 def wanted_outputs(request: pb.ModelInferRequest) -> list[WantedOutput]:
-    """Return the outputs that are requested, in that order. Raises InvalidArgument."""
+    """Return the requested outputs, in order. Raises InvalidArgument."""
     wanted: list[WantedOutput] = []
     for index, output in enumerate(request.outputs):
         if output.name not in _OUTPUTS:
@@ -251,7 +251,7 @@ def wanted_outputs(request: pb.ModelInferRequest) -> list[WantedOutput]:
 
 
 def bytes_of(numbers: Sequence[int], field: str) -> bytes:
-    """Return typed elements of UINT8 as bytes. Raises InvalidArgument for one that is none."""
+    """Return typed elements of UINT8 as bytes. Raises InvalidArgument for a value out of range."""
     try:
         return bytes(numbers)
     except ValueError as error:
@@ -269,7 +269,7 @@ def _check_input_parameters(given: Mapping[str, pb.InferParameter], raw: bytes |
 
 
 def _place(given: Mapping[str, pb.InferParameter], field: str) -> Place | None:
-    """Return where in shared memory a tensor is, None if it is not."""
+    """Return a tensor's place in shared memory; None if it has none."""
     if REGION not in given:
         for name in (_REGION_SIZE, _REGION_OFFSET):
             if name in given:
@@ -297,7 +297,7 @@ def _integer(parameter: pb.InferParameter, field: str) -> int:
 def parse_parameters(
     given: Mapping[str, pb.InferParameter], left: float | None
 ) -> tuple[float | None, Priority]:
-    """Return the seconds that the request may take, and its priority. Raises InvalidArgument."""
+    """Return the request's time limit in seconds and its priority. Raises InvalidArgument."""
     timeout, priority = left, Priority.NORMAL
     for name, parameter in given.items():
         field = f"parameters[{name}]"
@@ -320,13 +320,13 @@ def parse_parameters(
 
 
 def _refuse_others(given: Mapping[str, pb.InferParameter], known: set[str], field: str) -> None:
-    """Raise InvalidArgument if there is one that is not known: classification and the like."""
+    """Raise InvalidArgument for an unknown parameter, such as classification."""
     for name in sorted(set(given) - known):
         raise InvalidArgument(f"{field}[{name}]", "is not known here")
 
 
 def _answer_bytes(manifest: Manifest, height: int, width: int, wanted: list[str]) -> int:
-    """Return the bytes of the wanted outputs of one picture of that size."""
+    """Return the bytes of the requested outputs for a picture of that size."""
     logits = math.prod(manifest.graph.logits_size(height, width)) * len(manifest.classes)
     sizes = {
         "labels": height * width * np.dtype(manifest.graph.labels_type).itemsize,

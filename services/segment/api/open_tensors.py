@@ -1,7 +1,7 @@
-"""The tensors that clients of the Open Inference Protocol send: their checks, and their pictures.
+"""Tensors that clients of the Open Inference Protocol send: their checks, and their pictures.
 
-Pure. A tensor becomes one function a picture; what can be said of it without touching its elements
-is checked at once, the rest where the function is called.
+Pure. A tensor becomes one function for each picture. Checks that do not touch the elements run at
+once; the others run when the function is called.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from services.segment.manifest import Manifest
 from services.segment.windows.options import MAX_GROWTH, MIN_SIDE
 
 MAX_PICTURES = 64
-"""Most pictures a request."""
-_PREFIX = 4  # bytes that say how long an element of type BYTES is
+"""Most pictures in a request."""
+_PREFIX = 4  # bytes of the length before an element of type BYTES
 _LITTLE_FLOATS: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2")}
 
 Pixels = NDArray[np.float32]
 
 
 def check_count(count: int, field: str) -> None:
-    """Raise InvalidArgument unless a request may have so many pictures."""
+    """Raise InvalidArgument unless a request may have `count` pictures."""
     if not 1 <= count <= MAX_PICTURES:
         raise InvalidArgument(field, f"{count} pictures; 1 to {MAX_PICTURES} a request are taken")
 
@@ -55,9 +55,9 @@ def check_pixels_shape(shape: Sequence[int], manifest: Manifest, field: str) -> 
 def from_raw(
     raw: bytes, shape: Sequence[int], field: str, datatype: str = "FP32"
 ) -> list[Callable[[], Pixels]]:
-    """Return what gives each (3, H, W) of little-endian elements; float32 ones are not copied.
+    """Return a function for each (3, H, W) of little-endian elements; float32 is not copied.
 
-    Raises InvalidArgument if the bytes don't fit the shape; the functions do where elements are
+    Raises InvalidArgument if the bytes don't fit the shape; the functions raise it if elements are
     not finite.
     """
     kind = _LITTLE_FLOATS[datatype]
@@ -71,7 +71,7 @@ def from_raw(
 def from_numbers(
     numbers: Sequence[float], shape: Sequence[int], field: str
 ) -> list[Callable[[], Pixels]]:
-    """Return what gives each (3, H, W) of a flat sequence; as `from_raw` does."""
+    """Return a function for each (3, H, W) of a flat sequence; raises as `from_raw` does."""
     if len(numbers) != math.prod(shape):
         raise InvalidArgument(
             field, f"{len(numbers)} elements; {list(shape)} has {math.prod(shape)}"
@@ -88,7 +88,7 @@ def from_numbers(
 def split(raw: bytes, count: int, field: str) -> list[bytes]:
     """Return the `count` elements of type BYTES: each is preceded by its length in four bytes.
 
-    Raises InvalidArgument if the lengths don't add up to what is there.
+    Raises InvalidArgument if the lengths don't add up to the size of the contents.
     """
     elements: list[bytes] = []
     at = 0
@@ -113,7 +113,7 @@ def split(raw: bytes, count: int, field: str) -> list[bytes]:
 
 
 def _finite(pixels: Pixels, index: int, field: str) -> Pixels:
-    """Return the pixels in float32. The smallest and largest are not finite where one is not."""
+    """Return the pixels in float32, checked by their extremes: those show any non-finite value."""
     if not math.isfinite(pixels.min()) or not math.isfinite(pixels.max()):
         raise InvalidArgument(field, f"picture {index} has a value that is not finite")
     return pixels.astype(np.float32, copy=False)

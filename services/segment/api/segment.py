@@ -92,7 +92,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
             return await answer_item(
                 request,
                 lambda seconds: self._segment(request.item, client, seconds, admitted),
-                # No other is read before this one is admitted.
+                # Read the next one only after this one is admitted.
                 encoded_size(request_iterator, request),
                 self._max_message_bytes,
             )
@@ -108,7 +108,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
                 yield reply
 
     def drain(self) -> None:
-        """Read no more items of the calls that stream them; what was read is answered."""
+        """Stop reading items from streaming calls; answer those already read."""
         self._draining.set()
 
     async def EvaluateSegmentation(  # noqa: N802  # the contract's name
@@ -143,7 +143,7 @@ class SegmentService(segment_pb2_grpc.SegmentServiceServicer):
         request: segment_pb2.GetModelRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> segment_pb2.GetModelResponse:
-        """Describe one model; a licence that is not accepted keeps no one from reading it."""
+        """Describe one model, even if its licence is not accepted."""
         ref = request.model
         model = self._models.repository.resolve(ref.name, ref.version, ref.digest)
         return segment_pb2.GetModelResponse(

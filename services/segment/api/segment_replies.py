@@ -1,4 +1,4 @@
-"""What is known about a model, as the contract's messages."""
+"""Facts about a model, as the contract's messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def model_ref(model: RegisteredModel) -> common_pb2.ModelRef:
 
 
 def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
-    """Return the line of a list."""
+    """Return the model's entry in a list."""
     manifest = model.manifest
     return models_pb2.ModelSummary(
         ref=model_ref(model),
@@ -67,7 +67,7 @@ def summary(model: RegisteredModel) -> models_pb2.ModelSummary:
 def description(
     model: RegisteredModel, choice: Choice, measured_here: ModelParity | None
 ) -> models_pb2.Model:
-    """Return everything recorded about a model, what runs it, and what was measured here."""
+    """Return everything recorded about a model, its engine, and figures measured here."""
     manifest = model.manifest
     how = manifest.preprocessing
     message = models_pb2.Model(

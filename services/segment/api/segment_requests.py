@@ -40,7 +40,7 @@ _PRIORITIES = {
 
 
 def wanted(request: segment_pb2.SegmentImageRequest, max_pixels: int) -> Wanted:
-    """Return which outputs are requested, of at most `max_pixels` pixels where a size is given.
+    """Return the requested outputs; a requested size has at most `max_pixels` pixels.
 
     Raises InvalidArgument that names the field.
     """
@@ -63,9 +63,9 @@ def wanted(request: segment_pb2.SegmentImageRequest, max_pixels: int) -> Wanted:
 def picture(
     image: images_pb2.Image, max_pixels: int, field: str = "image"
 ) -> tuple[Callable[[], Image.Image], int]:
-    """Return what decodes the picture, and how many bytes it is given as.
+    """Return a function that decodes the picture, and the size of its bytes in the request.
 
-    Errors name `field`, or what is wrong in it. Raises InvalidArgument if there is none.
+    Errors name `field`, or a field in it. Raises InvalidArgument if there is no picture.
     """
     kind = image.WhichOneof("source")
     if kind == "encoded":
@@ -77,16 +77,16 @@ def picture(
         check_size(*size, max_pixels, f"{field}.pixels", empty=InvalidArgument)
 
         def read() -> Image.Image:
-            # Each look at the bytes is a copy: in the thread that decodes, not in the event loop.
+            # Every access to the bytes copies them, so it is left to the thread that decodes.
             return from_pixels(given.rgb, *size, max_pixels, f"{field}.pixels")
 
-        # What it says that it has: other bytes are refused when they are read.
+        # The stated size; bytes of another size are refused when they are read.
         return read, math.prod(size) * 3
     raise InvalidArgument(field, "give either `encoded` or `pixels`")
 
 
 def priority(request: segment_pb2.SegmentImageRequest) -> Priority:
-    """Return the priority. Raises InvalidArgument if it is none."""
+    """Return the priority. Raises InvalidArgument for an unknown one."""
     if request.priority not in _PRIORITIES:
         raise InvalidArgument("priority", f"{request.priority} is not a priority")
     return _PRIORITIES[request.priority]
@@ -98,7 +98,7 @@ def _size(
     kind = request.output_size
     if kind == images_pb2.OUTPUT_SIZE_GIVEN:
         height, width = request.size.height, request.size.width
-        given = InvalidArgument  # it is no picture
+        given = InvalidArgument  # it is not a picture
         check_size(height, width, max_pixels, "size", empty=given, large=given)
         return GivenSize(height, width)
     if request.HasField("size"):

@@ -1,7 +1,7 @@
-"""Regions of POSIX shared memory that clients on the same machine put tensors into.
+"""Regions of POSIX shared memory in which clients on the same machine put tensors.
 
-They are read and written through file descriptors and never mapped: a client may shorten its object
-at any time, and to touch a page of a mapping that is gone ends the process.
+Regions are read and written through file descriptors and never mapped: a client may shorten its
+object at any time, and touching a page that is gone would end the process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_REGIONS = 256
 
 @dataclass(frozen=True)
 class Region:
-    """A part of an object, which is open as `descriptor`."""
+    """A part of a shared memory object, which is open as `descriptor`."""
 
     key: str
     offset: int
@@ -30,7 +30,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Place:
-    """Bytes `offset` up to `offset + size` of the region `name`."""
+    """Bytes from `offset` to `offset + size` of the region `name`."""
 
     name: str
     offset: int
@@ -39,16 +39,16 @@ class Place:
 
 
 class Regions:
-    """The registered regions; none where the settings do not allow them."""
+    """The registered regions; there are none unless the settings allow them."""
 
     def __init__(self, *, allowed: bool, max_bytes: int) -> None:
-        """Regions of which a request reads up to `max_bytes`."""
+        """Allow a request to read up to `max_bytes`."""
         self._allowed = allowed
         self._max_bytes = max_bytes
         self._regions: dict[str, Region] = {}
 
     def require_allowed(self) -> None:
-        """Raise Unsupported where clients may not use shared memory."""
+        """Raise Unsupported unless clients may use shared memory."""
         if not self._allowed:
             raise Unsupported(
                 "shared memory is not allowed here: anyone who reaches the port could have the "
@@ -88,7 +88,7 @@ class Regions:
         self._regions[name] = Region(key, offset, size, descriptor)
 
     def unregister(self, name: str) -> None:
-        """Forget a region, or all with an empty name; one that is not there is no error."""
+        """Unregister a region, or all for an empty name; an unknown name is no error."""
         self.require_allowed()
         for each in [name] if name else list(self._regions):
             region = self._regions.pop(each, None)
@@ -104,7 +104,7 @@ class Regions:
         return {each: self._regions[each] for each in names}
 
     def read(self, place: Place) -> bytes:
-        """Return the bytes there. Raises InvalidArgument, also where the object was shortened."""
+        """Return a place's bytes. Raises InvalidArgument, also if the object was shortened."""
         region = self._region(place)
         if place.size > self._max_bytes:
             raise TooLarge(f"{place.field}: {place.size} bytes; at most {self._max_bytes}")
@@ -114,7 +114,7 @@ class Regions:
         return data
 
     def write(self, place: Place, data: list[memoryview]) -> int:
-        """Write the pieces there; return their bytes. Raises InvalidArgument, as `read`."""
+        """Write the pieces to a place; return their size in bytes. Raises like `read`."""
         region = self._region(place)
         size = sum(piece.nbytes for piece in data)
         if size > place.size:
@@ -122,7 +122,7 @@ class Regions:
                 place.field, f"{place.size} bytes are given for an output of {size}"
             )
         at = region.offset + place.offset
-        # To write behind the end would make the object longer.
+        # Writing past the end would make the object longer.
         if at + size > os.fstat(region.descriptor).st_size:
             raise self._shortened(place)
         for piece in data:
@@ -134,7 +134,7 @@ class Regions:
         return size
 
     def require(self, place: Place) -> None:
-        """Raise InvalidArgument unless the place lies in a registered region; Unsupported."""
+        """Raise InvalidArgument unless the place lies in a registered region; or Unsupported."""
         self._region(place)
 
     def _region(self, place: Place) -> Region:

@@ -1,4 +1,4 @@
-"""Spans of what a picture spent its time on, below the call's own."""
+"""Spans that show where a picture's time went, below the call's own span."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from services.segment.serving.repository import RegisteredModel
 
 
 def add(tracing: Tracing, model: RegisteredModel, trace: Trace) -> None:
-    """Add those of a picture whose answer was just made.
+    """Add the spans of a picture whose answer was just made.
 
-    Waiting for a thread and waiting for a batch are one span, as they are one number.
+    Waiting for a thread and waiting for a batch share a span, because they share a number.
     """
     tracing.worked(
         (

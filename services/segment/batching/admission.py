@@ -1,12 +1,12 @@
-"""Which work is taken: what is expected to be done by its deadline, and makes nothing else late.
+"""Which work is admitted: work that should meet its deadline without making other work late.
 
-Pure. How long a batch takes is learned (`cost`). Two questions decide. The forecast: how long will
-the item take, with all that comes before it? The deadlines: does the engine have time for it beside
-everything that was admitted (`deadlines`)? An item that leaves too little time is refused at once,
-with the time after which it would be taken.
+Pure. The seconds that a batch takes are learned (`cost`). Two tests decide. The forecast: how long
+will the item take, with everything ahead of it? The deadlines: does the engine have time for it in
+addition to everything already admitted (`deadlines`)? An item with too little time is refused at
+once, with the time after which it would be admitted.
 
-What each part buys is measured by `tests/segment/batching/test_overload.py`, in points of a
-hundred; docs/engines.md has the table.
+`tests/segment/batching/test_overload.py` measures what each part gains, in percentage points;
+docs/engines.md has the table.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from services.segment.batching.cost import Cost
 from services.segment.batching.deadlines import Commitments
 from services.segment.batching.ticket import Admission, Batch, Limits, Priority, State, Ticket
 
-# Shares of the expected wait, by priority, and of a client's own work in the queue, that must be
-# left over before the deadline: room for those who come later and go first.
+# Shares of the expected wait, by priority, and of a client's own work in the queue, that must
+# remain before the deadline: room for items that come later and go first.
 _HEADROOM = {Priority.HIGH: 0.0, Priority.NORMAL: 0.25, Priority.LOW: 0.5}
 _CLIENT_HEADROOM = 0.25
-# A trial is taken after this many seconds, or this many expected batches, without a batch.
+# An idle engine accepts a trial after this many seconds, or this many expected batches.
 _TRIAL_SECONDS = 1.0
 _TRIAL_BATCHES = 10
-# Of the least that an item took alone: with less time it is not tried on an idle engine either. One
-# that became that much faster would go unnoticed by callers in such haste alone.
+# Share of the least time that an item took alone: with less time left, not even an idle engine
+# tries it. Only callers in such haste would miss a speed-up that large.
 _HOPELESS = 0.5
-# Seconds that a caller is told to wait at least: a shorter pause is not worth a round trip.
+# Least pause, in seconds, that a caller is told to make: a shorter one is not worth a round trip.
 _MIN_RETRY_SECONDS = 0.01
 
 _UNPREPARED = {State.WAITING, State.PREPARING}
@@ -39,8 +39,8 @@ _PENDING = {*_UNPREPARED, State.QUEUED}
 class LearnedAdmission:
     """Estimates for one batcher; an `interfaces.AdmissionPolicy`.
 
-    Of the work only its kinds are known and how much of each there is: what comes before an item is
-    taken for a sample of all that waits.
+    Only the kinds of work and their amounts are known: the work ahead of an item is assumed to be a
+    sample of all waiting work.
     """
 
     def __init__(self, limits: Limits, cost: Cost | None = None) -> None:
@@ -48,21 +48,22 @@ class LearnedAdmission:
         self._limits = limits
         self._open = 0
         self._pending = Pending(len(Priority), limits.max_items)
-        self._commitments: Commitments[Ticket] = Commitments()  # to what is pending
-        # Expected seconds of work for the pool, and of how many items: preparing what is not
-        # prepared, and finishing what is computed.
+        self._commitments: Commitments[Ticket] = Commitments()  # to pending items
+        # Expected seconds of work for the pool, and the number of items: preparing items that are
+        # not prepared, and finishing items that are computed.
         self._prepare_seconds, self._unprepared = 0.0, 0
         self._finish_seconds, self._computed = 0.0, 0
         self._running: Batch | None = None
         self._last_batch = -math.inf
-        self._refused = False  # something, for want of time, since a batch was done
+        self._refused = False  # whether time ran out for an item since the last batch
 
     def admit(self, now: float, admission: Admission, prepare: float, *, overdue: bool) -> Ticket:
         """Return the ticket of an item that can be in time, or of a trial on an idle engine.
 
-        A cost that was learned in a bad moment must not refuse work forever: an engine that has
-        computed nothing for a while takes one item whatever the estimate. Raises Overloaded, or
-        DeadlineExceeded where no server that is as fast could answer in time: no use trying again.
+        A cost learned in a bad moment must not refuse work forever: an engine that has computed
+        nothing for a while takes one item whatever the estimate. Raises Overloaded; or
+        DeadlineExceeded if no equally fast server could answer in time, so that trying again is
+        useless.
         """
         left, least = admission.deadline - now, self.cost.least(admission.bucket)
         if left < _HOPELESS * least:
@@ -92,11 +93,11 @@ class LearnedAdmission:
         return ticket
 
     def moved(self, ticket: Ticket, state: State) -> None:
-        """Count the item where it is now, and no longer where it was."""
+        """Count the item in its new state, and no longer in its old one."""
         was = ticket.state
         if was in _UNPREPARED and state not in _UNPREPARED:
             self._unprepared -= 1
-            # From nothing again when there is nothing: sums of floats drift.
+            # Reset to 0 when nothing is left: sums of floats drift.
             self._prepare_seconds = (
                 self._prepare_seconds - ticket.prepare if self._unprepared else 0.0
             )
@@ -116,11 +117,11 @@ class LearnedAdmission:
             self._open -= 1
 
     def batch_started(self, batch: Batch) -> None:
-        """The engine computes a batch."""
+        """Note that the engine computes a batch."""
         self._running = batch
 
     def batch_done(self, batch: Batch, now: float, *, learn: bool) -> None:
-        """The engine is idle again: learn what the batch cost."""
+        """Note that the engine is idle again, and learn what the batch cost."""
         self._running = None
         self._last_batch = now
         if learn:
@@ -131,27 +132,27 @@ class LearnedAdmission:
         self._refused = False
 
     def retry_after(self, now: float) -> float:
-        """Return the expected seconds until the running batch is done, or of one that would run."""
+        """Return the expected seconds until the running batch, or else a new one, would be done."""
         seconds = self.cost.upper(1) if self._running is None else self._left_of_batch(now)
         return max(_MIN_RETRY_SECONDS, seconds)
 
     def keeps_deadlines(self, now: float, tickets: Sequence[Ticket]) -> bool:
-        """Whether everything else that was admitted can be in time if these are the next batch."""
+        """Whether all other admitted items can be in time if `first` is the next batch."""
         bucket = tickets[0].admission.bucket
         end = now + self.cost.upper(len(tickets), bucket)
         return self._commitments.keep(end, tickets, self._full_batch(bucket))
 
     def _needed(self, now: float, admission: Admission, own: float) -> float:
-        """Return the seconds that an item which comes now must have: its own, its wait, and room.
+        """Return the seconds that a new item must have: its own, its wait, and room.
 
-        Room is for those who come later and go first.
+        The room is for items that come later and go first.
         """
         ahead = self._pending.ahead(admission.priority, admission.client)
         wait = max(0.0, self._expected_seconds(now, ahead, admission.bucket, own) - own)
         return own + wait + self._room(now, ahead, admission)
 
     def _expected_seconds(self, now: float, ahead: int, bucket: Hashable, own: float) -> float:
-        """Return after how long one more item would be computed, behind `ahead` others."""
+        """Return the seconds until one more item, behind `ahead` others, would be computed."""
         counts = self._pending.buckets
         total = max(1, len(self._pending))
         engine = self._left_of_batch(now)
@@ -164,7 +165,7 @@ class LearnedAdmission:
         return max(engine, max(0.0, pool) / self._limits.workers + own)
 
     def _room(self, now: float, ahead: int, admission: Admission) -> float:
-        """Return the seconds that an item must leave to those who come later and go first."""
+        """Return the seconds that an item must leave for items that come later and go first."""
         pending = self._pending
         work = sum(count * self._share(bucket) for bucket, count in pending.buckets.items())
         each = work / max(1, len(pending))
@@ -173,9 +174,9 @@ class LearnedAdmission:
         return max(_HEADROOM[admission.priority] * wait, _CLIENT_HEADROOM * mine)
 
     def _has_time(self, now: float, admission: Admission, *, overdue: bool) -> bool:
-        """Whether the engine has time for one more item beside those that it is committed to.
+        """Whether the engine has time for one more item in addition to its commitments.
 
-        The next batch may belong to who waits too long already (`overdue`).
+        The next batch may belong to a priority that has been passed over too often (`overdue`).
         """
         bucket = admission.bucket
         start = now + self._left_of_batch(now)
@@ -190,8 +191,8 @@ class LearnedAdmission:
                 f"the time until the deadline, {left:.3g} s, is promised to others",
                 self.retry_after(now),
             )
-        retry = needed - left  # when enough of what is ahead of it is done
-        if left < own:  # an idle engine would be too slow as well: when a trial may be taken
+        retry = needed - left  # when enough of the work ahead is done
+        if left < own:  # even an idle engine would be too slow: retry when a trial is possible
             idle_at = now + needed - own if self._open else self._last_batch
             retry = idle_at + self._trial_pause() - now
         return Overloaded(
@@ -200,7 +201,7 @@ class LearnedAdmission:
         )
 
     def _trial_pause(self) -> float:
-        """Return how long an engine computes nothing before it takes a trial."""
+        """Return how long an engine must be idle before it accepts a trial."""
         return max(_TRIAL_SECONDS, _TRIAL_BATCHES * self.cost.upper(1))
 
     def _commit(self, ticket: Ticket, deadline: float) -> None:
@@ -215,11 +216,11 @@ class LearnedAdmission:
         return max(0.0, batch.started_at + lasts - now)
 
     def _share(self, bucket: Hashable) -> float:
-        """Return an item's seconds of the engine's time, when batches are full."""
+        """Return an item's share of the engine's time, in seconds, in full batches."""
         return self.cost.upper(self._limits.max_batch_size, bucket) / self._limits.max_batch_size
 
     def _full_batch(self, bucket: Hashable) -> float:
-        """Return what work is rounded up to: the seconds of a full batch, 0 if that is one item."""
+        """Return a full batch's seconds, to which work is rounded up; 0 if that is one item."""
         most = self._limits.max_batch_size
         return self.cost.upper(most, bucket) if most > 1 else 0.0
 
@@ -234,13 +235,13 @@ class LearnedAdmission:
 class Pending:
     """Items that are not in a batch yet, counted by bucket, priority and client.
 
-    It knows how many come before a new one in the order of `fair_queue`, in O(log items).
+    Finds in O(log items) how many come before a new item in the order of `fair_queue`.
     """
 
     def __init__(self, priorities: int, most: int) -> None:
-        """Count up to `most` items of the priorities from 0 to `priorities` - 1."""
+        """Prepare to count up to `most` items with priorities from 0 to `priorities` - 1."""
         self.buckets: dict[Hashable, int] = {}
-        """Items by bucket, of the buckets that have some."""
+        """Number of items in each bucket that is not empty."""
         self._totals = [0] * priorities
         self._counts: list[dict[str, int]] = [{} for _ in range(priorities)]
         # By priority, a Fenwick tree over n >= 1 of how many clients have n items or more.
@@ -263,7 +264,7 @@ class Pending:
         self.buckets[item.bucket] = self.buckets.get(item.bucket, 0) + 1
 
     def remove(self, item: Admission) -> None:
-        """Count an item no longer."""
+        """Stop counting an item."""
         counts = self._counts[item.priority]
         count = counts[item.client]
         self._shift(item.priority, count, -1)
@@ -276,10 +277,10 @@ class Pending:
             del self.buckets[item.bucket]
 
     def ahead(self, priority: int, client: str) -> int:
-        """Return how many items are taken, at most, before one that this client adds now.
+        """Return at most how many items are taken before one that this client adds now.
 
-        That is if nothing else is added: all of smaller priorities, all of the client's own, and of
-        each other client no more than the client has then.
+        Assumes that nothing else is added. Counts all items of smaller priorities, all of the
+        client's own, and at most as many of each other client as the client then has.
         """
         tree = self._trees[priority]
         number = min(self.count(priority, client) + 1, len(tree) - 1)

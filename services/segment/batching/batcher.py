@@ -1,7 +1,7 @@
-"""When a batch is formed, of which items, and which work is refused: a pure state machine.
+"""When a batch is formed, from which items, and which work is refused: a pure state machine.
 
-It holds no thread, no task and no clock: every method is given the time, in seconds on any
-monotonic clock. `scheduler` drives it.
+It contains no thread, task or clock: every method gets the time, in seconds of any monotonic clock.
+`scheduler` drives it.
 
     admit -> WAITING --poll--> PREPARING --ready--> QUEUED --poll--> RUNNING --complete--> COMPUTED
                 |                  |                  |                 |                     |
@@ -10,15 +10,15 @@ monotonic clock. `scheduler` drives it.
                                                v
                                             CLOSED
 
-* `quota`: an item counts towards a bounded number of items and bytes from `admit` until `close`.
-  What waits, is decoded, computed and encoded together is bounded, and no client has all of it.
-* `admission`: work that is not expected to be finished by its deadline is refused at `admit`.
+* `quota`: an item counts towards a limit of items and bytes from `admit` until `close`. This limits
+  everything that waits or is decoded, computed and encoded, and no client can have all of it.
+* `admission`: work that is not expected to finish by its deadline is refused at `admit`.
 * `fair_queue`: items are prepared a few at a time, and put into batches, by priority and in turns
   of the clients.
-* Items of a batch are of one bucket. A batch is formed when the engine is idle and, for some
+* All items of a batch are from one bucket. A batch is formed when the engine is idle and, for some
   bucket, either `max_batch_size` items are queued, or `batch_wait` seconds have passed since the
   first of them was queued, or waiting longer would make one of them late. With a `batch_wait` of 0
-  an idle engine takes what is there. What the next batch will be is not decided earlier.
+  an idle engine takes whatever is queued. The next batch is not chosen earlier.
 * Items that are closed, expired or hopeless are dropped before they are prepared, and again before
   a batch is formed.
 """
@@ -37,16 +37,16 @@ from services.segment.batching.interfaces import AdmissionPolicy, Queue
 from services.segment.batching.quota import Quota
 from services.segment.batching.ticket import Admission, Batch, Limits, Priority, State, Ticket
 
-# A wait that is cut short for a deadline leaves this many times a batch's expected seconds: less,
-# and a timer that fires late makes the item hopeless.
+# If a deadline cuts a wait short, this many times a batch's expected seconds remain: with less, a
+# timer that fires late would make the item hopeless.
 _START_MARGIN = 1.25
 
 
 @dataclass(frozen=True)
 class Poll:
-    """What to do now: fail `expired`, prepare and run what is given, poll at `wake` at the latest.
+    """What to do now: fail `expired`, prepare and run the given items, poll no later than `wake`.
 
-    `ready` and `complete` say that it is done; both want another poll after them.
+    Report finished work with `ready` and `complete`; poll again after either.
     """
 
     expired: tuple[Ticket, ...] = ()
@@ -69,42 +69,42 @@ class Batcher:
     ) -> None:
         """Make an empty batcher.
 
-        `queue` makes a queue of that many priorities, in which an item of a bucket costs so many
-        turns.
+        `queue` makes a queue of that many priorities, and gets the number of turns that an item of
+        a bucket costs.
         """
         self.limits = limits
         self._policy = LearnedAdmission(limits) if policy is None else policy
         self.cost = self._policy.cost
-        """What batches cost, as learned."""
+        """Learned costs of batches."""
         self._quota = Quota(limits.max_items, limits.max_bytes)
         self._open: set[Ticket] = set()
         self._line = queue(len(Priority), self._turns)  # WAITING
         self._preparing: set[Ticket] = set()
         self._queue = queue(len(Priority), self._turns)  # QUEUED, by bucket
-        # When it is too late: for what is QUEUED, by bucket, to be computed; for everything else to
-        # begin, as it was judged when the item came.
+        # Latest times: for QUEUED items, by bucket, when they must be computed; for all other
+        # items, when they must begin, as judged on admission.
         self._compute_by: dict[Hashable, DeadlineQueue[Ticket]] = {}
         self._start_by: DeadlineQueue[Ticket] = DeadlineQueue()
         self._running: Batch | None = None
 
     def __len__(self) -> int:
-        """Items that are admitted and not closed."""
+        """Number of items that are admitted and not closed."""
         return len(self._open)
 
     @property
     def waiting(self) -> int:
-        """Items that are prepared and not in a batch yet."""
+        """Number of items that are prepared and not in a batch yet."""
         return len(self._queue)
 
     @property
     def backlog(self) -> float:
-        """Seconds that the engine will take for what is not in a batch yet, if all are full."""
+        """Engine seconds that items not yet in a batch will take, if all batches are full."""
         items = len(self._line) + len(self._preparing) + len(self._queue)
         return items * self.seconds_each
 
     @property
     def seconds_each(self) -> float:
-        """Seconds of the engine that an item of a full batch takes; 0 before one was observed."""
+        """Engine seconds that an item of a full batch takes; 0 until a batch was observed."""
         full = self.limits.max_batch_size
         return self.cost.typical(full) / full
 
@@ -118,15 +118,15 @@ class Batcher:
         return self._quota.refusal(admission.client, admission.size) is None
 
     def keep_free(self, size: int) -> None:
-        """Admit nothing that leaves fewer bytes than an item of `size` needs; 0 ends it."""
+        """Admit nothing that leaves less free than an item of `size` bytes needs; 0 ends this."""
         self._quota.keep_free(size)
 
     def admit(self, now: float, admission: Admission, prepare: float = 0.0) -> Ticket:
         """Admit an item, whose preparation should take `prepare` seconds.
 
         Raises DeadlineExceeded if the deadline has passed or nothing could meet it, TooLarge if the
-        item would never fit, Overloaded if there is no room now or the item is not expected to be
-        done in time.
+        item could never fit, Overloaded if there is no room now or the item is not expected to be
+        in time.
         """
         if admission.deadline <= now:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
@@ -142,14 +142,14 @@ class Batcher:
         return ticket
 
     def require_fits(self, size: int) -> None:
-        """Raise TooLarge if an item of `size` bytes would never be admitted."""
+        """Raise TooLarge if an item of `size` bytes could never be admitted."""
         if size > self.limits.max_bytes:
             raise TooLarge(f"an item of {size} bytes; the queue holds {self.limits.max_bytes}")
 
     def ready(self, ticket: Ticket, now: float, reserve: float = 0.0) -> None:
         """Queue an admitted item, which is prepared and needs `reserve` seconds after its batch.
 
-        Does nothing for one that is closed or expired.
+        Does nothing if the item is closed or expired.
         """
         if ticket.state not in {State.WAITING, State.PREPARING}:
             return
@@ -165,7 +165,7 @@ class Batcher:
             due.add(ticket, deadline - reserve)
 
     def close(self, ticket: Ticket) -> None:
-        """Count the item no longer: answered, failed or abandoned. May be called twice."""
+        """Stop counting the item: it was answered, failed or abandoned. May be called twice."""
         if ticket.state is State.CLOSED:
             return
         self._move(ticket, State.CLOSED)
@@ -173,7 +173,7 @@ class Batcher:
         self._quota.give_back(ticket.admission.client, ticket.admission.size)
 
     def poll(self, now: float) -> Poll:
-        """Advance to `now`. The caller fails and closes what is expired, and does the rest."""
+        """Advance to `now`. The caller fails and closes the expired items, and does the rest."""
         if not (self._line or self._preparing or self._queue):
             return _NOTHING
         expired = self._drop_expired(now)
@@ -183,7 +183,7 @@ class Batcher:
             ticket.state = State.PREPARING
             self._preparing.add(ticket)
             prepare.append(ticket)
-            if not ticket.trial:  # preparing it is no longer ahead of it, and may take its time
+            if not ticket.trial:  # its preparation has begun and may take its time
                 admission = ticket.admission
                 self._start_by.remove(ticket)
                 batch = self.cost.typical(1, admission.bucket)
@@ -191,7 +191,7 @@ class Batcher:
         return Poll(tuple(expired), tuple(prepare), self._form_batch(now), self._wake())
 
     def complete(self, batch: Batch, now: float, *, learn: bool = True) -> None:
-        """The engine is idle again. `learn` says whether the time taken is a batch's usual one."""
+        """Note that the engine is idle. `learn` says whether the batch took a usual time."""
         if batch is not self._running:
             raise ValueError("that batch is not the running one")
         self._running = None
@@ -201,10 +201,10 @@ class Batcher:
                 self._move(ticket, State.COMPUTED)
 
     def _turns(self, bucket: Hashable) -> float:
-        """Return how many turns of its client an item of a bucket costs.
+        """Return how many of its client's turns an item of a bucket costs.
 
-        Where batches have several items a turn is a batch: were a large one several turns, others
-        would fill theirs less, and what was admitted for full ones would be late.
+        If batches hold several items, a turn is a batch: if a large item cost several turns, other
+        clients would fill their batches less, and items admitted for full batches would be late.
         """
         return self.cost.turns(bucket) if self.limits.max_batch_size == 1 else 1.0
 
@@ -224,10 +224,10 @@ class Batcher:
         return self._running
 
     def _next_batch(self, now: float, buckets: list[Hashable]) -> list[Ticket]:
-        """Take whose turn it is; if another would be late for that, what is due first."""
+        """Take the items whose turn it is; if that would make another late, the ones due first."""
         most = self.limits.max_batch_size
         if self._queue.size(buckets[0]) == len(self._queue) <= most:
-            return self._queue.take(buckets, most)  # all that there is
+            return self._queue.take(buckets, most)  # the only bucket
         turn = self._queue.preview(buckets, most)
         due = min(
             (self._compute_by[bucket] for bucket in buckets if bucket in self._compute_by),
@@ -246,7 +246,7 @@ class Batcher:
         return tickets
 
     def _drop_expired(self, now: float) -> list[Ticket]:
-        """Take out what can't be answered in time, wherever it waits."""
+        """Remove items that cannot be answered in time, in every state."""
         late = self._start_by.pop_due(now)
         for bucket, due in self._compute_by.items():
             late += due.pop_due(now, self.cost.typical(1, bucket))
@@ -255,7 +255,7 @@ class Batcher:
         return late
 
     def _move(self, ticket: Ticket, state: State) -> None:
-        """Take the item out of where it is, and note where it goes."""
+        """Remove the item from its present state, and note its next."""
         if ticket.state is State.WAITING:
             self._line.remove(ticket)
             self._start_by.remove(ticket)
@@ -280,7 +280,7 @@ class Batcher:
         limits, count = self.limits, self._queue.size(bucket)
         oldest = self._queue.oldest(bucket)
         if limits.batch_wait == 0 or count >= limits.max_batch_size or oldest.trial:
-            return -math.inf  # a trial that expires while it waits teaches nothing
+            return -math.inf  # a trial that expires while waiting teaches nothing
         full_wait = oldest.queued_at + limits.batch_wait
         due = self._compute_by.get(bucket)
         if due is None:
@@ -288,7 +288,7 @@ class Batcher:
         return min(full_wait, due.first - _START_MARGIN * self.cost.upper(count, bucket))
 
     def _wake(self) -> float | None:
-        """Return when something happens by time alone."""
+        """Return the next time at which something happens without an event."""
         times = [self._start_by.first]
         for bucket, due in self._compute_by.items():
             times.append(due.first - self.cost.typical(1, bucket))

@@ -1,4 +1,4 @@
-"""What a batch costs, and what an item's own work costs by its size, as learned. Pure."""
+"""Learned costs: of batches, and of an item's own work by size. Pure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-# Weight of the newest observation. A change of speed is half learned after three batches.
+# Weight of the newest observation: a change of speed is half learned after three batches.
 _NEWEST_WEIGHT = 0.2
-# A batch that lasts longer than expected is believed to take at most so many times as much more.
-# One that took four times as long was a moment of the machine's, mostly; a slower engine is learned
-# all the same.
+# A batch that takes longer than expected counts as at most this many times as long. A batch that
+# took four times as long was mostly a bad moment of the machine; a slower engine is learned anyway.
 _MAX_OVERRUN = 1.0
-# What is left, each time that larger batches are relaxed, of how much dearer than at its best a
-# size is thought to be.
+# Factor for the excess of a size's estimate over its best, each time that larger batches are
+# relaxed.
 _EXCESS_LEFT = 0.99
-# Weight of the newest observation in what a size costs at its best, where it is worse: an engine
+# Weight of the newest observation in a size's best cost, if the observation is worse: an engine
 # that stays slower has a new best after some fifty batches.
 _BEST_WEIGHT = 0.02
-# Deviations above the mean that an estimate allows for, when being wrong makes an answer late.
+# Deviations above the mean for estimates whose error would make an answer late.
 _UPPER_DEVIATIONS = 2.0
-# Observations after which the least of them is no bad moment's.
+# After this many observations, the least of them is not from a bad moment.
 _SURE = 16
-# What is left of an estimate each time that it alone refuses work.
+# Factor for an estimate each time that it alone refuses work.
 _ESTIMATE_LEFT = 0.9
-# Buckets beside the default one, None, that are remembered.
+# Number of buckets to remember in addition to the default one, None.
 _MAX_BUCKETS = 64
 
 
@@ -33,7 +32,7 @@ _MAX_BUCKETS = 64
 class _Estimate:
     mean: float
     deviation: float  # mean absolute
-    best: float  # the least that was seen of late
+    best: float  # the least seen recently
     count: int = 1
 
     def observe(self, seconds: float) -> None:
@@ -56,9 +55,10 @@ class _Sizes:
     estimates: list[_Estimate] = field(default_factory=list)
 
     def scaled(self, size: int, margin: float) -> float:
-        """Use the size itself; else what it costs at most.
+        """Return `use` of the size itself, or an upper bound of it if the size is unknown.
 
-        That is the next smaller one in proportion, and no more than the next larger one.
+        The bound is that of the next smaller size in proportion, and no more than the next larger
+        size's.
         """
         index = bisect.bisect_left(self.known, size)
         larger = math.inf
@@ -76,12 +76,12 @@ class _Sizes:
 class Cost:
     """Seconds by bucket and batch size: moving mean and mean absolute deviation.
 
-    A bucket of which nothing is known is taken to cost what the dearest of the known ones does, so
-    never less than the default bucket, None: callers choose their sizes, and were a new one taken
-    for cheap, work would be let in that makes others late. Its first batch says what it does cost;
-    where the estimate alone keeps it out, an idle engine takes it as a trial.
+    An unknown bucket is assumed to cost as much as the dearest known one, so never less than the
+    default bucket, None: callers choose their sizes, and assuming that a new size is cheap would
+    admit work that makes other work late. Its first batch shows its true cost; if the estimate
+    alone keeps it out, an idle engine takes it as a trial.
 
-    The default bucket and the 64 others that were observed last are remembered.
+    The default bucket and the 64 others observed last are remembered.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Cost:
 
     def observe(self, size: int, seconds: float, bucket: Hashable = None) -> None:
         """Learn that a batch of `size` items of a bucket took `seconds`."""
-        sizes = self._buckets[bucket] = self._buckets.pop(bucket, _Sizes())  # now the last one
+        sizes = self._buckets[bucket] = self._buckets.pop(bucket, _Sizes())  # moved to the end
         self._forget()
         index = bisect.bisect_left(sizes.known, size)
         if index == len(sizes.known) or sizes.known[index] != size:
@@ -101,8 +101,8 @@ class Cost:
     def relax_larger(self, size: int, bucket: Hashable = None) -> None:
         """Move the estimates of batches larger than `size`, which was observed, to their best.
 
-        Work was refused while no larger batch was computed. If that is because a few bad moments
-        made larger ones too dear, nothing else would ever correct it.
+        Work was refused while no larger batch was computed. If a few bad moments made larger
+        batches too dear, nothing else would ever correct their estimates.
         """
         sizes = self._buckets[bucket]
         index = bisect.bisect_left(sizes.known, size)
@@ -114,7 +114,7 @@ class Cost:
         return self._scaled(size, bucket, 0.0)
 
     def upper(self, size: int, bucket: Hashable = None) -> float:
-        """Return seconds that a batch seldom exceeds; 0 before anything was observed."""
+        """Return seconds that a batch rarely exceeds; 0 before anything was observed."""
         return self._scaled(size, bucket, _UPPER_DEVIATIONS)
 
     def least(self, bucket: Hashable = None) -> float:
@@ -125,7 +125,7 @@ class Cost:
         return sizes.estimates[0].best
 
     def turns(self, bucket: Hashable) -> float:
-        """Return how many times as much as one of the default bucket an item costs, at least 1."""
+        """Return an item's cost as a multiple of that of the default bucket, at least 1."""
         own = self.typical(1)
         return max(1.0, self.typical(1, bucket) / own) if own else 1.0
 
@@ -144,10 +144,10 @@ class Cost:
 
 @dataclass
 class SizedCost:
-    """Seconds of work that grows with its size, say in pixels: a moving mean by power of two.
+    """Seconds of work that grows with its size, such as pixels: a moving mean by power of two.
 
-    Sizes of one power of two share an estimate of seconds a unit, so that large work says nothing
-    of small work that was seen as well.
+    Sizes within a power of two share an estimate of seconds a unit, so large work does not affect
+    the estimate of small work.
     """
 
     _rates: dict[int, float] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class SizedCost:
     def typical(self, size: int) -> float:
         """Return the expected seconds; 0 before anything was observed.
 
-        A size that was not seen is judged by the next larger one, else by the next smaller one.
+        An unknown size takes the estimate of the next larger one, else of the next smaller one.
         """
         key = self._key(size)
         return 0.0 if key is None else self._rates[key] * size

@@ -1,9 +1,9 @@
-"""Deadlines: which comes next, and whether all of them can still be met. Needs numpy alone.
+"""Deadlines: which comes next, and whether all of them can still be met. Needs only numpy.
 
-By Jackson's rule work meets its deadlines in some order if it does in the order of the deadlines:
-nothing is late as long as, up to each deadline, there is no more work than time. `Commitments`
-answers what that leaves. It looks at all deadlines at once, in numpy: a fraction of a millisecond
-for 10,000 of them. `DeadlineQueue` finds the first of many deadlines.
+By Jackson's rule, if any order of work meets all deadlines, the order of the deadlines does:
+nothing is late as long as, up to each deadline, there is no more work than time. `Commitments` says
+whether that leaves room. It checks all deadlines at once, in numpy: a fraction of a millisecond for
+10,000 of them. `DeadlineQueue` finds the first of many deadlines.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 T = TypeVar("T", bound=Hashable)
 
-# Of a batch, in which work may exceed a whole number of batches: sums of floats are not exact.
+# Share of a batch by which work may exceed whole batches: sums of floats are not exact.
 _ROUNDING = 1e-6
-# Entries of items that are gone are removed once they outnumber the others by this many.
+# Entries of removed items are deleted once they outnumber the others by this many.
 _MAX_STALE_ENTRIES = 16
 
 
@@ -32,17 +32,17 @@ class Commitments(Generic[T]):
     def __init__(self) -> None:
         self._order = itertools.count()
         self._keys: dict[T, tuple[float, int]] = {}
-        # By deadline; of the arrays as many elements count as there are keys.
+        # By deadline; only the first elements of the arrays count, as many as there are keys.
         self._sorted: list[tuple[float, int]] = []
         self._deadlines = np.zeros(16)
         self._seconds = np.zeros(16)
 
     def __len__(self) -> int:
-        """Items that are committed to."""
+        """Number of items committed to."""
         return len(self._sorted)
 
     def add(self, item: T, deadline: float, seconds: float) -> None:
-        """Commit to an item, which is not there; one without a deadline (inf) is never late."""
+        """Commit to a new item; without a deadline (inf) it is never late."""
         if deadline == math.inf:
             return
         count = len(self._sorted)
@@ -57,7 +57,7 @@ class Commitments(Generic[T]):
             array[index] = value
 
     def remove(self, item: T) -> None:
-        """Commit to an item no longer; does nothing if it isn't there."""
+        """Drop the commitment to an item; does nothing if there is none."""
         key = self._keys.pop(item, None)
         if key is None:
             return
@@ -67,9 +67,9 @@ class Commitments(Generic[T]):
             array[index : count - 1] = array[index + 1 : count]
 
     def allow(self, start: float, deadline: float, seconds: float, batch: float) -> bool:
-        """Whether an engine that is free at `start` can meet one more deadline, and all others.
+        """Whether an engine that is free at `start` can meet one more deadline and all others.
 
-        `batch` is how long a full batch takes; what comes before a deadline is rounded up to whole
+        `batch` is the seconds of a full batch; work before a deadline is rounded up to whole
         batches.
         """
         count = len(self)
@@ -80,9 +80,9 @@ class Commitments(Generic[T]):
         return bool((done <= np.append(self._deadlines[index:count], deadline)).all())
 
     def keep(self, end: float, first: Iterable[T], batch: float) -> bool:
-        """Whether all other deadlines can be met if the items of `first` are done until `end`.
+        """Whether all other deadlines can be met if the items of `first` are done by `end`.
 
-        `batch` is as for `allow`.
+        `batch` is as in `allow`.
         """
         count = len(self)
         seconds, left = self._seconds[:count].copy(), np.ones(count, dtype=bool)
@@ -108,13 +108,13 @@ class DeadlineQueue(Generic[T]):
         return len(self._times)
 
     def add(self, item: T, time: float) -> None:
-        """Add an item that is not there; one with an infinite deadline is left out."""
+        """Add a new item; an infinite deadline is left out."""
         if time < math.inf:
             self._times[item] = time
             heapq.heappush(self._heap, (time, next(self._order), item))
 
     def remove(self, item: T) -> None:
-        """Take an item out; does nothing if it isn't there."""
+        """Remove an item; does nothing if it is absent."""
         self._times.pop(item, None)
         if len(self._heap) > 2 * len(self._times) + _MAX_STALE_ENTRIES:
             self._heap = [entry for entry in self._heap if self._is_current(entry)]
@@ -122,21 +122,21 @@ class DeadlineQueue(Generic[T]):
 
     @property
     def first(self) -> float:
-        """The first deadline; infinite when there is none."""
+        """The first deadline; infinite if there is none."""
         heap = self._heap
         while heap and not self._is_current(heap[0]):
             heapq.heappop(heap)
         return heap[0][0] if heap else math.inf
 
     def pop(self) -> T:
-        """Take the first item out. There must be one."""
+        """Remove and return the first item. There must be one."""
         assert self.first < math.inf  # noqa: S101  # and nothing that is gone is at the top
         item = self._heap[0][2]
         self.remove(item)
         return item
 
     def pop_due(self, now: float, lead: float = 0.0) -> list[T]:
-        """Take out what has `lead` seconds or less until its deadline."""
+        """Remove and return items with `lead` seconds or less until their deadline."""
         due = []
         while self.first - lead <= now:
             due.append(self.pop())
@@ -147,5 +147,5 @@ class DeadlineQueue(Generic[T]):
 
 
 def _whole(seconds: NDArray[np.float64], batch: float) -> NDArray[np.float64]:
-    """Round up to multiples of `batch`, if that is positive; a little more is none."""
+    """Round up to multiples of `batch`, if that is positive; ignores a tiny excess."""
     return np.ceil(seconds / batch - _ROUNDING) * batch if batch > 0 else seconds

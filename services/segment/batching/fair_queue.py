@@ -1,7 +1,7 @@
-"""Who is served next: priorities first, and within one the clients in turn. Pure; knows no time.
+"""Which item is served next: by priority, then by client in turn. Pure; does not use time.
 
-No step looks at every item: each is O(1), or grows with the number of buckets or of clients that
-wait for a later round.
+No step visits every item: each is O(1), or grows with the number of buckets or of clients that wait
+for a later round.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from services.segment.batching.interfaces import Member
 
-# A priority that was passed over so many times in a row leads the next time.
+# A priority that was skipped this many times in a row leads the next time.
 MAX_TURNS_PASSED = 16
 
 T = TypeVar("T", bound=Member)
@@ -27,40 +27,40 @@ def _one_turn(_: Hashable) -> float:
 class FairQueue(Generic[T]):
     """Items in buckets, taken from one bucket at a time; an `interfaces.Queue`.
 
-    * The smallest priority comes first, except that one which was passed over MAX_TURNS_PASSED
-      times in a row, though it could have been taken from, comes before the others once.
-    * Within a priority clients take turns: who was served, from whatever bucket, goes to the end of
-      the line of every bucket. A client that comes again begins there. An item that costs several
-      turns sends its client further back: so many times the others have theirs before it, also if
-      it leaves and comes again.
+    * The smallest priority comes first, except that a priority skipped MAX_TURNS_PASSED times in a
+      row, although it had items to take, comes first once.
+    * Within a priority, clients take turns: a served client goes to the end of the line of every
+      bucket. A client that returns starts there. An item that costs several turns sends its client
+      further back: each other client gets that many turns first, even if the client leaves and
+      returns.
     * Items of one client, priority and bucket are first in, first out; its buckets take turns.
     """
 
     def __init__(self, priorities: int, turns: Callable[[Hashable], float] = _one_turn) -> None:
         """Make an empty queue for the priorities from 0 to `priorities` - 1.
 
-        `turns` says how many an item of a bucket costs, at least 1.
+        `turns` returns how many turns an item of a bucket costs, at least 1.
         """
         self._turns = turns
-        # By priority: the round of who was served last, and of clients that wait for a later one
-        # than the next.
+        # By priority: the round of the client served last, and of clients that wait for a round
+        # after the next.
         self._round = [0.0] * priorities
         self._owing: list[dict[str, float]] = [{} for _ in range(priorities)]
         self._passed = [0] * priorities
         self._numbers = itertools.count()
-        # By priority and client: its items by bucket, the bucket served last at the end.
+        # By priority and client: its items by bucket, with the bucket served last at the end.
         self._items: list[dict[str, OrderedDict[Hashable, OrderedDict[T, None]]]] = [
             {} for _ in range(priorities)
         ]
-        # By bucket and priority: the line of clients, first to last, each with its round and, as
-        # clients of one round go in that order, the number drawn.
+        # By bucket and priority: the line of clients, first to last, each with its round and a
+        # serial number, which orders clients of one round.
         self._lines: dict[Hashable, list[OrderedDict[str, _Place]]] = {}
-        # By bucket: its items as they came.
+        # By bucket: its items in order of arrival.
         self._arrivals: dict[Hashable, OrderedDict[T, None]] = {}
         self._count = 0
 
     def __len__(self) -> int:
-        """Items in all buckets."""
+        """Number of items in all buckets."""
         return self._count
 
     @property
@@ -69,20 +69,20 @@ class FairQueue(Generic[T]):
         return list(self._arrivals)
 
     def size(self, bucket: Hashable) -> int:
-        """Items of a bucket."""
+        """Return the number of items in a bucket."""
         return len(self._arrivals.get(bucket, ()))
 
     def oldest(self, bucket: Hashable) -> T:
-        """Return the item that has been in a bucket, which is not empty, for longest."""
+        """Return the oldest item of a bucket, which must not be empty."""
         return next(iter(self._arrivals[bucket]))
 
     def next(self, bucket: Hashable) -> T:
-        """Return the item whose turn it is in a bucket that is not empty."""
+        """Return the item whose turn it is in a bucket, which must not be empty."""
         lines = self._lines[bucket]
         return self._first(self._first_priority(lines), bucket)
 
     def add(self, item: T, bucket: Hashable = None) -> None:
-        """Put an item, that is not in the queue, into a bucket."""
+        """Put a new item into a bucket."""
         priority, client = item.admission.priority, item.admission.client
         if bucket not in self._arrivals:
             self._arrivals[bucket] = OrderedDict()
@@ -96,7 +96,7 @@ class FairQueue(Generic[T]):
         self._count += 1
 
     def remove(self, item: T, bucket: Hashable = None) -> None:
-        """Take an item out of its bucket; does nothing if it isn't there."""
+        """Remove an item from its bucket; does nothing if it is absent."""
         if item not in self._arrivals.get(bucket, ()):
             return
         priority, client = item.admission.priority, item.admission.client
@@ -116,9 +116,9 @@ class FairQueue(Generic[T]):
             del self._arrivals[bucket], self._lines[bucket]
 
     def take(self, buckets: Iterable[Hashable], most: int) -> list[T]:
-        """Take up to `most` items, at least one, from that of `buckets` whose turn it is.
+        """Take 1 to `most` items from the one of `buckets` whose turn it is.
 
-        None of the buckets may be empty, and there must be one.
+        There must be at least one bucket, and none may be empty.
         """
         bucket, priority, passed = self._lead(buckets)
         self._pass_over(priority, passed)
@@ -130,9 +130,9 @@ class FairQueue(Generic[T]):
         return taken
 
     def take_these(self, items: Sequence[T], bucket: Hashable = None) -> None:
-        """Take items of a bucket though it may not be their turn; their clients have had theirs.
+        """Take items of a bucket, even out of turn; their clients have then had their turn.
 
-        The first of them leads: whoever waits with a lower priority was passed over.
+        The first item leads: waiting items of lower priority count as skipped.
         """
         lead = items[0].admission.priority
         waiting = [priority for priority, clients in enumerate(self._items) if clients]
@@ -142,7 +142,7 @@ class FairQueue(Generic[T]):
 
     @property
     def overdue(self) -> bool:
-        """Whether a priority was passed over so often that it comes before the others."""
+        """Whether a priority was skipped so often that it comes before the others."""
         return max(self._passed) >= MAX_TURNS_PASSED
 
     def preview(self, buckets: Iterable[Hashable], most: int) -> list[T]:
@@ -168,7 +168,7 @@ class FairQueue(Generic[T]):
                     rounds.rotate(-1)
 
     def _lead(self, buckets: Iterable[Hashable]) -> tuple[Hashable, int, list[int]]:
-        """Return the bucket whose turn it is, the priority of its first item, and those passed."""
+        """Return the bucket whose turn it is, its first item's priority, and the skipped ones."""
         first: dict[int, tuple[_Place, Hashable]] = {}
         for bucket in buckets:
             for priority, line in enumerate(self._lines[bucket]):
@@ -186,7 +186,7 @@ class FairQueue(Generic[T]):
             self._passed[other] += 1
 
     def _serve(self, item: T, bucket: Hashable) -> T:
-        """Take an item, and put its client at the end of all its lines, or behind."""
+        """Take an item, and move its client to the end of all its lines, or further back."""
         self.remove(item, bucket)
         priority, client = item.admission.priority, item.admission.client
         turns = self._turns(bucket)
@@ -201,7 +201,7 @@ class FairQueue(Generic[T]):
         return item
 
     def _owe(self, client: str, priority: int, until: float) -> None:
-        """Have a client wait for a later round; those whose round has come are forgotten."""
+        """Make a client wait for a later round; forget clients whose round has come."""
         now, owing = self._round[priority], self._owing[priority]
         if len(owing) > 2 * len(self._items[priority]):
             for other in [other for other, when in owing.items() if when <= now + 1]:
@@ -209,7 +209,7 @@ class FairQueue(Generic[T]):
         owing[client] = max(until, owing.get(client, 0.0))
 
     def _line_up(self, client: str, priority: int, bucket: Hashable) -> None:
-        """Put a client into a bucket's line where its next round is: at the end, unless it owes."""
+        """Put a client into a bucket's line at its next round: at the end, unless it owes turns."""
         line = self._lines[bucket][priority]
         soonest = self._round[priority] + 1
         place = max(soonest, self._owing[priority].get(client, 0.0)), next(self._numbers)

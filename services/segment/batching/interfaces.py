@@ -1,4 +1,4 @@
-"""What the batcher asks of its two exchangeable parts: the order of items, and their admission."""
+"""Interfaces of the batcher's two exchangeable parts: the order of items, and their admission."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from services.segment.batching.ticket import Admission, Batch, State, Ticket
 
 
 class Member(Protocol):
-    """What a queue asks of its items, besides being hashable; it may not change."""
+    """What a queue needs of its items; they must be hashable and never change."""
 
     @property
     def admission(self) -> Admission:
-        """Its priority and client decide when it is taken."""
+        """The item's priority and client, which decide when it is taken."""
 
 
 T = TypeVar("T", bound=Member)
 
 
 class Queue(Protocol[T]):
-    """Items in buckets, taken from one bucket at a time. `fair_queue` is the one that serves."""
+    """Items in buckets, taken from one bucket at a time. Production uses `fair_queue`."""
 
     def __len__(self) -> int:
-        """Items in all buckets."""
+        """Number of items in all buckets."""
 
     @property
     def buckets(self) -> list[Hashable]:
@@ -32,54 +32,54 @@ class Queue(Protocol[T]):
 
     @property
     def overdue(self) -> bool:
-        """Whether something has waited so long that the next batch is its own."""
+        """Whether a priority has waited so long that the next batch is its own."""
 
     def size(self, bucket: Hashable) -> int:
-        """Items of a bucket."""
+        """Return the number of items in a bucket."""
 
     def oldest(self, bucket: Hashable) -> T:
-        """Return the item that has been in a bucket, which is not empty, for longest."""
+        """Return the oldest item of a bucket, which must not be empty."""
 
     def add(self, item: T, bucket: Hashable = None) -> None:
-        """Put an item, that is not in the queue, into a bucket."""
+        """Put a new item into a bucket."""
 
     def remove(self, item: T, bucket: Hashable = None) -> None:
-        """Take an item out of its bucket; does nothing if it isn't there."""
+        """Remove an item from its bucket; does nothing if it is absent."""
 
     def preview(self, buckets: Iterable[Hashable], most: int) -> list[T]:
         """Return what `take` would take."""
 
     def take(self, buckets: Iterable[Hashable], most: int) -> list[T]:
-        """Take up to `most` items, at least one, from one of `buckets`, none of which is empty."""
+        """Take 1 to `most` items from one of `buckets`, none of which may be empty."""
 
     def take_these(self, items: Sequence[T], bucket: Hashable = None) -> None:
-        """Take items of a bucket although it may not be their turn."""
+        """Take items of a bucket, even out of turn."""
 
 
 class AdmissionPolicy(Protocol):
-    """Which items are taken, and what may run next. `admission` is the one that serves."""
+    """Which items are admitted, and what may run next. Production uses `admission`."""
 
     @property
     def cost(self) -> Cost:
-        """What batches cost."""
+        """Costs of batches."""
 
     def admit(self, now: float, admission: Admission, prepare: float, *, overdue: bool) -> Ticket:
         """Return the ticket of an item whose preparation should take `prepare` seconds.
 
-        `overdue` is the queue's. Raises Overloaded if it is not expected to be done in time.
+        `overdue` is the queue's. Raises Overloaded if the item is not expected to be in time.
         """
 
     def moved(self, ticket: Ticket, state: State) -> None:
-        """Note that an item enters `state`; its own state is the one that it leaves."""
+        """Note that an item enters `state`; the item still has the state that it leaves."""
 
     def batch_started(self, batch: Batch) -> None:
         """Note that the engine is busy."""
 
     def batch_done(self, batch: Batch, now: float, *, learn: bool) -> None:
-        """Note that the engine is idle; `learn` says whether the time taken is a usual one."""
+        """Note that the engine is idle; `learn` says whether the batch took a usual time."""
 
     def retry_after(self, now: float) -> float:
-        """Return in how many seconds whoever finds the queue full should ask again."""
+        """Return after how many seconds a caller that finds the queue full should try again."""
 
     def keeps_deadlines(self, now: float, tickets: Sequence[Ticket]) -> bool:
-        """Whether all other items can be in time if these are the next batch."""
+        """Whether all other items can be in time if `first` is the next batch."""

@@ -1,20 +1,20 @@
-"""How many items and bytes are held at once, and which client may add one. Pure."""
+"""How many items and bytes are held at once, and which client may add an item. Pure."""
 
 from __future__ import annotations
 
-# A client may hold this many times as much as is left over for others.
+# A client may hold this many times as much as remains for others.
 _MAX_HELD_PER_LEFT = 4
 
 
 class Quota:
-    """Bounded items and bytes, shared fairly.
+    """Limits items and bytes, and shares them fairly.
 
-    What a client holds before it takes one more may be four times what is then left, and no more:
-    one client alone gets four fifths of a large queue, two get four ninths each, and what is left
-    is for those who come next. Whoever holds nothing may take whatever is left. So no client has
-    everything, unless there is room for one item only.
+    Before a client takes another item, it may hold at most four times what then remains: one client
+    alone gets four fifths of a large queue, two get four ninths each, and the rest is for later
+    clients. A client that holds nothing may take all that remains. So no client gets everything,
+    unless there is room for only one item.
 
-    A large item would never find room where small ones take each byte that is returned: bytes can
+    A large item would never find room if small ones took each byte that is returned, so bytes can
     be kept free for it.
     """
 
@@ -25,14 +25,14 @@ class Quota:
         self._kept_free = 0
         self._held: dict[str, tuple[int, int]] = {}  # by client: items, bytes
         self.held_bytes = 0
-        """Bytes of all items that are held."""
+        """Bytes of all held items."""
 
     def keep_free(self, size: int) -> None:
-        """Refuse what would leave fewer bytes; 0 ends it."""
+        """Refuse an item that would leave fewer free bytes; 0 ends this."""
         self._kept_free = size
 
     def refusal(self, client: str, size: int) -> str | None:
-        """Return why the client can't add an item of `size` bytes now; None if it can."""
+        """Return why the client cannot add an item of `size` bytes now; None if it can."""
         items_left, bytes_left = self._items_left - 1, self._bytes_left - size
         if items_left < 0 or bytes_left < self._kept_free:
             return "the queue is full"
@@ -42,11 +42,11 @@ class Quota:
         return None
 
     def take(self, client: str, size: int) -> None:
-        """Count an item that is not refused."""
+        """Count an item that `refusal` allows."""
         self._change(client, 1, size)
 
     def give_back(self, client: str, size: int) -> None:
-        """Count an item no longer that was taken with the same arguments."""
+        """Stop counting an item that was taken with the same arguments."""
         self._change(client, -1, -size)
 
     def _change(self, client: str, items: int, size: int) -> None:

@@ -1,11 +1,10 @@
 """Drives the batcher on asyncio: prepare in a pool, compute in a thread, finish in the pool.
 
-Nothing here waits by polling: an event (an item is ready, a batch is done, a time is reached)
-advances the batcher. An error of one item is that item's alone: a batch that fails is computed
-again item by item.
+Nothing here polls: an event (an item is ready, a batch is done, a time is reached) advances the
+batcher. An item's error affects only that item: a batch that fails is computed again item by item.
 
-The batcher says when an item is prepared and in which batch it is. While a batch runs, the pool
-prepares what comes next; which of it the next batch takes is decided when the engine is idle.
+The batcher decides when an item is prepared and which batch it joins. While a batch runs, the pool
+prepares the next items; which of them the next batch takes is decided when the engine is idle.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ R = TypeVar("R")
 class Trace:
     """Seconds that one item spent, and how many items shared its batch.
 
-    `prepare`, `compute` and `finish` are work; all waiting, for a thread and for a batch, is
-    `queue`.
+    `prepare`, `compute` and `finish` are work; `queue` is all waiting, for a thread and for a
+    batch.
     """
 
     prepare: float
@@ -62,25 +61,25 @@ class _Computed(Generic[O]):
 
 @dataclass
 class _Item(Generic[I]):
-    """What is known of an open ticket.
+    """State of an open ticket.
 
-    `awaited` is what its caller waits for now: its turn, a thread's work or its batch. An error
-    that is set there is the caller's answer.
+    `awaited` is what the item's caller waits for now: its turn, a thread's work or its batch. An
+    error set there becomes the caller's answer.
     """
 
     awaited: asyncio.Future[Any]
     units: int = 0
-    inputs: list[I] = field(default_factory=list)  # one, once it is prepared
+    inputs: list[I] = field(default_factory=list)  # one element, once prepared
     error: AssayError | None = None
 
     def fail(self, error: AssayError) -> None:
-        """Answer with an error, at once or when the caller is about to wait for something else."""
+        """Answer with an error, now or when the caller next waits."""
         self.error = error
         if not self.awaited.done():
             self.awaited.set_exception(error)
 
     def wait(self, awaited: asyncio.Future[R]) -> asyncio.Future[R]:
-        """Return what the caller waits for next. Raises the error that came before it did."""
+        """Return what the caller waits for next. Raises an error that came earlier."""
         if self.error is not None:
             raise self.error
         self.awaited = awaited
@@ -89,27 +88,27 @@ class _Item(Generic[I]):
 
 @dataclass(eq=False)
 class _Waiting:
-    """A caller who waits until the queue has room; `ticket` is given then."""
+    """A caller that waits until the queue has room and then gets `ticket`."""
 
     admission: Admission
     admit: Callable[[], Ticket]
     ticket: asyncio.Future[Ticket]
-    # How often it was its turn and its item did not fit.
+    # How often the caller's turn came and its item did not fit.
     turns_passed: int = 0
 
 
 def deadline_in(seconds: float | None) -> float:
-    """Return the time, on the running loop's clock, in so many seconds; None is never."""
+    """Return the time in `seconds`, on the running loop's clock; None means never."""
     return math.inf if seconds is None else asyncio.get_running_loop().time() + seconds
 
 
 class Scheduler(Generic[I, O]):
     """Runs items of one engine in batches.
 
-    `run` computes a batch: a list of inputs to as many outputs, in order; it is called in a thread
-    of the scheduler's own. `pool` does the items' own work and is shared and closed by the owner.
-    `units` is the size, at least 1, of what is left to do for an item after its batch, and
-    `finish_cost` what such work costs.
+    `run` computes a batch: a list of inputs to as many outputs, in order; the scheduler calls it in
+    its own thread. `pool` does the items' own work; the owner shares and closes it. `units` is the
+    size, at least 1, of the work that an item needs after its batch, and `finish_cost` the cost of
+    such work.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Scheduler(Generic[I, O]):
         self._pool = pool
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._items: dict[Ticket, _Item[I]] = {}
-        # Callers that wait until there is room, each client in a bucket of its own.
+        # Callers waiting for room, each client in its own bucket.
         self._waiting: FairQueue[_Waiting] = FairQueue(len(Priority))
         self._batches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -136,7 +135,7 @@ class Scheduler(Generic[I, O]):
 
     @property
     def load(self) -> int:
-        """Items that were admitted and are not answered yet."""
+        """Number of items admitted and not answered yet."""
         return len(self._batcher)
 
     async def submit(
@@ -149,13 +148,13 @@ class Scheduler(Generic[I, O]):
     ) -> tuple[R, Trace]:
         """Prepare, compute and finish one item by its deadline, on the loop's clock.
 
-        With `admitted` a full queue is waited for, and the event is set once the item is admitted;
-        without, a full queue refuses the item.
+        With `admitted` the call waits while the queue is full, and the event is set once the item
+        is admitted; without, a full queue refuses the item.
 
-        `prepare` and `finish` run in the pool. Cancelling the call gives the item's room back; what
-        has not begun by then, preparing it or its batch, is not done.
-        Raises what `Batcher.admit` raises, DeadlineExceeded if it could not be computed in time,
-        and what `prepare`, `run` and `finish` raise for this item.
+        `prepare` and `finish` run in the pool. Cancelling the call frees the item's room; steps
+        that have not begun by then are not done.
+        Raises what `Batcher.admit` raises, DeadlineExceeded if the item could not be computed in
+        time, and what `prepare`, `run` and `finish` raise for this item.
         """
         loop = asyncio.get_running_loop()
         arrived = loop.time()
@@ -175,7 +174,7 @@ class Scheduler(Generic[I, O]):
             admitted.set()
         try:
             self._advance()
-            await item.awaited  # until it is its turn
+            await item.awaited  # until the item's turn comes
             prepared = await self._in_pool(item, prepare)
             self._prepare_cost.observe(size, prepared.seconds)
             item.inputs.append(prepared.value)
@@ -208,7 +207,7 @@ class Scheduler(Generic[I, O]):
         await asyncio.get_running_loop().run_in_executor(None, self._engine.shutdown)
 
     async def _wait_for_room(self, waiting: _Waiting) -> Ticket:
-        """Return the ticket of a caller who waits while the queue is full."""
+        """Return the ticket of a caller that waits while the queue is full."""
         self._batcher.require_fits(waiting.admission.size)
         self._waiting.add(waiting, waiting.admission.client)
         self._admit_waiting()
@@ -219,9 +218,9 @@ class Scheduler(Generic[I, O]):
         except (TimeoutError, asyncio.CancelledError) as error:
             if waiting.ticket.cancelled():
                 self._waiting.remove(waiting, waiting.admission.client)
-                self._admit_waiting()  # who came after it may want less
+                self._admit_waiting()  # later callers may need less room
             elif waiting.ticket.exception() is None:
-                self._close(waiting.ticket.result())  # given in this very turn
+                self._close(waiting.ticket.result())  # given in this same turn of the loop
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(
                     "the request waited for a place in the queue until it was too late"
@@ -229,7 +228,7 @@ class Scheduler(Generic[I, O]):
             raise
 
     def _close(self, ticket: Ticket) -> None:
-        """Give the room of an item back, to those who wait for it."""
+        """Free an item's room for waiting callers."""
         del self._items[ticket]
         self._batcher.close(ticket)
         if self._waiting:
@@ -237,20 +236,20 @@ class Scheduler(Generic[I, O]):
         self._advance()
 
     def _admit_waiting(self) -> None:
-        """Admit callers that wait, in their turns, while there is room for any of them."""
+        """Admit waiting callers, in turn, while any of them fits."""
         while (waiting := self._next_waiting()) is not None:
             if waiting.ticket.done():
-                continue  # its caller has gone
+                continue  # its caller left
             try:
                 waiting.ticket.set_result(waiting.admit())
             except AssayError as error:
                 waiting.ticket.set_exception(error)
 
     def _next_waiting(self) -> _Waiting | None:
-        """Take out who is admitted next, if there is room for anybody.
+        """Take out the caller to admit next, if any fits.
 
-        That is whose turn it is of those whose item fits. One that was often too large when it was
-        its turn has what is returned from then on kept for it.
+        Takes turns among those whose item fits. If an item was often too large on its turn, room
+        freed from then on is kept for it.
         """
         self._batcher.keep_free(0)
         queue = self._waiting
@@ -268,7 +267,7 @@ class Scheduler(Generic[I, O]):
             (waiting,) = queue.preview(able, 1)
             if self._batcher.has_room(waiting.admission):
                 return queue.take(able, 1)[0]
-            # A lower priority whose turn it is has the larger item: it waits, with its client.
+            # If a lower priority's turn has the larger item, that item and its client wait.
             able.remove(waiting.admission.client)
         return None
 
@@ -326,7 +325,7 @@ class Scheduler(Generic[I, O]):
         item.fail(DeadlineExceeded(problem))
 
     async def _run_batch(self, batch: Batch, items: list[_Item[I]]) -> None:
-        """Compute what callers still wait for. The batch is completed whatever happens."""
+        """Compute the items that callers still wait for. Always completes the batch."""
         loop = asyncio.get_running_loop()
         wanted = [item for item in items if not item.awaited.done()]
         awaited = [item.awaited for item in wanted]
@@ -346,7 +345,7 @@ class Scheduler(Generic[I, O]):
             self._advance()
         for future, outcome in zip(awaited, outcomes, strict=True):
             if future.done():
-                continue  # its caller has gone
+                continue  # its caller left
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
@@ -356,7 +355,7 @@ class Scheduler(Generic[I, O]):
 
 
 def _settle(future: asyncio.Future[R], job: Job[R]) -> None:
-    """Hand over what a thread has done, unless no one waits for it."""
+    """Pass a thread's result on, unless no one waits for it."""
     if future.done() or job.cancelled():
         return
     error = job.exception()
@@ -367,7 +366,7 @@ def _settle(future: asyncio.Future[R], job: Job[R]) -> None:
 
 
 def _timed(work: Callable[..., R], *args: object) -> _Timed[R]:
-    """Return what the work returns, and its seconds without the wait for a thread."""
+    """Return the work's result, and its seconds without the wait for a thread."""
     start = time.monotonic()
     value = work(*args)
     return _Timed(value, time.monotonic() - start)
@@ -376,9 +375,9 @@ def _timed(work: Callable[..., R], *args: object) -> _Timed[R]:
 def _each(
     run: Callable[[list[I]], Sequence[O]], values: list[I]
 ) -> tuple[Sequence[O | Exception], bool]:
-    """Return an output or an error for each value, and whether they were computed as a whole.
+    """Return an output or an error for each value, and whether the batch ran as a whole.
 
-    After an error of the batch each value is run alone, up to one that finds `run` Unavailable.
+    If the batch fails, each value is run alone, until one makes `run` raise Unavailable.
     """
     try:
         outputs = run(values)

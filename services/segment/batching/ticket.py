@@ -1,4 +1,4 @@
-"""What a batcher holds and within which bounds: items, batches, limits. Pure."""
+"""What a batcher holds, and its limits: items, batches, bounds. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum, IntEnum
 
 
 class Priority(IntEnum):
-    """Which items come first when several wait: the smaller ones."""
+    """Which waiting items come first: the smaller values."""
 
     HIGH = 0
     NORMAL = 1
@@ -17,7 +17,7 @@ class Priority(IntEnum):
 
 
 class State(Enum):
-    """Where an item is."""
+    """The state of an item."""
 
     WAITING = "waiting"
     PREPARING = "preparing"
@@ -30,10 +30,10 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Admission:
-    """What one item asks of the queue.
+    """What an item needs from the queue.
 
-    `size` is in bytes and counts until the item is answered. `deadline` is a time in seconds on the
-    clock of the batcher's caller, infinite for none. Items of one `bucket` may share a batch.
+    `size` is in bytes and counts until the item is answered. `deadline` is in seconds on the clock
+    of the batcher's caller, infinite for none. Items of one `bucket` may share a batch.
     """
 
     size: int
@@ -47,15 +47,15 @@ class Admission:
 class Ticket:
     """An admitted item.
 
-    `prepare` is how many seconds preparing it is expected to take, `start_by` until when that must
-    begin. A `trial` is not expected to be in time: it is computed to learn what it costs.
+    `prepare` is the expected seconds of its preparation, `start_by` the latest time to begin it. A
+    `trial` is not expected to be in time: it is computed to learn its cost.
     """
 
     admission: Admission
     prepare: float
     start_by: float
     trial: bool = False
-    # Seconds that the item is expected to need after its batch; known once it is prepared.
+    # Seconds that the item should need after its batch; known once it is prepared.
     reserve: float = 0.0
     queued_at: float = math.nan
     state: State = State.WAITING
@@ -75,7 +75,7 @@ class Limits:
     """Bounds of a batcher.
 
     A batch has up to `max_batch_size` items; its first one waits up to `batch_wait` seconds for
-    others. `max_items` and `max_bytes` are held at once, `workers` items are prepared at once.
+    others. At most `max_items` and `max_bytes` are held, and `workers` items prepared, at once.
     """
 
     max_batch_size: int = 1

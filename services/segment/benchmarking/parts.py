@@ -1,9 +1,9 @@
 """Which part of a model a node of its graph belongs to, and where a run's time went. Pure.
 
-The exporter names a weight after the module that it comes from, and writes nodes in the order in
-which the model computes. A node belongs to the part whose weight was used last. Engines fuse nodes
-and add some of their own: what has a name of the graph in it is known, what was computed between
-two nodes of one part is that part's, and the rest is "other".
+The exporter names a weight after its module, and writes nodes in the order in which the model
+computes. A node belongs to the part whose weight was used last. Engines fuse nodes and add their
+own: a node whose name contains a name from the graph is known, a node between two of one part
+belongs to that part, and the rest is "other".
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _WEIGHT = re.compile(r"encoder\.stages\.(\d)\.|head\.")
 _GRAPH, _NODE = 7, 1
 _INPUT, _OUTPUT, _NAME = 1, 2, 3
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# What engines put behind the name of a node or of its output: "/MatMulScaleFusion/", "_nchwc".
+# Suffixes that engines add to the name of a node or its output: "/MatMulScaleFusion/", "_nchwc".
 _ADDED = re.compile(r"/.*|_nchwc$")
 
 Events = Sequence[tuple[str, float]]
-"""What a profiler saw in one run: names and seconds, in the order of computing."""
+"""A profile of one run: names and seconds, in the order of computation."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class PartTime:
 
 
 def parts_by_name(model: bytes) -> dict[str, str]:
-    """Return the part of each node of an ONNX file, by the node's name and by its outputs'.
+    """Return the part of each node of an ONNX file, by the names of the node and its outputs.
 
-    Raises ValueError if the bytes are no ONNX file.
+    Raises ValueError if the bytes are not an ONNX file.
     """
     parts: dict[str, str] = {}
     part = OTHER
@@ -97,7 +97,7 @@ def _nodes(model: memoryview) -> Iterator[dict[int, list[str]]]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and the bytes of each field that has a length; skip the others."""
+    """Yield number and bytes of each length-delimited field; skip the others."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -117,7 +117,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Return the number at an offset, and the offset behind it."""
+    """Return the number at an offset, and the offset after it."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -1,6 +1,6 @@
-"""What each node of a graph costs, by the engines' own profilers. Adapters of theirs.
+"""The time of each node of a graph, by the engines' own profilers. Adapters of those.
 
-Profiling slows a run down: its times are compared with one another, never with those of others.
+Profiling slows a run down: compare its times only with each other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from services.segment.benchmarking.parts import Events
 from services.segment.engines.onnxruntime import session_options
 
 _KERNEL = "_kernel_time"
-# Before the profiled runs: memory is allocated, kernels are chosen.
+# Unprofiled runs first: they allocate memory and choose kernels.
 _WARM_UP = 1
 
 
@@ -28,7 +28,7 @@ def profile_onnxruntime(
 ) -> list[Events]:
     """Compute a batch (N, 3, H, W) `runs` times on the CPU; return the kernels of each run.
 
-    On other devices ONNX Runtime times the launches, not the computation.
+    On other devices, ONNX Runtime would time the launches instead of the computation.
     """
     options = session_options(threads)
     options.enable_profiling = True
@@ -58,7 +58,7 @@ def profile_openvino(compiled: Any, tensor: NDArray[np.float32], *, runs: int) -
 
 
 def _runs(events: Sequence[dict[str, Any]]) -> list[Events]:
-    """Cut a profile into runs: a run is noted behind its kernels."""
+    """Split a profile into runs: each run's entry follows its kernels."""
     runs: list[Events] = []
     kernels: list[tuple[str, float]] = []
     for event in events:

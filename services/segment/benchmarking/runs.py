@@ -1,4 +1,4 @@
-"""A benchmark's processes: started one after the other, each with its share of the budget."""
+"""A benchmark's processes, started one after the other, each with its share of the budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.segment.benchmarking.worker import Measurement
 
 WORKER = "services.segment.benchmarking.worker"
 MIN_RUNS = 3
-# What a default rate and the parts of a model are judged by.
+# Runs that determine the default rate, and the parts of a model.
 _MAX_QUICK_RUNS = 5
 _DEFAULT_LOAD = 0.5
 
@@ -30,9 +30,9 @@ _DEFAULT_LOAD = 0.5
 class ProcessRuns:
     """Seconds of one process's runs by batch size, or of its answers under size 1.
 
-    `against` are those of a second model. `load` is what the process saw of the machine, None where
-    requests arrived at random. `refused` requests had no answer; the last one was settled at
-    `elapsed` seconds.
+    `against` are those of a second model. `load` is the machine's load as the process saw it, None
+    if requests arrived at random. `refused` counts requests without an answer; the last request was
+    settled after `elapsed` seconds.
     """
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
@@ -43,13 +43,13 @@ class ProcessRuns:
 
     @property
     def answered(self) -> int:
-        """Runs that have seconds, of all sizes."""
+        """Number of timed runs, of all sizes."""
         return sum(map(len, self.seconds.values()))
 
     def restart(self, batch_size: int) -> Restart:
-        """Return it as an observation of how long a batch of that size takes.
+        """Return the process as an observation of how long a batch of that size takes.
 
-        Raises ValueError for one that saw nothing of the machine.
+        Raises ValueError if the process did not observe the machine.
         """
         if self.load is None:
             raise ValueError("the process did not look at the machine")
@@ -59,9 +59,9 @@ class ProcessRuns:
 
 @dataclass(frozen=True)
 class ProcessLoad:
-    """What a process saw of the machine, and the seconds of a part of its calibration kernel.
+    """The machine's load as a process saw it, and the seconds of its calibration kernel's parts.
 
-    `seen` has no times of the model.
+    `seen` contains no times of the model.
     """
 
     seen: Restart
@@ -76,13 +76,13 @@ async def measure(
     processes: list[ProcessRuns],
     kernel: KernelTimes,
 ) -> AsyncGenerator[int]:
-    """Fill `processes` and yield the number of runs so far, refused ones included.
+    """Fill `processes` and yield the number of runs so far, including refused ones.
 
-    Of batches, processes are started until so many `restarts` had the machine for themselves, at
-    most 24; no more than `restarts` while nothing can be said of that, because the calibration
-    `kernel` has no settled reference. Each may use its share of the `budget` of seconds, and takes
-    the runs of each size that are needed for three in all even when that is more. A request that
-    was refused is none of them. Raises InvalidArgument if no request was answered.
+    For batches, processes are started until `restarts` of them had the machine alone, at most 24;
+    only `restarts` if that cannot be judged, because the calibration `kernel` has no settled
+    reference. Each may use its share of the `budget` of seconds, and makes as many runs of each
+    size as three in all require, even if that takes longer. Refused requests do not count. Raises
+    InvalidArgument if no request was answered.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -123,7 +123,7 @@ async def measure(
 
 
 def _more(processes: list[ProcessRuns], wanted: int) -> bool:
-    """Whether another process may make enough of them clean."""
+    """Whether another process could make enough of them clean."""
     loads = [one.load.seen for one in processes if one.load is not None]
     clean = sum(one.clean for one in loads)
     judged = any(one.kernel is not None for one in loads)
@@ -131,7 +131,7 @@ def _more(processes: list[ProcessRuns], wanted: int) -> bool:
 
 
 def _load(line: dict[str, Any], kernel: KernelTimes) -> ProcessLoad:
-    """Return what a process saw; its timings of the kernel are kept, and judged by those kept."""
+    """Return a process's load; keep its kernel timings, and judge them by those kept."""
     seconds = [float(one) for one in line["kernel"]]
     started = float(line["started"])
     day = datetime.fromtimestamp(started, UTC).date().isoformat()

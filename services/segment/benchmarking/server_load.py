@@ -1,4 +1,4 @@
-"""MLPerf's server scenario: requests arrive at random, through the scheduler that serves them."""
+"""MLPerf's server scenario: requests arrive at random, through the production scheduler."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from services.segment.serving.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Answer:
-    """Seconds from a request's arrival to its answer, None if it was refused.
+    """Seconds from a request's arrival to its answer; None if it was refused.
 
-    `at` is when that was, in seconds since the load began.
+    `at` is the time of the answer, in seconds since the load began.
     """
 
     seconds: float | None
@@ -35,8 +35,8 @@ async def offer(
 ) -> AsyncGenerator[Answer]:
     """Send a prepared (3, H, W) at each of the times; yield answers as they come.
 
-    A request waits for no other one. Its latency counts from when it should have been sent, so a
-    sender that is late makes nothing look faster.
+    Requests do not wait for each other. Latency counts from the scheduled time, so a late sender
+    does not make anything look faster.
     """
     loop = asyncio.get_running_loop()
     answers: asyncio.Queue[Answer] = asyncio.Queue()

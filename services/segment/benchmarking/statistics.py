@@ -20,7 +20,7 @@ class Figures:
     """Seconds of a batch (50th, 90th, 99th percentile), images a second, and their spread.
 
     `p50` is the median over the processes of their median run. `least` is the shortest run,
-    `speeds` the ends of the gap where processes run at two. `noise` is the median absolute
+    `speeds` the ends of the gap if processes run at two speeds. `noise` is the median absolute
     deviation over the median, of all runs.
     """
 
@@ -36,7 +36,7 @@ class Figures:
 
     @property
     def noisy(self) -> bool:
-        """Whether the machine was not the benchmark's own: there is only an upper bound then."""
+        """Whether other load disturbed the benchmark: then there is only an upper bound."""
         return self.p50_interval.low is None
 
 
@@ -46,16 +46,16 @@ def batch_figures(
     batch_size: int,
     wanted: int = WANTED,
 ) -> Figures:
-    """Summarise the seconds of each timed run, by process, and what each saw of the machine.
+    """Summarise the seconds of each timed run, by process, and the load that each process saw.
 
-    With `wanted` clean processes, fewer than 8, intervals have the level of so many. Raises
-    ValueError if there is no run, or one that took no time.
+    With fewer than 8 `wanted` clean processes, intervals have the level of that number. Raises
+    ValueError if there is no run, or a run that took no time.
     """
     runs = _sorted(samples)
     found = timing(restarts, min(wanted, WANTED))
     return Figures(
         p50=found.seconds,
-        # Never below the median, which counts processes and not runs.
+        # At least the median, which counts processes rather than runs.
         p90=max(found.seconds, _percentile(runs, 0.90)),
         p99=max(found.seconds, _percentile(runs, 0.99)),
         p50_interval=found.interval,
@@ -70,7 +70,7 @@ def batch_figures(
 def load_figures(samples: Sequence[Sequence[float]], elapsed: Sequence[float]) -> Figures:
     """Summarise the seconds of each answer to requests that arrived at random, by process.
 
-    `elapsed` is what each process took for all of them. Raises ValueError as `batch_figures` does.
+    `elapsed` is each process's time for all of them. Raises ValueError as `batch_figures` does.
     """
     runs = _sorted(samples)
     answered = [(each, took) for each, took in zip(samples, elapsed, strict=True) if each]
@@ -105,16 +105,16 @@ def _noise(runs: list[float]) -> float:
 
 
 def _holding(value: float, interval: Interval) -> Interval:
-    """Return the interval, made wider if need be to hold a figure over all processes."""
+    """Return the interval, widened if necessary to contain a figure over all processes."""
     low, high = interval.low or value, interval.high or value
     return replace(interval, low=min(low, value), high=max(high, value))
 
 
 @dataclass(frozen=True)
 class ServerFigures:
-    """Requests a second that were answered, and the share of all that were within the bound.
+    """Requests answered a second, and the share of all requests answered within the bound.
 
-    `met` says whether the 99th percentile, of refused requests too, is within it.
+    `met` says whether the 99th percentile, counting refused requests, is within the bound.
     """
 
     achieved_rate: float
@@ -125,7 +125,7 @@ class ServerFigures:
 def server_figures(
     latencies: Sequence[float], refused: int, elapsed: float, bound: float | None
 ) -> ServerFigures:
-    """Say what came of requests that were offered, `refused` of which got no answer.
+    """Summarise requests that were offered, of which `refused` got no answer.
 
     Raises ValueError if none was answered.
     """
@@ -140,5 +140,5 @@ def server_figures(
 
 
 def _percentile(ordered: list[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the values don't exceed."""
+    """Return the smallest value that at least `share` of the values do not exceed."""
     return ordered[math.ceil(share * len(ordered)) - 1]

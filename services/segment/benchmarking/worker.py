@@ -1,17 +1,17 @@
-"""Measures one model in a process of its own: `python -m services.segment.benchmarking.worker`.
+"""Measures one model in a separate process: `python -m services.segment.benchmarking.worker`.
 
 Reads one JSON object on stdin, the fields of `Measurement`. Writes JSON lines, by its `kind`:
 
-    batches   {"batch_size": n, "seconds": x} a timed run, with "against": true of the second model;
-              then {"load": {...}}, what the process saw of the machine
+    batches   {"batch_size": n, "seconds": x} a timed run, with "against": true for the second
+              model; then {"load": {...}}, the machine's load as the process saw it
     server    {"seconds": x, "at": y} a request, x being null if it was refused, y the seconds
               since the load began
     modules   {"modules": [[part, seconds, share], ...]}
-    any       {"changed": true}, and no more, if the directory no longer holds the model
-              {"unavailable": why}, and no more, if the engine can't run it
+    any       {"changed": true}, and nothing else, if the directory no longer holds the model
+              {"unavailable": why}, and nothing else, if the engine cannot run it
 
-What is timed is what MLPerf times: from prepared input tensors to label maps of the input's size;
-decoding and resizing are left out.
+It times what MLPerf times: from prepared input tensors to label maps of the input's size, without
+decoding and resizing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from services.segment.manifest import (
 from services.segment.metrics import QueueMetrics
 from services.segment.serving.pipeline import Pipeline
 
-# Runs of each batch size before the timed ones: memory is allocated, caches and clock rates settle.
+# Untimed runs of each batch size first: they allocate memory, and caches and clock rates settle.
 _WARM_UP = 2
 
 
@@ -67,10 +67,10 @@ _WARM_UP = 2
 class Measurement:
     """What one process measures: the model with the manifest's `digest`, in `directory`.
 
-    `runs` is of each batch size, or requests, which arrive at `rate` a second by `seed` and go
-    through a scheduler with those `limits` and `workers` threads for the rest of the work. Batches
-    end after `seconds`, once `needed` runs of each size are in. `against` is the directory and the
-    digest of a second model, which is timed in turn with the first.
+    `runs` is the number for each batch size, or of requests, which arrive at `rate` a second by
+    `seed` and go through a scheduler with those `limits` and `workers` threads for the rest of the
+    work. Batches end after `seconds`, once `needed` runs of each size are done. `against` is the
+    directory and digest of a second model, which is timed in turn with the first.
     """
 
     directory: str
@@ -92,7 +92,7 @@ class Measurement:
 
     @property
     def max_batch_size(self) -> int:
-        """Most pictures a run of the engine: the scheduler's, where there is one."""
+        """Most pictures in a run of the engine: the scheduler's limit, if there is one."""
         return self.limits.max_batch_size if self.kind == "server" else max(self.batch_sizes)
 
 
@@ -113,8 +113,8 @@ def measurement_of(request: dict[str, Any]) -> Measurement:
 def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
     """Yield the lines of a measurement of batches or modules.
 
-    Raises SourceChanged if the directory holds another model, EngineUnavailable if the engine can't
-    run it, InvalidArgument if it can't be opened.
+    Raises SourceChanged if the directory holds another model, EngineUnavailable if the engine
+    cannot run the model, InvalidArgument if the model cannot be opened.
     """
     if measurement.kind == "modules":
         manifest, _, tensor = _opened(measurement)
@@ -125,7 +125,7 @@ def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
         yield {"modules": [astuple(part) for part in times]}
         return
     first = _Timed(measurement)
-    # Run by run A B B A, so that what changes meanwhile touches both alike.
+    # Runs alternate A B B A, so that changes over time affect both models equally.
     turns: list[tuple[_Timed, dict[str, Any]]] = [(first, {})]
     if measurement.against is not None:
         directory, digest = measurement.against
@@ -142,7 +142,7 @@ def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
     for run in range(measurement.runs):
         if run >= measurement.needed and time.perf_counter() >= end:
             break
-        # Sizes in turn, for the same reason.
+        # Sizes alternate for the same reason.
         for size in measurement.batch_sizes:
             for timed, which in turns:
                 yield {"batch_size": size, "seconds": timed.run(size), **which}
@@ -153,14 +153,14 @@ def measure(measurement: Measurement) -> Iterator[dict[str, Any]]:
 
 
 class _Timed:
-    """A model that is open, and one input for it."""
+    """An open model, and one input for it."""
 
     def __init__(self, measurement: Measurement) -> None:
         manifest, self._engine, self._tensor = _opened(measurement)
         self._how = manifest.preprocessing
 
     def run(self, size: int) -> float:
-        """Run a batch, labels included; return the seconds that it took."""
+        """Run a batch, including labels; return its seconds."""
         start = time.perf_counter()
         for output in self._engine.run([self._tensor] * size):
             upsample.upsample_argmax(
@@ -172,11 +172,11 @@ class _Timed:
 def _profiled(
     measurement: Measurement, path: Path, manifest: Manifest, tensor: NDArray[np.float32]
 ) -> list[Events]:
-    """Return what the engine's own profiler sees of each run."""
+    """Return the profile of each run by the engine's own profiler."""
     if measurement.engine != OPENVINO:
         batch = np.stack([tensor] * measurement.batch_sizes[0])
         return profile_onnxruntime(path, batch, threads=measurement.threads, runs=measurement.runs)
-    # OpenVINO is in an extra.
+    # OpenVINO comes with an extra.
     from services.segment.engines.openvino import compile_profiled  # noqa: PLC0415
 
     compiled = compile_profiled(
@@ -186,7 +186,7 @@ def _profiled(
 
 
 async def serve(measurement: Measurement) -> None:
-    """Print the lines of a measurement of the server scenario; raises what `measure` does."""
+    """Print the lines of a measurement of the server scenario; raises as `measure` does."""
     manifest, engine, tensor = _opened(measurement)
     with ThreadPoolExecutor(measurement.workers) as pool:
         metrics = QueueMetrics().of(manifest.name, manifest.version)
@@ -206,7 +206,7 @@ def _opened(measurement: Measurement) -> tuple[Manifest, Engine, NDArray[np.floa
     how = manifest.preprocessing
     tensor = Preprocessor(how)(_picture(how.width, how.height))
     if measurement.engine == TORCH:
-        # torch is in an extra.
+        # torch comes with an extra.
         from services.segment.export.torch_engine import TorchEngine  # noqa: PLC0415
 
         return manifest, TorchEngine(manifest, threads=measurement.threads), tensor
@@ -248,7 +248,7 @@ def _print(line: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Measure what the request on stdin names."""
+    """Measure the model that the request on stdin names."""
     end_with_parent()
     measurement = measurement_of(json.load(sys.stdin))
     try:

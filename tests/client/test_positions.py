@@ -47,6 +47,16 @@ def test_a_state_continues_with_the_next_document(
                 assert before + texts(documents) == TEXTS
 
 
+def test_the_state_of_the_only_rank_is_resumed_from_without_an_index() -> None:
+    with serving(Small()) as address:
+        with stream(address, "plain") as documents:
+            before = texts(documents, 7)
+            state = documents.state_dict()
+        with stream(address, "plain") as documents:
+            documents.resume_from([state])
+            assert before + texts(documents) == TEXTS
+
+
 @pytest.mark.slow
 @given(taken=st.lists(st.integers(1, 7), max_size=6))
 def test_iterating_again_continues(taken: list[int]) -> None:

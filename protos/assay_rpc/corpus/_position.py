@@ -138,6 +138,10 @@ class Position:
             self._check(state, own_rank=False)
         if len({state["epoch"] for state in states}) > 1:
             raise _mismatch("the states belong to different epochs")
+        (own, *others) = states
+        if not others and (own["rank"], own["world_size"]) == (self._rank, self._world_size):
+            self.load(own)  # which needs no index
+            return
         self._begin()
         for state in states:
             self._corpus.digest = state["digest"] or self._corpus.digest

@@ -2,10 +2,10 @@
 
     python -m benchmarks.access_cost [--rounds N] [--no-result]
 
-A segment and a ranker run twice: one is open to all, the other knows tokens and a policy with
-rates. Both get the same calls in turns, and the processor time of their processes is compared,
-since the time on the clock of a shared machine is not theirs. The ranker's call is the cheapest
-that there is, a comparison that it has computed before.
+A segment and a ranker run twice: once open to all, once with tokens and a policy with rates. Both
+get the same calls in turns. The processor time of their processes is compared, since other work on
+a shared machine changes the elapsed time. The ranker's call is the cheapest one, a comparison that
+it has computed before.
 
 Writes results/access_cost.json.
 """
@@ -45,7 +45,7 @@ calls_per_second = 100000
 
 
 def call_of(name: str, channel: Any) -> Callable[[], Any]:
-    """Return what makes one call."""
+    """Return a function that makes one call."""
     if name == "segment":
         image = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=picture()))
         segment = segment_pb2_grpc.SegmentServiceStub(channel)
@@ -58,9 +58,9 @@ def call_of(name: str, channel: Any) -> Callable[[], Any]:
 def spent_in_turns(
     services: Mapping[str, tuple[Running, Callable[[], Any]]], calls: int, rounds: int
 ) -> dict[str, list[float]]:
-    """Processor seconds of each service in every round of so many calls, by the services in turn.
+    """Processor seconds of each service in every round of `calls` calls; the services alternate.
 
-    A round before the first, which warms them up, does not count.
+    An extra first round, which warms them up, does not count.
     """
     spent: dict[str, list[float]] = {name: [] for name in services}
     for counted in [False] + [True] * rounds:
@@ -74,7 +74,7 @@ def spent_in_turns(
 
 
 def seconds_a_call(name: str, folder: Path, rounds: int) -> tuple[float, float]:
-    """Processor seconds of a call to a service that knows no callers, and to one that does."""
+    """Processor seconds of a call to a service without access rules, and to one with them."""
     token, prefix = new_token(), f"ASSAY_{name.upper()}_"
     (folder / "policy.toml").write_text(_POLICY, "utf-8")
     (folder / "tokens").write_text(line_of("caller", token) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""A bare grpc.aio handler that sends the same bytes again: the least that a stream can cost."""
+"""A bare grpc.aio handler that repeats the same bytes: the least that a stream can cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grpc
 
 
 async def serve(message_bytes: int, messages: int) -> None:
-    """Serve /Bare/Stream on a free port, which is printed, for good."""
+    """Serve /Bare/Stream on a free port, which is printed, until killed."""
     message = os.urandom(message_bytes)
 
     async def stream(_request: bytes, context: Any) -> None:

@@ -1,4 +1,4 @@
-"""One client's way to a server that is under load: bytes to it and back, over gRPC or HTTP."""
+"""One client's connection to a server under load: bytes sent and received, by gRPC or HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPTIONS = [
 
 @dataclass(frozen=True)
 class Target:
-    """What is called: `path` is a gRPC method or an HTTP path, /package.Service/Method or /path."""
+    """The target of calls: `path` is a gRPC method, /package.Service/Method, or an HTTP path."""
 
     kind: Literal["grpc", "http"]
     address: str
@@ -31,7 +31,7 @@ Answer: TypeAlias = tuple[str, bytes]
 
 
 class Connection(Protocol):
-    """One client's way to the server."""
+    """One client's connection to the server."""
 
     async def call(self, request: bytes, timeout: float) -> Answer:  # noqa: ASYNC109  # sent
         """Send a request; return the status, "OK" for success, and the answer."""
@@ -41,7 +41,7 @@ class Connection(Protocol):
 
 
 class GrpcConnection:
-    """A channel that sends and takes bytes."""
+    """A channel that sends and receives bytes."""
 
     def __init__(self, target: Target) -> None:
         self._channel = grpc.aio.insecure_channel(target.address, options=_OPTIONS)
@@ -60,9 +60,9 @@ class GrpcConnection:
 
 
 class HttpConnection:
-    """HTTP/1.1 with keep-alive; a request is everything of it after the line with the path.
+    """HTTP/1.1 with keep-alive; a request is everything after the line with the path.
 
-    Where several calls are made at once, each has a socket of its own.
+    Calls made at the same time each have their own socket.
     """
 
     def __init__(self, target: Target) -> None:
@@ -72,7 +72,7 @@ class HttpConnection:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call(self, request: bytes, timeout: float) -> Answer:  # noqa: ASYNC109  # as the others
-        """As `Connection.call`; the server isn't told the timeout, its socket is closed."""
+        """As `Connection.call`; the server does not learn the timeout: its socket is closed."""
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(timeout):

@@ -2,12 +2,12 @@
 
     python -m benchmarks.images [--target NAME ...] [--base IMAGE] [--secret NAME=FILE ...]
 
-Takes docker, or buildah where no docker answers (without a daemon, also as root in a container).
-The images keep their names, assay/TARGET:VERSION. Each one runs as a pod would: it must be ready
-within a minute, answer a real call and stop within half a minute; and it must have no file that its
+Uses docker, or buildah if no docker answers (without a daemon, also as root in a container). The
+images keep their names, assay/TARGET:VERSION. Each image runs as a pod would: it must be ready
+within a minute, answer a real call and stop within half a minute, and it must have no file that its
 user should not be able to use (`deploy/inside.py`). The image for GPUs is built and inspected, but
 not run. `--secret` is one of the Dockerfile's, `pip` or `certificates`. Prints the sizes, and exits
-with 1 where a check fails. With `--result` it writes benchmarks/results/images.json.
+with 1 if a check fails. With `--result` it writes benchmarks/results/images.json.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _USER = 10001
 # The service's own folder and where temporary files go; the rest of a pod is read-only.
 _WRITABLE = {"/tmp", "/var/tmp", "/var/lib/assay"}  # noqa: S108  # names, not files
 _READY_SECONDS, _STOP_SECONDS = 60.0, 30.0
-# Of an unpacked image, where one was set.
+# Largest size of an unpacked image, for the targets that have a limit.
 _MOST_MEGABYTES = {"ranker": 200.0}
 
 
@@ -67,7 +67,7 @@ class Docker:
         return said("docker", "run", "--rm", "--entrypoint=python", image, *_inside())
 
     def start(self, image: str, service: str) -> subprocess.Popen[bytes]:
-        """Run it as a pod would, its ports at this machine."""
+        """Run it as a pod would, with its ports on this machine."""
         words = [f"--publish=127.0.0.1:{port}:{port}" for port in PORTS[service]]
         return subprocess.Popen(
             [
@@ -84,7 +84,7 @@ class Docker:
 
 
 class Buildah:
-    """Buildah's command, with what needs no daemon and no name spaces of its own."""
+    """Buildah's command, with options that need neither a daemon nor name spaces."""
 
     name = "buildah"
 
@@ -112,7 +112,7 @@ class Buildah:
             said("buildah", "rm", container)
 
     def start(self, image: str, service: str) -> subprocess.Popen[bytes]:
-        """Run it as its own user; the network is this machine's."""
+        """Run it as its own user, on this machine's network."""
         container = said("buildah", "from", image)
         about = json.loads(said("buildah", "inspect", "--type=image", image))
         started = about["OCIv1"]["config"]["Entrypoint"]  # which `buildah run` does not take
@@ -143,7 +143,7 @@ def _health(service: str) -> str:
 
 
 def ready(service: str) -> bool:
-    """Whether its health port says SERVING within the time."""
+    """Whether its health port reports SERVING within the time."""
     until = time.monotonic() + _READY_SECONDS
     with grpc.insecure_channel(f"127.0.0.1:{PORTS[service][1]}") as channel:
         check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
@@ -157,9 +157,9 @@ def ready(service: str) -> bool:
 
 
 def served(builder: Docker | Buildah, image: str, service: str) -> tuple[list[str], float]:
-    """Run an image; return what is wrong with how it starts, answers and stops.
+    """Run an image; return the problems of its start, answer and stop.
 
-    With it the seconds until it was ready.
+    Also returns the seconds until it was ready.
     """
     for port in PORTS[service]:
         with socket.socket() as probe:
@@ -186,7 +186,7 @@ def served(builder: Docker | Buildah, image: str, service: str) -> tuple[list[st
 
 
 def allowed(seen: dict[str, Any]) -> list[str]:
-    """Return what an image has that it must not have, by what `inside.py` saw."""
+    """Return what an image must not have, from the findings of `inside.py`."""
     wrong = [] if seen["user"] == _USER else [f"runs as {seen['user']}"]
     if more := [path for path in seen["writable"] if path not in _WRITABLE]:
         wrong.append(f"lets its user write {', '.join(more)}")
@@ -200,12 +200,12 @@ def allowed(seen: dict[str, Any]) -> list[str]:
 
 
 def run(*words: str) -> None:
-    """Run a command, and show what it says."""
+    """Run a command and show its output."""
     subprocess.run(words, cwd=ROOT, check=True)
 
 
 def said(*words: str) -> str:
-    """Run a command; return what it prints."""
+    """Run a command; return its output."""
     done = subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip()
 

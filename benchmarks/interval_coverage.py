@@ -1,9 +1,9 @@
 """How often the intervals of services/common/statistics contain the truth, in simulations.
 
-Each is made from 3, 5, 20 and 200 values (documents, restarts, operators) of populations that are
-normal, skewed, heavy-tailed and of two modes; where it refuses, the result says how many it needs.
-A row is the worst of the populations. The peer is what the services do today, on the same data, or
-else the stated level.
+Each interval is made from 3, 5, 20 and 200 values (documents, restarts, operators) of populations
+that are normal, skewed, heavy-tailed and bimodal. If there are too few values for an interval, the
+result says how many it needs. A row is the worst of the populations. The peer is the method that
+the services use today, on the same data, or else the stated level.
 
     python -m benchmarks.interval_coverage
 """
@@ -23,7 +23,7 @@ from benchmarks.coverage.cells import Cell
 
 
 def simulate(repetitions: int) -> Iterator[Cell]:
-    """Every simulation; those of documents, which take longest, are half as many."""
+    """Every simulation; simulations of documents, which take longest, have half the repetitions."""
     generator = np.random.default_rng(20)
     few = max(1, repetitions // 2)
     yield from values.of_values("median", repetitions, generator)

@@ -1,14 +1,14 @@
-"""Load on a server from a process of its own: requests encoded before, over gRPC or HTTP.
+"""Load on a server from a separate process: encoded requests, by gRPC or HTTP.
 
     target = Target("grpc", address, method)
     result = load.run(target, files, load.Closed(clients=8, seconds=5))
 
-The process only sends bytes and looks at the status, so that it takes as little as it can of the
-processors that it shares with the server. A closed loop has so many clients that each send the next
-request when the last is answered; an open loop sends at random times, whatever is answered. Every
-client has a connection of its own and retries nothing.
+The process only sends bytes and reads the status, so that it takes little of the processors that it
+shares with the server. In a closed loop each client sends its next request when the last one is
+answered; an open loop sends at random times, whatever the answers. Every client has its own
+connection and retries nothing.
 
-Run as a module it does what a JSON line on its input says, and prints the result as another.
+As a module it reads its task as a JSON line from its input, and prints the result as another.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPEN_CONNECTIONS = 8
 
 @dataclass(frozen=True)
 class Closed:
-    """So many clients, for so many seconds after each of them had its first answer."""
+    """`clients` for `seconds` after each of them had its first answer."""
 
     clients: int
     seconds: float
@@ -41,7 +41,7 @@ class Closed:
 
 @dataclass(frozen=True)
 class Open:
-    """So many requests a second on average, Poisson, each with a timeout in seconds."""
+    """`rate` requests a second on average, Poisson, each with a timeout in seconds."""
 
     rate: float
     seconds: float
@@ -53,7 +53,7 @@ class Open:
 class Result:
     """Statuses, successes a second, and the seconds that each success took.
 
-    `processor_seconds` is what the load itself cost, all of its calls.
+    `processor_seconds` is the processor time of the load's own process, for all of its calls.
     """
 
     rate: float
@@ -62,7 +62,7 @@ class Result:
     processor_seconds: float
 
     def require_success(self) -> Result:
-        """Return the result. Exits where a request failed."""
+        """Return the result. Exits if a request failed."""
         if set(self.statuses) != {"OK"}:
             raise SystemExit(f"requests failed: {self.statuses}")
         return self
@@ -75,7 +75,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def answer(target: Target, request: Path) -> bytes:
-    """Call the target once, from this process. Exits where that fails."""
+    """Call the target once, from this process. Exits if the call fails."""
     content = request.read_bytes()
 
     async def call() -> Answer:
@@ -91,7 +91,7 @@ def answer(target: Target, request: Path) -> bytes:
 
 
 def run(target: Target, requests: Sequence[Path], how: Closed | Open) -> Result:
-    """Call the target from another process with the requests in turns."""
+    """Call the target from another process, with each of the requests in turn."""
     work = {
         "target": asdict(target),
         "requests": [str(path.resolve()) for path in requests],
@@ -122,7 +122,7 @@ async def _timed(connection: Connection, request: bytes, timeout: float) -> _Cal
 
 
 async def closed(target: Target, requests: Sequence[bytes], how: Closed) -> Result:
-    """Run a closed loop. What is counted begins when every client has had an answer."""
+    """Run a closed loop. Counting begins when every client has had an answer."""
     before = time.process_time()
     connections = [connect(target) for _ in range(how.clients)]
     turns = itertools.cycle(requests)
@@ -148,7 +148,7 @@ async def closed(target: Target, requests: Sequence[bytes], how: Closed) -> Resu
     await asyncio.gather(*map(client, connections))
     await asyncio.gather(*(connection.close() for connection in connections))
     cost = time.process_time() - before
-    # Clients that were answered before the last of them are in the loop already.
+    # Clients that had their answer before the last one are already in the loop.
     begun = stop_at - how.seconds
     counted = [call for call in calls if call.ended > begun]
     in_window = [call for call in counted if call.status == "OK" and call.ended <= stop_at]
@@ -184,7 +184,7 @@ def _result(calls: Sequence[_Call], rate: float, cost: float) -> Result:
 
 
 def main() -> None:
-    """Do what the line on the input says."""
+    """Run the task that the line on the input describes."""
     work = json.loads(sys.stdin.readline())
     target = Target(**work["target"])
     requests = [Path(path).read_bytes() for path in work["requests"]]

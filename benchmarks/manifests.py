@@ -29,7 +29,7 @@ _FAMILIES = {
 
 
 def main() -> int:
-    """Run the tests and write their outcomes; 1 where one failed or was skipped."""
+    """Run the tests and write their outcomes; 1 if a test failed or was skipped."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tests.xml"
         subprocess.run(

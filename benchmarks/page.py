@@ -2,8 +2,8 @@
 
     python -m benchmarks.page > benchmarks/README.md
 
-A test compares the two. Written by hand are the frame (`page.md`), the order of the questions,
-and a line for each missed goal (`missed.yaml`).
+A test compares the two. The frame (`page.md`), the order of the questions and a line for each
+missed goal (`missed.yaml`) are written by hand.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ QUESTIONS = {
     "How many files does one call pass?": ["walks"],
 }
 
-# The script itself judges: the goal is that two values agree, and not their ratio.
+# The script itself judges these: the goal is that two values agree, not their ratio.
 _NO_RATIO = {"ranker/recompute"}
 _MOST_ROWS = 12
 _NO_RESULT = (

@@ -12,9 +12,9 @@ _HERE = Path(__file__).parent / "peers"
 
 
 def peer_python(venv: Path, requirements: str, *first: str) -> Path:
-    """Return the interpreter of an environment with a list of `peers`, made where it is missing.
+    """Return the interpreter of an environment with a list of `peers`; make it if it is missing.
 
-    `first` are requirements to install before the list, by themselves.
+    `first` holds requirements to install separately, before the list.
     """
     python = venv / "bin" / "python"
     if not python.exists():
@@ -28,7 +28,7 @@ def peer_python(venv: Path, requirements: str, *first: str) -> Path:
 
 
 class PeerProcess:
-    """A script of `peers`: JSON a line in and out; its first line says its versions."""
+    """A script of `peers`: one JSON object a line in and out; its first line has its versions."""
 
     def __init__(self, python: Path, script: str, *arguments: Path) -> None:
         self._script = script

@@ -59,7 +59,7 @@ _TICKS = (1, 3, 10, 30, 100)
 
 
 def ratio(file: str, what: str, peer: str) -> float:
-    """How many times as fast the row says. Raises KeyError without exactly one such row."""
+    """Return how many times as fast the row is. Raises KeyError unless exactly one row matches."""
     rows = json.loads((RESULTS / f"{file}.json").read_text("utf-8"))["rows"]
     found = [row["ratio"] for row in rows if (row["what"], row["peer"]) == (what, peer)]
     if len(found) != 1:

@@ -25,7 +25,7 @@ def row(
     target: float | None,
     less_is_better: bool = False,
 ) -> dict[str, Any]:
-    """One row, whose ratio is above 1 where ours is better; printed as it is made."""
+    """One row, with a ratio above 1 if ours is better; printed when it is made."""
     ratio = (theirs / ours if ours else 1.0) if less_is_better else ours / theirs
     print(
         f"{what}; {peer}: {ours:,.4g} against {theirs:,.4g} {unit}, {ratio:.3f} (to reach {target})"
@@ -42,7 +42,7 @@ def row(
 
 
 def hardware() -> str:
-    """Return what the machine is, and its load, as results say it."""
+    """Return the machine and its load, in the form of results."""
     machine = environment()
     return f"{machine.cpu}, {machine.cpu_count} processors, load {machine.load:.2f} each"
 
@@ -55,7 +55,7 @@ def write(
     peer_versions: Mapping[str, str] | None = None,
     **facts: Any,
 ) -> None:
-    """Write results/NAME.json, with `facts` beside the rows; the command is this process's."""
+    """Write results/NAME.json with the rows and `facts`; the command is this process's."""
     versions = environment(*packages).versions
     module = f"benchmarks.{name.replace('/', '.')}"
     result = {

@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 class _Server:
-    """`python -m MODULE` with variables, in a process of its own; `log` takes what it says."""
+    """`python -m MODULE` with variables, in a separate process; `log` gets its output."""
 
     def __init__(self, module: str, variables: Mapping[str, str], log: Path | None = None) -> None:
         self._command = [sys.executable, "-m", module]
@@ -55,12 +55,12 @@ class _Server:
             self.process = subprocess.Popen(self._command, env=self._environment, stderr=log)
 
     def kill(self) -> None:
-        """End the process as the kernel would: at once."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """Ask the process to end."""
+        """Ask the process to end, by SIGTERM."""
         self.process.terminate()
         self.process.wait()
 
@@ -74,7 +74,7 @@ class _Server:
 
 
 class CorpusServer(_Server):
-    """Serves the folder `root` as the corpus "c", at one port for good."""
+    """Serves the folder `root` as the corpus "c", always at the same port."""
 
     def __init__(self, root: Path, home: str | Path) -> None:
         port = free_port()
@@ -100,7 +100,7 @@ class CorpusServer(_Server):
 class SegmentServer(_Server):
     """Serves one model directory; keywords are further settings of `SegmentSettings`.
 
-    Answers when it is made. Exits where it can't start, or doesn't run what the settings say.
+    Answers calls once it is made. Exits if it cannot start, or does not run as the settings say.
     """
 
     def __init__(self, model: Path, home: str | Path, **settings: str | float) -> None:

@@ -2,11 +2,11 @@
 
     python -m benchmarks.tracing_cost [--rounds N] [--no-result]
 
-A segment and a ranker with a Redis run three times: without traces, with one trace in twenty, as
-the component `tracing` has it, and with every trace. All get the same calls in turns, and the
-processor time of their processes is compared, since the time on the clock of a shared machine is
-not theirs. A collector takes the spans. The ranker's call is the cheapest that there is, a
-comparison that it has computed before.
+A segment and a ranker with a Redis run three times: without traces, with one trace in twenty, as in
+the component `tracing`, and with every trace. All get the same calls in turns. The processor time
+of their processes is compared, since other work on a shared machine changes the elapsed time. A
+collector takes the spans. The ranker's call is the cheapest one, a comparison that it has computed
+before.
 
 Writes results/tracing_cost.json.
 """
@@ -36,7 +36,7 @@ _ON = {"every trace": "1", "one trace in twenty": "0.05"}
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
-    """URL of a Redis of its own; without one, of none."""
+    """Yield the URL of a separate Redis, or an empty one if there is no redis-server."""
     program = redis_program()
     if program is None:
         yield ""
@@ -51,7 +51,7 @@ def _redis(folder: Path) -> Iterator[str]:
 
 
 def calls_a_second(name: str, folder: Path, rounds: int) -> dict[str, float]:
-    """Calls in a second of a processor, by how much is traced."""
+    """Calls per second of processor time, by the share of traces."""
     prefix = f"ASSAY_{name.upper()}_"
     with ExitStack() as opened:
         url, collector = opened.enter_context(_redis(folder)), opened.enter_context(Collector())
@@ -70,7 +70,7 @@ def calls_a_second(name: str, folder: Path, rounds: int) -> dict[str, float]:
             service = opened.enter_context(Running(name, own, variables))
             services[kind] = service, call_of(name, opened.enter_context(connect(service.address)))
         took = spent_in_turns(services, _CALLS[name], rounds)
-    # Means: the system counts in hundredths of a second, of which a round has few.
+    # Means, because the system counts hundredths of a second, and a round takes only a few.
     return {kind: _CALLS[name] / statistics.mean(spent) for kind, spent in took.items()}
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.walk_tracer NAME OUT
 
-SIGUSR1 begins a walk, SIGUSR2 ends it and writes OUT: for each thread the files under services/
-that Python functions were entered in. Counts calls alone; returning to a file is no move.
+SIGUSR1 begins a walk, SIGUSR2 ends it and writes OUT: for each thread, the files under services/
+whose Python functions were called. Only calls count; returning to a file is not a move.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ROOT = str(Path(__file__).resolve().parents[1] / "services") + "/"
 
 
 class Tracer:
-    """What was entered since the walk began. Threads note their own part."""
+    """The files entered since the walk began. Each thread records its own part."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -42,7 +42,7 @@ class Tracer:
         self._walking = True
 
     def end(self, *_: Any) -> None:
-        """End the walk and write it; the file appears whole."""
+        """End the walk and write it; the file appears complete."""
         self._walking = False
         part = self._out.with_suffix(".part")
         part.write_text(json.dumps(list(self._entered.values())), "utf-8")
@@ -50,7 +50,7 @@ class Tracer:
 
 
 def main() -> None:
-    """Serve until SIGTERM, as the service's own module does."""
+    """Serve until SIGTERM, like the service's own module."""
     name, out = sys.argv[1:]
     tracer = Tracer(Path(out))
     signal.signal(signal.SIGUSR1, tracer.begin)

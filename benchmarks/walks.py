@@ -2,9 +2,9 @@
 
     python -m benchmarks.walks
 
-A file counts when a function in it is called, a move when the next call in the same thread is in
-another file; of a move that a loop makes again and again, the different ones are counted too. Each
-call is made once before, so that nothing is opened or compiled on the walk.
+A file counts if a function in it is called. A move counts if the next call in the same thread is in
+another file; different moves are counted too, since loops repeat moves. Each call is made once
+before, so that nothing is opened or compiled on the walk.
 Writes benchmarks/results/walks.json; docs/architecture.md shows its table.
 """
 
@@ -52,7 +52,7 @@ CLAIM = "B4.1"  # its parameters, which segment reports
 
 
 class Walk(NamedTuple):
-    """What one call passes."""
+    """The files and moves of one call."""
 
     files: int
     moves: int
@@ -60,7 +60,7 @@ class Walk(NamedTuple):
 
 
 class Service:
-    """A traced service in a process of its own; answers when it is made."""
+    """A traced service in a separate process; it answers calls once it is made."""
 
     def __init__(self, name: str, home: Path, **variables: str) -> None:
         self._out = home / f"{name}-walk.json"
@@ -85,7 +85,7 @@ class Service:
         self.address = f"127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}"
 
     def walk(self, call: Callable[[], object]) -> Walk:
-        """Return what one call passes."""
+        """Return the files and moves of one call."""
         self._process.send_signal(signal.SIGUSR1)
         time.sleep(0.3)
         call()
@@ -159,7 +159,7 @@ def _corpus(home: Path) -> dict[str, Walk]:
                 model=common_pb2.ModelRef(name="byte-reference"),
             )
 
-        # Another number first: a finished scoring would be answered from what was kept.
+        # Another number first, because a finished scoring would be answered from its stored result.
         other, request = score(3), score(2)
         calls: dict[str, tuple[Any, Any, Any]] = {
             "StreamCorpus, no index": (stub.StreamCorpus, whole, whole),
@@ -191,7 +191,7 @@ def _ranker(home: Path) -> dict[str, Walk]:
     return walks
 
 
-# What this script counted on the layout of release 0.1.0, and the goals: files, moves.
+# The counts of this script for the layout of release 0.1.0, and the goals: files, moves.
 BEFORE = {
     "SegmentImage, idle": ((30, 180), (18, 90)),
     "StreamCorpus, no index": ((18, 151), (12, 80)),

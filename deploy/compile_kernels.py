@@ -17,9 +17,9 @@ _READY_SECONDS = 600.0
 
 
 def whole_seconds() -> None:
-    """Give the sources times in whole seconds, which layers of images keep.
+    """Round the sources' times to whole seconds, because layers of images keep only these.
 
-    numba takes no kernel whose source has another time than when it was compiled.
+    numba ignores a kernel if its source's time has changed since it was compiled.
     """
     found = find_spec("services")
     for folder in found.submodule_search_locations or () if found else ():
@@ -29,7 +29,7 @@ def whole_seconds() -> None:
 
 
 def compile_kernels() -> None:
-    """Start the service and stop it once it serves. Raises SystemExit where it does not."""
+    """Start the service and stop it once it serves. Raises SystemExit if it does not serve."""
     with tempfile.TemporaryDirectory() as home:
         ready = Path(home, "ready")
         own = {"HOST": "127.0.0.1", "PORT": "0", "HEALTH_PORT": "0", "METRICS_PORT": "0"}

@@ -1,10 +1,10 @@
-"""What an image allows: run in it, by its own interpreter and user.
+"""Inspects an image: run in it, by its own interpreter and user.
 
     python -c "$(cat inside.py)"
 
-Prints a line of JSON: the user, what that user may write, files that run as their owner, programs
-that build, install or interpret others, how many packages the list of the image has, and what
-OpenVINO, where it is installed, computes on which devices.
+Prints a line of JSON: the user, the paths that the user may write, files that run as their owner,
+programs that build, install or interpret others, the number of packages in the image's list, and,
+if OpenVINO is installed, its result of a small computation and its devices.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_OF_THE_IMAGE = {"/proc", "/sys", "/dev", "/run"}
 
 
 def files() -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield every folder and file of the image that is no link, with its status."""
+    """Yield every folder and file of the image that is not a link, with its status."""
     for place, folders, names in os.walk("/"):
         folder = Path(place)
         folders[:] = [one for one in folders if str(folder / one) not in _NOT_OF_THE_IMAGE]
@@ -53,7 +53,7 @@ def engine() -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Inspect the image and print what was found."""
+    """Inspect the image and print the findings."""
     writable: set[Path] = set()
     as_owner = []
     for path, status in files():
@@ -61,7 +61,7 @@ def main() -> None:
             writable.add(path)
         if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_ISUID | stat.S_ISGID):
             as_owner.append(str(path))
-    # What is in a folder that may be written is not named.
+    # The content of a writable folder is not listed.
     tops = sorted(str(path) for path in writable if path.parent not in writable)
     bill = json.loads(Path(sys.prefix, "share/assay/sbom.cdx.json").read_text("utf-8"))
     print(

@@ -11,10 +11,10 @@ packages)
 finish)
     /opt/assay/bin/pip install --no-deps /wheels/*.whl
     /opt/assay/bin/pip uninstall --yes setuptools pip
-    # OpenVINO's plugins for Intel's GPUs and NPUs, which no engine of ours uses: 61 MB.
+    # Removes OpenVINO's plugins for Intel's GPUs and NPUs, which our engines do not use: 61 MB.
     find /opt/assay/lib -path '*/openvino/libs/*' \
         \( -name 'libopenvino_intel_[gn]pu_plugin*' -o -name cache.json \) -delete
-    # The tests of packages: 18 MB of the ranker's, 60 MB of segment's.
+    # Removes the packages' own tests: 18 MB for the ranker, 60 MB for segment.
     find /opt/assay/lib -type d -name tests -prune -exec rm -r {} +
     version=$(/opt/assay/bin/python -c 'from importlib.metadata import version; print(version("assay-services"))')
     /opt/assay/bin/python inventory.py "assay/$2" "$version" /opt/assay/share/assay

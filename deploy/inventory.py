@@ -1,10 +1,10 @@
-"""What an image is made of: a CycloneDX list of its packages, and their licences.
+"""Lists an image's packages, as CycloneDX, and their licences.
 
     python inventory.py NAME VERSION FOLDER
 
-Run in the image's build, by its own interpreter: what is installed is what is listed. Writes
-sbom.cdx.json and licences.txt. Exits with 1 when a package states no licence, unless it is
-nothing but a name for others (cuda-toolkit) and installs no file.
+Run in the image's build, by its own interpreter, so that it lists the installed packages. Writes
+sbom.cdx.json and licences.txt. Exits with 1 if a package states no licence, unless the package only
+depends on others (cuda-toolkit) and installs no file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 
 def licence(package: Distribution) -> str:
-    """Return what a package's metadata say of its licence; empty where they say nothing."""
+    """Return the licence in a package's metadata; empty if there is none."""
     about = package.metadata
     if stated := about.get("License-Expression"):
         return str(stated)
@@ -30,13 +30,13 @@ def licence(package: Distribution) -> str:
     ]
     if named := [one for one in named if one != "OSI Approved"]:
         return " AND ".join(sorted(named))
-    # A field that some fill with the whole text.
+    # Some packages put the whole text into this field.
     first = str(about.get("License") or "").strip().splitlines()
     return first[0] if first else ""
 
 
 def installs_nothing(package: Distribution) -> bool:
-    """Whether a package has no file but those that describe it."""
+    """Whether a package has no files except those that describe it."""
     return package.files is not None and all(
         file.parts[0].endswith(".dist-info") for file in package.files
     )

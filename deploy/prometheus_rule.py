@@ -1,4 +1,4 @@
-"""Prints the rules of the component `monitoring` as the Prometheus operator takes them.
+"""Prints the rules of the component `monitoring` as a PrometheusRule.
 
     python deploy/prometheus_rule.py > deploy/components/prometheus-operator/rules.yaml
 
@@ -22,7 +22,7 @@ spec:
 
 
 def main() -> None:
-    """Print the object; its rules are the file's own lines, further in."""
+    """Print the object; its rules are the file's own lines, indented."""
     sys.stdout.write(HEAD)
     for line in RULES.read_text("utf-8").splitlines():
         sys.stdout.write(f"  {line}\n" if line else "\n")

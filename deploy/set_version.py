@@ -1,9 +1,9 @@
-"""Makes everything that names the version name another one, and dates the changelog.
+"""Replaces the version in every file that names it, and dates the changelog.
 
 python deploy/set_version.py 0.2.0 2026-12-01
 
-What is Unreleased in CHANGELOG.md becomes that version's. CONTRIBUTING.md has the other steps of
-a release.
+The section Unreleased of CHANGELOG.md becomes that version's. CONTRIBUTING.md has the other steps
+of a release.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PLACES = {
     "deploy/score/kustomization.yaml": (r"newTag: {}$",),
     "deploy/score/merge/kustomization.yaml": (r"newTag: {}$",),
 }
-"""Files, and how each names the version."""
+"""Files, and the patterns by which each names the version."""
 _VERSION = r"(?P<version>\d+\.\d+\.\d+)"
 
 
@@ -52,7 +52,7 @@ def named(root: Path) -> dict[str, list[str]]:
 
 
 def release(root: Path, version: str, day: str) -> None:
-    """Writes the version and the day. Raises ValueError for one that is not of its form."""
+    """Write the version and the day. Raises ValueError if either is malformed."""
     if not re.fullmatch(_VERSION, version):
         raise ValueError(f"{version} is not of the form 1.2.3")
     date.fromisoformat(day)

@@ -4,9 +4,9 @@
     assay up --shards texts-indexed
     python examples/train_and_resume.py localhost:50052 local run.pt
 
-Stop it whenever you like, or with a last argument after that step, and start it again: it
-continues with the next step. The steps are the
-same for any number of ranks, so a checkpoint needs their number and no state of a loader.
+Stop it at any time, or give a last argument to stop after that step, and start it again: it
+continues with the next step. The steps are the same for any number of ranks, so a checkpoint holds
+the number of the step, and no state of a loader.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from assay_rpc.corpus.tokens import TokenStream
 from torch import nn
 
-LENGTH, BATCH, STEPS, VOCABULARY = 128, 8, 40, 257  # the tokens are bytes, and one between texts
+LENGTH, BATCH, STEPS, VOCABULARY = 128, 8, 40, 257  # tokens: bytes, and a separator of texts
 
 
 def train(address: str, corpus: str, checkpoint: Path, until: int = STEPS) -> str:
-    """Trains up to step `until` from where the checkpoint is; returns the weights' hash."""
+    """Train from the checkpoint up to step `until`; return the weights' hash."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = nn.Sequential(nn.Embedding(VOCABULARY, 32), nn.Linear(32, VOCABULARY))

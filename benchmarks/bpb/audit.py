@@ -4,14 +4,14 @@
 
 Two kinds of records:
 
-* Of the first N documents that tinystories-656k gives back: scored token by token, then published
+* Of the first N documents that tinystories-656k reproduces: scored token by token, then published
   with each mistake, and without any. Of the first N that its tokenizer loses: with the bytes that
-  it gives back, and with characters. Reported: mistakes recognised, alarms on sound records, and
+  it decodes to, and with characters. Reported: mistakes recognised, alarms on sound records, and
   how far corrected figures are from the right ones.
 * Of 10,000 texts of real documents, by the GPT-2 tokenizer: a sound record, one with the bytes of
   U+FFFD and one with a mean weighted by tokens. Likelihoods are made up there, which costs the
-  court the same. Reported: processor seconds of all threads from the record's bytes to the verdict,
-  which another load on the machine does not change; and those of the clock beside them.
+  audit the same. Reported: processor seconds of all threads from the record's bytes to the verdict,
+  which another load on the machine does not change; and elapsed seconds in addition.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/audit.json.
 """
@@ -74,7 +74,7 @@ class Scored:
 
 
 def mark_capitals(text: str) -> str:
-    """Write each word's capital as a mark and a small letter, a word in capitals with two marks."""
+    """Put words in lower case, after one mark for a first capital, two for a word in capitals."""
 
     def marked(match: re.Match[str]) -> str:
         word = match[0]
@@ -86,7 +86,7 @@ def mark_capitals(text: str) -> str:
 
 
 def score(model: LanguageModel, cutter: FileCutter, text: str) -> Scored:
-    """Score a text in all the ways that records are made of."""
+    """Score a text in every way that the records need."""
 
     def nats(window: Window) -> list[float]:
         return [-float(one) for one in model.log_likelihoods([window])[0]]
@@ -138,7 +138,7 @@ def counted(
     count: Callable[[Scored], int],
     nats_of: Callable[[Scored], Sequence[float]] = lambda one: one.rolling,
 ) -> list[Document]:
-    """Documents whose bytes are counted in some way."""
+    """Documents whose bytes are counted by a given method."""
     return [
         {
             "text": one.text,
@@ -237,7 +237,7 @@ def lossy_cases(every: Sequence[Scored], tokenizer: Path) -> dict[str, tuple[Doc
 
 
 def tried(value: Document, cutter: FileCutter) -> Verdict:
-    """Try a record as it would be read from a file."""
+    """Audit a record as if it were read from a file."""
     return judge(parse(json.dumps(value).encode()), cutter)
 
 
@@ -302,7 +302,7 @@ def speed(data: Path) -> tuple[list[Any], dict[str, Any]]:
     documents = reader.documents(find_shards(data / "pile"), Selection(("train", "val", "test")))
     texts: list[str] = []
     for document in documents:
-        # Long documents give several texts, so that there are enough.
+        # A long document gives several texts, so that there are enough.
         text = document.text.decode("utf-8", "replace")
         texts += [text[at : at + SPEED_BYTES] for at in range(0, len(text), SPEED_BYTES)]
     texts = texts[:SPEED_DOCUMENTS]

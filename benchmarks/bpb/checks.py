@@ -2,11 +2,10 @@
 
     python -m benchmarks.bpb.checks --model DIR
 
-A folder is loaded on torch, and then every check that it passed is made once more, as loading makes
-it: names and shapes by the loading info, numbers that are finite, whole numbers, a tied head, and
-two windows that differ in their second half, which are tried on the chosen engine too, and so count
-twice. One thread; processor seconds, which another load on the machine hardly changes, and those of
-the clock beside them.
+A folder is loaded on torch, and then every check of loading is repeated: names and shapes by the
+loading info, numbers that are finite, whole numbers, a tied head, and two windows that differ in
+their second half. The windows count twice, because they are also scored on the chosen engine. One
+thread; processor seconds, which another load on the machine hardly changes, and elapsed seconds.
 
 Writes results/bpb/checks.json.
 """

@@ -1,14 +1,14 @@
 """How often intervals of bits per byte contain the truth, with neural models' likelihoods.
 
-Every document is scored once, by span, with the packaged model of bytes, which was trained on
-Python, and with another model: in windows of 512 and of 128 tokens, of which one sees further. That
-gives the truth. Then samples are drawn with many seeds, by the code of the services, and the share
-of intervals that hold the truth is counted: of levels and of the difference of the two windows,
-overall, as the mean of the subsets and of single subsets, for spans and documents, shared out by
-bytes and equally. Of single subsets all are counted together, and the worst that had an interval in
-half of the samples or more; what is refused for being too few is in no share.
-Documents that a tokenizer loses count here as the tokens that it makes of them. The peer is the
-bootstrap over documents drawn with equal chances that was there before.
+Every document is scored once, by span, with the packaged byte model, which was trained on Python,
+and with another model, in windows of 512 and of 128 tokens. That gives the truth. Then samples are
+drawn with many seeds, by the code of the services, and the share of intervals that contain the
+truth is counted: of levels and of the difference of the two windows; overall, as the mean of the
+subsets and of single subsets; for spans and documents, allocated by bytes and equally. Single
+subsets are counted all together, and the worst one that had an interval in half of the samples or
+more; samples that are refused as too small are in no share. Documents that a tokenizer cannot
+reproduce count here with their tokens. The peer is the earlier method, a bootstrap over documents
+drawn with equal chances.
 
     python -m benchmarks.bpb.coverage --data DATA --kept FOLDER
 """
@@ -63,7 +63,7 @@ def documents(root: Path, splits: tuple[str, ...]) -> Iterator[Document]:
 
 
 def score(everything: Iterable[Document], name: str, data: Path, kept: Path) -> list[Scored]:
-    """Score every document, or read what was kept of an earlier run."""
+    """Score every document, or read the stored scores of an earlier run."""
     file = kept / f"{name}.json"
     known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     registry = Registry({OTHER: data / "lm" / OTHER})
@@ -91,7 +91,7 @@ def score(everything: Iterable[Document], name: str, data: Path, kept: Path) -> 
 
 
 def nats(drawn: Mapping[str, Drawn], scored: Mapping[str, Scored], unit: Unit, side: int) -> Any:
-    """Return the nats of what was drawn."""
+    """Return the nats of the drawn spans."""
     found: dict[Key, int | None] = {}
     for part in drawn.values():
         for span in part.spans:
@@ -125,7 +125,7 @@ def estimates(everything: list[Scored], sample: Sample) -> dict[str, tuple[float
 
 
 def before(everything: list[Scored], count: int, generator: np.random.Generator) -> Interval:
-    """Return the interval of a level as it was: documents with equal chances, a bootstrap."""
+    """Return a level's interval by the earlier method: documents of equal chance, a bootstrap."""
     chosen = generator.choice(len(everything), min(count, len(everything)), replace=False)
     sizes = np.array([len(everything[one].document.text) for one in chosen], float)
     sums = np.array([sum(everything[one].spans[0]) for one in chosen], float)
@@ -169,7 +169,7 @@ def simulate(
 def summed(
     held: Mapping[str, list[bool]], widths: Mapping[str, list[float]], seeds: int
 ) -> Iterator[tuple[str, list[bool], list[float]]]:
-    """Yield averages as they are, and of single subsets all together and the worst."""
+    """Yield the averages unchanged, and for single subsets all together and the worst."""
     for quantity in ("level", "difference"):
         averages = (quantity, f"{quantity}, mean of subsets")
         for what in averages:

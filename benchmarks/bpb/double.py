@@ -3,7 +3,7 @@
     python -m benchmarks.bpb.double [FAMILY ...]
 
 Every family is a tiny model with random weights (`family_configs.py`), on torch and on the engine
-that is chosen by itself. Writes benchmarks/results/bpb/double.json and prints the table that
+that is chosen by default. Writes benchmarks/results/bpb/double.json and prints the table that
 docs/bpb.md has.
 """
 

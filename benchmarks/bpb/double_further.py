@@ -2,9 +2,9 @@
 
     python -m benchmarks.bpb.double_further [FAMILY ...]
 
-As `double.py` does, with the families of `family_configs.FURTHER`: hybrids with state-space layers,
-experts, short sliding windows, sparse attention. Writes benchmarks/results/bpb/double_further.json
-and prints the rows that docs/bpb.md has.
+The same as `double.py`, with the families of `family_configs.FURTHER`: hybrids with state-space
+layers, experts, short sliding windows, sparse attention. Writes
+benchmarks/results/bpb/double_further.json and prints the rows that docs/bpb.md has.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ A Llama with real weights, a GPT-2 and a GPT-NeoX with random ones and their rea
 first documents of test and val. Needs the real data (ASSAY_TEST_DATA) and lm-eval's environment,
 which bpb/lm_eval.py makes.
 
-lm-eval takes the logarithm of a softmax, and adds a window's log-likelihoods up, in float32; with
-softmax_dtype=float64 it does both in double precision, and so do we add. The rows therefore compare
-ours with the latter, lm-eval with itself, and, to show that nothing else differs, lm-eval's own
-arithmetic on our tokens and windows with lm-eval as it comes.
+lm-eval takes the logarithm of a softmax, and adds a window's log-likelihoods up, in float32. With
+softmax_dtype=float64 it does both in double precision, as we do. So the rows compare ours with
+lm-eval in double precision, lm-eval in float32 with lm-eval in double precision, and, to show that
+nothing else differs, lm-eval's arithmetic on our tokens and windows with unmodified lm-eval.
 
 Writes results/bpb/families.json.
 """
@@ -79,7 +79,7 @@ def with_its_arithmetic(name: str, directory: Path, documents: list[Document]) -
 
 
 def rows(name: str, directory: Path, documents: list[Document], python: Path) -> Iterator[Any]:
-    """Compare one model on each engine with lm-eval's two ways of computing."""
+    """Compare one model on each engine with lm-eval in float32 and in float64."""
     registry = Registry({name: directory})
     definition = Definition().resolve(registry.describe(name))
     peer = Peer(python, directory)

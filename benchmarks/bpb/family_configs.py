@@ -1,7 +1,7 @@
-"""Causal language models of many families, tiny and with random weights, and what they should give.
+"""Causal language models of many families, tiny and with random weights, and their true figures.
 
-What they should give is computed without any of the project's code: transformers in double
-precision, all logits at once, and lm-evaluation-harness's windows, written down a second time.
+The true figures are computed without any of the project's code: transformers in double precision,
+all logits at once, and lm-evaluation-harness's windows, written a second time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.bpb.random_models import write_byte_tokenizer
 
 LENGTH = 96
 PREFIX = 256
-# Sizes, by the names that families have for them: each takes those that its configuration has.
+# Sizes, by the names that families use: each takes those that its configuration has.
 _SIZES: dict[str, Any] = {
     "vocab_size": 257,
     "hidden_size": 64,
@@ -68,7 +68,7 @@ _SIZES: dict[str, Any] = {
     "bos_token_id": PREFIX,
     "eos_token_id": PREFIX,
 }
-# Families, by transformers' name, with what of the sizes each needs otherwise.
+# Families, by transformers' name, with the sizes that each needs instead.
 FAMILIES: dict[str, dict[str, Any]] = {
     "bloom": {},
     "codegen": {"rotary_dim": 8},
@@ -116,7 +116,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "starcoder2": {},
 }
 _SCANS = {"mamba_n_heads": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 16}
-# More of them: hybrids with state-space layers, experts, short sliding windows, sparse attention.
+# Further ones: hybrids with state-space layers, experts, short sliding windows, sparse attention.
 FURTHER: dict[str, dict[str, Any]] = {
     "afmoe": {},
     "apertus": {},

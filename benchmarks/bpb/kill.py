@@ -3,11 +3,11 @@
     python -m benchmarks.bpb.kill
     python -m benchmarks.bpb.kill --kills 2 --documents 10 --no-result
 
-A corpus service scores the reference model on the first documents of the reference corpus, once in
-one piece. Then the same scoring runs under a checkpoint and the service is killed, again and again,
-at moments drawn evenly from the time that the whole took; a call that gets to its end must have
-every sum and every interval of the first one, bit for bit, and the next one begins anew. It goes on
-until there were enough kills and each scoring that was killed has come to its end.
+A corpus service scores the reference model on the first documents of the reference corpus, once
+without interruption. Then the same scoring runs with a checkpoint, and the service is killed
+repeatedly, at moments drawn evenly from the time that the first scoring took. A scoring that
+finishes must have every sum and every interval of the first one, bit for bit; then the next scoring
+starts. The run ends after enough kills, once every scoring that was killed has finished.
 
 Writes benchmarks/results/bpb/kill.json.
 """
@@ -88,7 +88,7 @@ class CorpusProcess:
 
 
 def bits(final: scoring_pb2.FinalScore) -> bytes:
-    """Everything of a result but where and how fast it was computed, and whether it was kept."""
+    """All of a result except where and how fast it was computed, and whether it was stored."""
     copy = scoring_pb2.FinalScore()
     copy.CopyFrom(final)
     copy.ClearField("environment")
@@ -98,7 +98,7 @@ def bits(final: scoring_pb2.FinalScore) -> bytes:
 
 
 def run(home: Path, kills: int, documents: int, seed: int) -> tuple[int, list[int], float]:
-    """Return how many results were identical, the kills behind each, and one piece's seconds."""
+    """Return the identical results, the kills of each, and the seconds without interruption."""
     service = CorpusProcess(home)
     began = time.monotonic()
     whole = service.score(documents, "whole")
@@ -107,8 +107,8 @@ def run(home: Path, kills: int, documents: int, seed: int) -> tuple[int, list[in
         raise RuntimeError(f"the scoring in one piece failed; see {home / 'log'}")
     rng = random.Random(seed)
     identical = killed = 0
-    behind: list[int] = []  # kills of each scoring that came to its end
-    pending = 0  # those of the one that runs
+    behind: list[int] = []  # kills of each scoring that finished
+    pending = 0  # kills of the scoring that runs
     while killed < kills or pending:
         timer = threading.Timer(rng.uniform(0, seconds), service.kill)
         if killed < kills:

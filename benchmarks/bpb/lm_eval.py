@@ -92,7 +92,7 @@ def differences(ours: list[DocumentScore], theirs: list[float]) -> tuple[float, 
     return max(nats), max(bits)
 
 
-# lm-eval's options beside ours. Its sums are float32 unless told otherwise, and that alone moves a
+# lm-eval's options, and ours for comparison. By default its sums are float32, which alone changes a
 # short document's figure by some 1e-7 bits per byte.
 VARIANTS: tuple[tuple[bool, dict[str, object]], ...] = (
     (False, {"add_bos_token": False}),
@@ -104,7 +104,7 @@ VARIANTS: tuple[tuple[bool, dict[str, object]], ...] = (
 def equality_rows(
     chosen: list[tuple[Document, DocumentScore]], peer: Peer, registry: Registry
 ) -> Iterator[dict[str, Any]]:
-    """Compare likelihoods document by document, in both treatments of special tokens."""
+    """Compare likelihoods document by document, with and without special tokens."""
     model = registry.load(MODEL)
     for special, options in VARIANTS:
         definition = _definition(registry, special_tokens=special)
@@ -129,7 +129,7 @@ def speed_rows(
     model, definition = registry.load(MODEL), _definition(registry)
     documents = [document for document, _ in chosen]
     tokens = sum(score.tokens for _, score in chosen)
-    seconds: dict[int, list[float]] = {0: [], 1: [], 8: []}  # 0 is ours, else lm-eval's batch size
+    seconds: dict[int, list[float]] = {0: [], 1: [], 8: []}  # 0: ours; else lm-eval's batch size
     for _ in range(rounds + 1):
         began = time.process_time()
         for document in documents:

@@ -33,7 +33,7 @@ VOCABULARY = 900
 
 
 def score(directory: Path, engine: str, tokens: int) -> dict[str, float]:
-    """Score one window in this process, and say what that took."""
+    """Score one window in this process, and report the time and memory."""
     model = Registry({"m": directory}).load("m", Compute(engine))
     loaded = _peak()
     ids = [3 + number * 7919 % (VOCABULARY - 3) for number in range(tokens + 1)]

@@ -59,7 +59,7 @@ async def _serve(setting: Setting, loop: Callable[[], int]) -> dict[str, float]:
         selection=selection_pb2.Selection(splits=["test"], max_documents=len(setting.documents)),
         model=common_pb2.ModelRef(name="local"),
         compute=scoring_pb2.Compute(engine=OPENVINO),
-        fresh=True,  # else the second call is answered from what the first one kept
+        fresh=True,  # or the second call is answered from the stored result of the first
     )
     timed: dict[str, list[float]] = {"service": [], "loop": []}
     async with Connection(inventory) as connection:
@@ -96,7 +96,7 @@ def ray(setting: Setting) -> Iterator[dict[str, Any]]:
             workers=workers,
             progress=lambda *_, times=times: times.append(time.perf_counter()),
         )
-        # From the first result on: what comes before is the start of the cluster and the model.
+        # From the first result on: before it, the cluster and the model start.
         rates[workers] = (len(times) - 2) / (times[-1] - times[1])
     yield report.row(
         "units with two Ray workers", "with one", rates[2], rates[1], "units a second", target=1.8

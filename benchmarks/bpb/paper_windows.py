@@ -2,11 +2,11 @@
 
     python -m benchmarks.bpb.paper_windows [--peer DIR] [--documents N]
 
-EleutherAI/lm_perplexity is what computed the paper's figures. Its code is cloned on the first run
-and its function that cuts windows is called as it is, for every document at hand and for the two
-settings that the paper used: 1,024 tokens with 512 of context for GPT-2, and 2,048 with 1,024 for
-GPT-3. Ours come the way that a scoring takes: the preset, resolved for a model of that length and
-tokenizer. Windows are compared token for token, what is read and what is scored.
+EleutherAI/lm_perplexity computed the paper's figures. Its code is cloned on the first run, and its
+unchanged function cuts the windows of every available document, with the paper's two settings:
+1,024 tokens with 512 of context for GPT-2, and 2,048 with 1,024 for GPT-3. Our windows are those of
+a scoring: the preset, resolved for a model of that length and tokenizer. Read and scored tokens of
+each window are compared one by one.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/paper_windows.json.
 """
@@ -36,7 +36,7 @@ from services.corpus.stream.selection import Selection
 
 REPOSITORY = "https://github.com/EleutherAI/lm_perplexity"
 COMMIT = "24c5a04beb2f073b2230c7c7420bd1ec7776f513"
-# The models that have the paper's two lengths, with what the paper took as context.
+# The models with the paper's two lengths, and the context that the paper used.
 SETTINGS = {"gpt2-small": (1024, 512), "neox-14m": (2048, 1024)}
 
 Cut: TypeAlias = Callable[..., Iterable[tuple[list[int], list[int]]]]
@@ -47,7 +47,7 @@ def paper_code(folder: Path) -> Cut:
     if not folder.exists():
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, folder], check=True)
         subprocess.run(["git", "-C", folder, "checkout", "--quiet", COMMIT], check=True)
-    # The one file: the package needs libraries that its windows do not.
+    # Only this file: the package needs libraries that its windows do not.
     spec = spec_from_file_location("lm_perplexity_utils", folder / "lm_perplexity" / "utils.py")
     if spec is None or spec.loader is None:
         raise SystemExit(f"{folder} is not a clone of {REPOSITORY}")

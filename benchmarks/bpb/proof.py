@@ -3,10 +3,9 @@
     python -m benchmarks.bpb.proof [--documents N] [--most-bytes N] [--rows N]
 
 Two models: the reference byte model over the first documents of val, test and train with at most
-4,096 bytes (1,000 of them, unless told otherwise), and tinystories-656k over every document of the
-data that its tokenizer gives back, which is one in eleven. Documents are whole. Each proof is
-written here and decoded by a process of its own, which has nothing of this one but the file, the
-model's folder and the documents' digests.
+4,096 bytes (default: 1,000), and tinystories-656k over every document of the data that its
+tokenizer reproduces, which is one in eleven. Documents are whole. Each proof is written here and
+decoded by another process, which gets only the file, the model's folder and the documents' digests.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/bpb/proof.json.
 """
@@ -47,7 +46,7 @@ STORIES = "tinystories-656k"
 
 @dataclass(frozen=True)
 class Limits:
-    """How many documents the byte model is tried on, and of what size at most."""
+    """How many documents the byte model is tried on, and their largest size in bytes."""
 
     documents: int
     most_bytes: int
@@ -70,7 +69,7 @@ def folder(data: Path, name: str) -> Path | None:
 
 
 def decode(data: Path, name: str, path: Path, limits: Limits) -> None:
-    """What the other process does: decode, compare, and print what came of it as JSON."""
+    """Decode and compare in the other process, and print the result as JSON."""
     model = open_model(name, folder(data, name))
     wanted = documents(data, name, limits)
     began = time.monotonic()
@@ -81,7 +80,7 @@ def decode(data: Path, name: str, path: Path, limits: Limits) -> None:
 
 
 def measure(data: Path, name: str, limits: Limits, rows: int) -> tuple[list[Any], dict[str, Any]]:
-    """Prove, have it decoded, and return rows and facts."""
+    """Make a proof, have the other process decode it, and return rows and facts."""
     model = open_model(name, folder(data, name))
     wanted = documents(data, name, limits)
     with tempfile.TemporaryDirectory() as place:

@@ -1,6 +1,6 @@
 """Causal language models with random weights and published tokenizers, for benchmarks.
 
-What weights hold changes neither the work of a forward pass nor whether two programs agree on it.
+The values of weights change neither the work of a forward pass nor whether two programs agree.
 """
 
 from __future__ import annotations

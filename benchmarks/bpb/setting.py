@@ -32,7 +32,7 @@ from services.corpus.stream.selection import Selection
 
 @dataclass
 class Setting:
-    """What all rows share: a model's folder, documents, and where the data is."""
+    """What all rows share: a model's folder, documents, and the folder of the data."""
 
     data: Path
     name: str
@@ -49,7 +49,7 @@ class Setting:
         return registry.load(self.name, compute), definition
 
     def shift(self, compute: Compute) -> Shift:
-        """Return how far an engine is from the reference, by the trial at loading."""
+        """Return how far an engine differs from the reference in the comparison at loading."""
         return Registry({self.name: self.directory}).start(self.name, compute).shift
 
     def windows(self, model: LanguageModel, definition: Definition) -> list[Window]:
@@ -63,7 +63,7 @@ class Setting:
         ]
 
     def bare(self, compute: Compute) -> Callable[[], int]:
-        """The loop that scores, which returns the tokens."""
+        """Return the scoring loop, which returns the number of tokens."""
         model, definition = self.load(compute)
         return lambda: sum(
             score_document(model, definition, document).tokens for document in self.documents
@@ -74,7 +74,7 @@ Measure: TypeAlias = Callable[[Setting], Iterator[dict[str, Any]]]
 
 
 def cpu_seconds(loop: Callable[[], int]) -> Callable[[], float]:
-    """Make a side of `in_turns` of a loop."""
+    """Make a loop one of the sides of `in_turns`."""
 
     def timed() -> float:
         began = time.process_time()

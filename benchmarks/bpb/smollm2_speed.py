@@ -1,9 +1,9 @@
 """Speed of scoring SmolLM2-135M, against lm-evaluation-harness at its best batch size.
 
-docs/smollm2.md makes the model; the peer's transformers reads its folder once tokenizer_config.json
-names PreTrainedTokenizerFast and config.json has rope_theta of its own, 100000. The first documents
-of test up to a size, one thread on each side; rounds alternate between all sides, after one that is
-not counted; figures are medians.
+docs/smollm2.md makes the model. The peer's transformers can read its folder if
+tokenizer_config.json names PreTrainedTokenizerFast and config.json has a top-level rope_theta,
+100000. The first documents of test up to a size, one thread on each side. Rounds alternate between
+all sides, and the first round is not counted; figures are medians.
 
     python -m benchmarks.bpb.smollm2_speed --model DIR [--documents N] [--max-text-bytes N]
         [--batch-sizes N ...] [--rounds N]

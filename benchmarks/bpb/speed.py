@@ -2,12 +2,12 @@
 
     python -m benchmarks.bpb.speed [--model NAME] [--documents N] [--rounds N] [--only ROW]
 
-A GPT-NeoX with random weights and its real tokenizer, on the first documents of test. One thread;
-rounds alternate between all sides, after one that is not counted; figures are medians. Rows:
+A GPT-NeoX with random weights and its real tokenizer, on the first documents of test. One thread.
+Rounds alternate between all sides, and the first is not counted; figures are medians. Rows:
 
     lm-eval   fp32 and bf16 against lm-eval in fp32 with batch size 1, and 8
     padding   tokens computed against tokens of windows
-    floor     against the time of the matrix products alone, at the rate of a large one
+    floor     against the time of the matrix products alone, at the rate of a large product
 
 Needs the real data (ASSAY_TEST_DATA) and, for `lm-eval`, the environment that
 bpb/lm_eval.py makes. Writes results/bpb/speed.json.

@@ -2,12 +2,15 @@
 
     python -m benchmarks.corpus.build [--megabytes N] [--only processes|near|kills] [--no-result]
 
-Three questions. How much sooner are two processes done than one? Is near-duplicate removal as fast
-as the library's own example ("Keep unique documents" of rensa's README, with runs of five words as
-tokens, which is what it is compared by here, and as it stands, with words), reading the same files,
-and how much memory does each take? Does a build that is killed twice give the same digests?
+Three questions:
 
-Every fourth text is new, the others repeat one with a hundredth of its words replaced. Needs the
+* How much sooner do two processes finish than one?
+* Is near-duplicate removal as fast as the library's own example ("Keep unique documents" of rensa's
+  README) on the same files, and how much memory does each take? The example runs with runs of five
+  words as tokens, which is the comparison, and unchanged, with single words.
+* Does a build that is killed twice give the same digests?
+
+Every fourth text is new; the others repeat one with a hundredth of its words replaced. Needs the
 extras `corpus` and `build`. Writes benchmarks/results/corpus/build.json.
 """
 
@@ -81,7 +84,7 @@ def command(folder: Path, out: Path, jobs: int, steps: list[Any]) -> list[str]:
 
 
 def tell(progress: str) -> None:
-    """Say how far it is."""
+    """Print the progress."""
     print(progress, file=sys.stderr, flush=True)
 
 
@@ -96,7 +99,7 @@ def built(folder: Path, out: Path, jobs: int) -> tuple[float, str]:
 
 
 def killed(folder: Path, out: Path, after: list[float]) -> str:
-    """Build, killed at once after these seconds; return the digest of the files."""
+    """Build, with SIGKILL after each of these seconds; return the digest of the files."""
     for seconds in after:
         process = subprocess.Popen(
             command(folder, out, 2, _STEPS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -162,7 +165,7 @@ def ours(folder: Path) -> int:
 
 
 def apart(folder: Path, what: str) -> dict[str, float]:
-    """Remove near duplicates in a process of its own, on one processor."""
+    """Remove near duplicates in another process, on one processor."""
     line = [sys.executable, "-m", "benchmarks.corpus.build", "--inside", what, str(folder)]
     environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
     done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
@@ -171,7 +174,7 @@ def apart(folder: Path, what: str) -> dict[str, float]:
 
 
 def inside(what: str, folder: Path) -> None:
-    """Be that process: print seconds of processor time, what stays, and the largest memory."""
+    """Be that process: print processor seconds, the texts that stay, and the peak memory."""
     begun = time.process_time()
     if what == "ours":
         kept = ours(folder)
@@ -183,7 +186,7 @@ def inside(what: str, folder: Path) -> None:
 
 
 def processes(folder: Path, rounds: int) -> list[dict[str, Any]]:
-    """Two processes beside one."""
+    """Compare two processes with one."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
     digests = set[str]()
     for number in range(rounds):
@@ -199,7 +202,7 @@ def processes(folder: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def near(folder: Path, rounds: int) -> list[dict[str, Any]]:
-    """Near-duplicate removal beside the library's example."""
+    """Compare near-duplicate removal with the library's example."""
     sides: dict[str, list[dict[str, float]]] = {"ours": [], "runs": [], "words": []}
     for _ in range(rounds):
         for side, found in sides.items():
@@ -225,7 +228,7 @@ def near(folder: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def kills(folder: Path) -> list[dict[str, Any]]:
-    """Two kills beside none."""
+    """Compare a build with two kills with one without."""
     seconds, whole = built(folder, folder / "whole", 2)
     digest = killed(folder, folder / "killed", [seconds * 0.4, seconds * 0.3])
     same = float(digest == whole)
@@ -233,7 +236,7 @@ def kills(folder: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Ask the questions and write the result."""
+    """Answer the questions and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -2,15 +2,13 @@
 
     python -m benchmarks.corpus.contamination [--megabytes N]
 
-The test sets have about as many texts as public ones (a table below), made of words of real
-documents in an order that none of them has, about as long as the public ones' texts are. Documents
-are real ones, one after the other and again, each in other words of one in twenty, until there are
-N megabytes; in one of a hundred a run of 13 to 60 words of a test text is planted, in other letters
-and punctuation.
+The test sets have about as many texts as public ones (a table below), of about the same length,
+made of words of real documents in an order that no document has. The documents are real ones,
+repeated with one word in twenty replaced, until there are N megabytes. In one of a hundred a run of
+13 to 60 words of a test text is planted, with other letter case and punctuation.
 
-Reported: megabytes of text a processor second of one thread, of looking up alone and from shards to
-hits; needles found where they are; hits that are none once their words are compared by Python's own
-string methods.
+Reported: megabytes of text per processor second of one thread, for looking up alone and from shards
+to hits; needles found at their place; false hits, by Python's own string methods.
 
 Needs the real data (ASSAY_TEST_DATA). Writes results/corpus/contamination.json.
 """
@@ -34,8 +32,8 @@ from services.corpus.shards.layout import find_shards
 from services.corpus.stream import reader
 from services.corpus.stream.selection import Selection
 
-# Texts of the split that is evaluated on, and words of a text: orders of size, from general
-# knowledge of these sets. None of them was fetched, and no word of them is here.
+# Texts of the evaluated split, and words of a text: orders of magnitude, from general knowledge of
+# these sets. None of them was downloaded, and no word of them is here.
 SETS = {
     "mmlu": (14_000, 60), "hellaswag": (10_000, 80), "arc-easy": (2_400, 40),
     "arc-challenge": (1_200, 45), "piqa": (1_800, 40), "winogrande": (1_300, 25),
@@ -119,7 +117,7 @@ def main() -> None:
 def _documents(
     real: list[Document], texts: list[tuple[str, str]], source: random.Random, size: int
 ) -> tuple[list[Document], dict[str, tuple[str, int, int, int]]]:
-    """Return documents, and by the id of one its needle: test, first and last byte, words."""
+    """Return documents, and needles by document id: test, first and last byte, words."""
     made: list[Document] = []
     needles: dict[str, tuple[str, int, int, int]] = {}
     while size > 0:
@@ -155,7 +153,7 @@ def _disguised(word: str, source: random.Random) -> str:
 
 
 def _holds(hits: list[Hit], needle: tuple[str, int, int, int]) -> bool:
-    """Whether a hit of the text covers the needle's words; punctuation at its ends may be out."""
+    """Whether a hit of the text covers the needle's words; outer punctuation may be missing."""
     test, start, end, words = needle
     return any(
         hit.test == test and hit.words >= words and hit.start < end and start < hit.end

@@ -2,10 +2,10 @@
 
     python -m benchmarks.corpus.crowd [--seconds N] [--clients N]
 
-The server has the memory of its manifest (deploy/base/corpus.yaml) by a control group, where this
-user may make one; else its budget is what it would be there, and the result says so. Every second
-client opens a stream and never takes a message. The others read, some frames and some documents,
-and begin again at the end. Needs the real documents (ASSAY_TEST_DATA).
+A control group gives the server the memory of its manifest (deploy/base/corpus.yaml), if this user
+may make one. Otherwise the server gets the budget that it would have there, and the result says so.
+Every second client opens a stream and never takes a message. The others read frames or documents,
+and start again at the end. Needs the real documents (ASSAY_TEST_DATA).
 
 Writes benchmarks/results/corpus/crowd.json.
 """
@@ -58,7 +58,7 @@ def manifest_bytes() -> int:
 
 @contextlib.contextmanager
 def group_of(limit: int) -> Iterator[Path | None]:
-    """Make a control group with that much memory; None where none can be made."""
+    """Make a control group with that much memory; None if this user may make none."""
     for root, name in _GROUPS:
         folder = root / f"assay-crowd-{os.getpid()}"
         try:
@@ -96,14 +96,14 @@ class LimitedServer(CorpusServer):
 
 
 def be_one(address: str, number: int, taken: Counts, refused: Counts, ended: Counts) -> None:
-    """Be one client for good: an even one never reads."""
+    """Be one client until killed: a client with an even number never reads."""
     delivery = (stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_DOCUMENTS)[number // 2 % 2]
     request = stream_pb2.StreamCorpusRequest(
         corpus=selection_pb2.CorpusRef(name="c"),
         selection=selection_pb2.Selection(seed=number),
         delivery=delivery,
     )
-    channel = connect(address)  # of its own, as clients on other machines have
+    channel = connect(address)  # its own channel, like a client on another machine
     while True:
         call = corpus_pb2_grpc.CorpusServiceStub(channel).StreamCorpus(request)
         try:

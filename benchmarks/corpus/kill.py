@@ -3,8 +3,8 @@
     python -m benchmarks.corpus.kill [--minutes N]
 
 Needs the real documents (ASSAY_TEST_DATA). The client appends, for each document, its id and the
-stream's state to a log; killed and started again it goes on from the log's last whole line. Its log
-must hold each document once, in the order of a stream that nothing disturbed.
+stream's state to a log. Killed and started again, it continues after the log's last whole line. Its
+log must hold each document once, in the order of an undisturbed stream.
 
 Writes benchmarks/results/corpus/kill.json.
 """
@@ -33,7 +33,7 @@ _PAUSE_SECONDS = 0.0002
 
 
 def follow(address: str, seed: int, log: Path) -> None:
-    """Be the client: go on from the log, a line a document."""
+    """Be the client: continue after the log, one line per document."""
     with (
         log.open("ab") as out,
         stream(address, "c", seed=seed, chunk_bytes=64 << 10, patience_seconds=600) as documents,
@@ -55,7 +55,7 @@ def start_client(address: str, seed: int, log: Path) -> subprocess.Popen[bytes]:
 
 
 def ids_of(log: Path) -> list[str]:
-    """The documents that the client has got."""
+    """The documents that the client has received."""
     return [json.loads(line)["id"] for line in log.read_bytes().splitlines()]
 
 

@@ -4,7 +4,7 @@
 
 Needs the real documents (ASSAY_TEST_DATA): a shard of them is made by repetition, once, and
 indexed. Every side makes a bytes object of each text; peers run in environments of their own. Timed
-rounds alternate; figures are medians of processor time, start-up left out and shown apart.
+rounds alternate; figures are medians of processor time without start-up, which is shown separately.
 
 Writes benchmarks/results/corpus/local_read.json.
 """
@@ -29,7 +29,7 @@ from services.corpus.shards.index.writer import write_index
 from services.corpus.shards.layout import find_shards
 
 NAME = "train/00.jsonl.zst"
-# Where a peer is slow, less of the shard tells as much.
+# For a slow peer, less of the shard gives the same rate.
 LIMITS = {"datasets": 40_000_000, "mosaicml": 40_000_000}
 TARGETS = {"lm_dataformat": 2.5, "datasets": 25.0, "mosaicml": 10.0}
 

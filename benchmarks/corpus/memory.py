@@ -28,14 +28,14 @@ from benchmarks.serving import CorpusServer
 
 
 def read(address: str, number: int, *, stalled: bool) -> None:
-    """Be one client, for good."""
+    """Be one client until killed."""
     delivery = (stream_pb2.DELIVERY_FRAMES, stream_pb2.DELIVERY_DOCUMENTS)[number % 2]
     request = stream_pb2.StreamCorpusRequest(
         corpus=selection_pb2.CorpusRef(name="c"),
         selection=selection_pb2.Selection(seed=number),
         delivery=delivery,
     )
-    # A channel of its own, as clients on other machines have.
+    # Its own channel, like a client on another machine.
     channel = connect(address)
     while True:
         try:

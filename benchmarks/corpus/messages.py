@@ -54,7 +54,7 @@ TEXTS, TEXT = _message(True), _message(False)
 
 
 def serve(shard: Path) -> None:
-    """Be the other server, on a free port that is printed, for good."""
+    """Be the other server, on a free port that is printed, until killed."""
     index = open_index(shard.with_name(index_path(shard.name)))
 
     def texts() -> Iterator[str]:
@@ -145,7 +145,7 @@ def main() -> None:
         whole = read_ours(server.address, 1 << 62)[1]
         for method, name, limit, target in (
             ("Batches", "`repeated string`, half a megabyte a message", whole, 2.0),
-            # A tenth of the shard tells as much.
+            # A tenth of the shard gives the same rate.
             ("Documents", "one document a message", whole // 10, 20.0),
         ):
             ours, theirs = [], []

@@ -3,8 +3,8 @@
     python -m benchmarks.corpus.object_store
 
 Needs the real documents (ASSAY_TEST_DATA), all of which are indexed and put into a bucket of moto's
-server. It and s3fs are in an environment of their own, in which the corpus service's own code reads
-them. Nothing is timed. tests/corpus/storage/test_s3.py does the same with a small corpus.
+server. moto and s3fs are in a separate environment, in which the code of the corpus service reads
+the bucket. Nothing is timed. tests/corpus/storage/test_s3.py does the same with a small corpus.
 
 Writes benchmarks/results/corpus/object_store.json.
 """

@@ -2,9 +2,9 @@
 
     python -m benchmarks.corpus.other_readers
 
-Needs the real documents (ASSAY_TEST_DATA), all of which are indexed. `zstd -dc` has to give the
-same lines, lm_dataformat, datasets and zstandard the same texts, in any order: an index brings
-those of one subset together. Peers run in an environment of their own. Nothing is timed.
+Needs the real documents (ASSAY_TEST_DATA), all of which are indexed. `zstd -dc` must give the same
+lines, and lm_dataformat, datasets and zstandard the same texts, in any order, because an index
+groups documents by subset. Peers run in a separate environment. Nothing is timed.
 
 Writes benchmarks/results/corpus/other_readers.json.
 """

@@ -2,8 +2,8 @@
 
     python -m benchmarks.corpus.plans [--plans N]
 
-Each plan is a selection, a mixture, a seed and worlds of ranks that stop and go on as others,
-through a real server; see tests/corpus/stream/test_indexed.py.
+Each plan is a selection, a mixture, a seed and several numbers of ranks, which stop and resume as
+another number, through a real server; see tests/corpus/stream/test_indexed.py.
 
 Writes benchmarks/results/corpus/plans.json.
 """

@@ -2,9 +2,9 @@
 
     python -m benchmarks.corpus.random_access [--gigabytes N] [--lookups N]
 
-Needs the real documents (ASSAY_TEST_DATA) and, for a while, as much room on the disk. The large
-shard repeats the frames of an indexed shard of real documents, each at a place and with an entry
-in the index of its own. Its pages are in memory only as far as the machine holds them.
+Needs the real documents (ASSAY_TEST_DATA) and as much temporary disk space. The large shard repeats
+the frames of an indexed shard of real documents; each copy has its own place and index entry. Only
+as many of its pages are in memory as the machine keeps.
 
 Writes benchmarks/results/corpus/random_access.json.
 """
@@ -70,7 +70,7 @@ def repeat(shard: Path, index: Index, out: Path, size: int) -> Index:
 
 
 def look_up(shard: Path, index: Index, lookups: int) -> list[float]:
-    """Milliseconds that documents at random places take, parsed."""
+    """Milliseconds to read and parse documents at random places."""
     chance, found = random.Random(1), []
     text = shard.with_name(text_path(shard.name))
     with closing(FrameReader(NAME, shard, text, index)) as frames:

@@ -3,12 +3,12 @@
     python -m benchmarks.corpus.tokens [--rounds N]
 
 Two questions, with real documents (ASSAY_TEST_DATA) and sequences of 2,048 tokens. From texts: ours
-cuts indexed shards with an empty table of pieces; datasets maps the same documents twice, as
-transformers' run_clm.py does, with the library's tokenizer. From tokens that were kept: ours reads
-what the service keeps of each shard; LitData reads what it wrote of the same tokens, shuffled, as
-ours are. Every side makes an array of each sequence; ours also says which
-pieces of which documents it is. Rounds alternate; figures are medians of processor time, and ours
-includes no compiling of its kernels, which are kept on the disk.
+tokenizes indexed shards with an empty table of pieces; datasets maps the same documents twice, as
+transformers' run_clm.py does, with the library's tokenizer. From stored tokens: ours reads the
+service's token files of each shard; LitData reads its own files of the same tokens. Both shuffle.
+Every side makes an array of each sequence; ours also names the pieces of documents in it. Rounds
+alternate; figures are medians of processor time. Ours excludes compiling its kernels, which are
+stored on the disk.
 
 Writes benchmarks/results/corpus/tokens.json.
 """
@@ -68,7 +68,7 @@ def indexed(data: Path, out: Path, shards: int) -> Corpus:
 
 
 def tokenizer_of(file: Path) -> Tokenizer:
-    """Open a tokenizer.json as the service does, with nothing cut yet."""
+    """Open a tokenizer.json as the service does, with an empty table of pieces."""
     content = file.read_text("utf-8")
     cutter = cutter_of(Library.from_str(content), json.loads(content))
     return Tokenizer("gpt2", "0" * 64, _END + 1, _END, cutter)
@@ -84,7 +84,7 @@ def run(generator: Any) -> Any:
 
 
 def sequences_of(corpus: Corpus, tokenizer: Tokenizer, kept: Path, seed: int) -> Sequences:
-    """Return the sequences of a corpus, whose tokens are kept or cut."""
+    """Return the sequences of a corpus, from stored tokens or from texts."""
     store, selection = TokenStore(kept, _EVERY), corpus.resolve(Selection(seed=seed))
     shards = corpus.shards_of(selection)
     tokens = [run(store.make(shard, tokenizer)) for shard in shards]

@@ -1,4 +1,4 @@
-"""What a simulation is made of: trials, and cells that say how many of them held the truth."""
+"""Parts of a simulation: trials, and cells that count how many intervals contain the truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Draw = Callable[[Generator, int], Floats]
 
 @dataclass(frozen=True)
 class Trial:
-    """How an interval of some data is made, the truth, and the peer's interval of the same data."""
+    """How to make an interval from data, the truth, and the peer's interval of the same data."""
 
     make: Callable[[], Interval]
     truth: float
@@ -31,9 +31,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Cell:
-    """One simulation: the share that covered of the intervals that were given.
+    """One simulation: the share of the reported intervals that contained the truth.
 
-    `given` is their share of all: the others were refused, for they `need` more.
+    `given` is the share of trials with an interval: the others `need` more data.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def refused(self) -> bool:
-        """Whether most of the data was too little."""
+        """Whether most trials had too little data."""
         return self.share is None or self.given < 0.5
 
 
@@ -101,5 +101,5 @@ def peer_interval(low: float, high: float, level: float) -> Interval:
 
 
 def same(interval: Interval) -> Interval:
-    """An interval that is made already."""
+    """An interval that was made before."""
     return interval

@@ -28,7 +28,7 @@ from services.common.statistics.samples.sampling import Key, Sampler
 from services.common.statistics.samples.spans import NAT_UNITS
 
 _DOCUMENTS = 500
-_REFRESH = 25  # samples of a population before it is drawn anew
+_REFRESH = 25  # samples of a population before another one is drawn
 
 SIZES: Mapping[str, Draw] = {
     "normal": lambda g, n: np.maximum(g.normal(5000, 1000, n), 300),
@@ -44,7 +44,7 @@ DIFFERENCES: Mapping[str, Draw] = {
     "heavy-tailed": lambda g, n: 0.02 + 0.05 * g.standard_t(3, n),
     "two modes": lambda g, n: modes(g, n, (0.0, 0.1), (0.75, 0.25)) + g.normal(0.0, 0.02, n),
 }
-"""Of two models' nats a byte."""
+"""The same of two models' nats a byte."""
 
 
 def _level_rates(generator: Generator, sizes: Floats, spread: float) -> Floats:

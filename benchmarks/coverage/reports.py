@@ -1,4 +1,4 @@
-"""What operators report, and how far pages can be believed."""
+"""Outcomes that operators report, and page reliability."""
 
 from __future__ import annotations
 

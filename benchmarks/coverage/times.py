@@ -27,7 +27,7 @@ from services.common.statistics.speed.speed_ratios import (
 
 
 def of_timings(repetitions: int, generator: Generator) -> Iterator[Cell]:
-    """Seconds of a run from restarts, with and without load of others; Student's is the peer."""
+    """Seconds of a run from restarts, with and without other load; the peer is Student's."""
     for name, slow, share in (("one speed", 1.0, 0.0), ("two speeds", 1.3, 0.3)):
 
         def draw(count: int, slow: float = slow, share: float = share) -> Floats:
@@ -71,7 +71,7 @@ def of_ratios(repetitions: int, generator: Generator) -> Iterator[Cell]:
         return list(np.exp(generator.normal(0.0, 0.02, count)).tolist())
 
     def pairs(count: int) -> list[PairedRestart]:
-        # The second model feels half a core of others by up to a fifth less.
+        # Other load of half a core slows the second model by up to a fifth less.
         less = (0.8 + 0.2 * generator.random(count)).tolist()
         both = zip(noise(count), less, strict=True)
         return [PairedRestart(1.1 * 1.5 * one, 1 + 0.5 * part, 0.5, 1.2) for one, part in both]

@@ -65,7 +65,7 @@ def of_values(what: str, repetitions: int, generator: Generator) -> Iterator[Cel
 
 
 def of_few_restarts(repetitions: int, generator: Generator) -> Iterator[Cell]:
-    """The median's pair of extremes, at the level that it states itself."""
+    """The median's interval of minimum and maximum, at the level that the interval states."""
     for name, population in POPULATIONS.items():
         for count in (3, 5):
             draws = [population.draw(generator, count) for _ in range(repetitions)]
@@ -75,7 +75,7 @@ def of_few_restarts(repetitions: int, generator: Generator) -> Iterator[Cell]:
 
 
 def of_shares(repetitions: int, generator: Generator) -> Iterator[Cell]:
-    """Shares of trials, and the posterior where shares are spread as its prior says."""
+    """Shares of trials, and the posterior if shares are distributed as its prior says."""
     for share in (0.5, 0.9, 0.99):
         for count in COUNTS:
             for level in LEVELS:

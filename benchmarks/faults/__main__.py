@@ -2,12 +2,12 @@
 
     python -m benchmarks.faults [--only WORD] [--no-tests] [--no-result] [--note TEXT]
 
-With --only, the other rows of the result stay as they were found before, with their date and
-machine, and the page says when and where those of this run were found.
+With --only, the other rows of the result keep their earlier values, date and machine, and the page
+says when and where the rows of this run were measured.
 
-Real processes, a real Redis and PostgreSQL, signals, and control groups with the memory limits of
-the manifests where this process may make them. Rows of the matrix that tests hold are run as tests.
-Takes about a quarter of an hour. Exits with 1 where a bound was not held or a test failed.
+Uses real processes, a real Redis and PostgreSQL, signals, and control groups with the manifests'
+memory limits if this process may make them. Rows of the matrix that tests cover are run as tests.
+Takes about a quarter of an hour. Exits with 1 if a bound was not held or a test failed.
 
 Writes results/faults.json and docs/faults.md.
 """
@@ -41,7 +41,7 @@ def _replicas(name: str) -> Step:
         own = [
             {
                 "ASSAY_HOME": str(home),
-                # One ranker at a time writes a file.
+                # Only one ranker at a time may write an SQLite file.
                 "ASSAY_RANKER_DATABASE": str(folder / f"{number}.sqlite"),
             }
             for number in range(2)
@@ -114,7 +114,7 @@ def main() -> int:
     not_run = dict(NOT_RUN)
     with tempfile.TemporaryDirectory(prefix="assay-faults-") as scratch:
         folder = Path(scratch)
-        # PostgreSQL refuses to run as root, and another user must reach nothing here.
+        # PostgreSQL refuses to run as root, and its other user must reach the folder.
         for number, (name, step) in enumerate(steps().items()):
             if options.only not in name:
                 continue
@@ -156,7 +156,7 @@ def main() -> int:
     save()
     for fault in [] if options.no_tests else [one for one in TESTS if options.only in one]:
         tests.append(tested(fault))
-        save()  # what was found stays when a later one is stopped
+        save()  # results stay if a later fault is interrupted
     missed = [one["what"] for one in rows if one["ours"] > one["theirs"]]
     for one in missed:
         print(f"not held: {one}")

@@ -43,7 +43,7 @@ def limit_of(name: str) -> int:
 
 @dataclass(frozen=True)
 class Attack:
-    """Something done to a service; `run` returns what the attacker saw."""
+    """An attack on a service; `run` returns what the attacker saw."""
 
     name: str
     what: str
@@ -52,7 +52,7 @@ class Attack:
 
 
 def attacked(attack: Attack, folder: Path, home: Path) -> list[Row]:
-    """Attack a service under its limit; what becomes of it."""
+    """Attack a service under its memory limit, and return the effect as rows."""
     limit = MemoryLimit(limit_of(attack.name), attack.name)
     variables = {"ASSAY_HOME": str(home), **attack.variables}
     if attack.name == "ranker":
@@ -76,7 +76,7 @@ def attacked(attack: Attack, folder: Path, home: Path) -> list[Row]:
     bound = limit_of(attack.name) / 1e6
     says = f"{saw}, under {under}"
     ended = row(attack.what, "processes that ended", float(not alive), 0, "", says)
-    if not alive:  # nothing more can be said of it
+    if not alive:  # nothing more can be measured
         return [ended]
     return [
         ended,
@@ -146,7 +146,7 @@ def _unacknowledged_lists_at_envoy(service: Running) -> str:
 
 
 def _unread_streams(service: Running) -> str:
-    """400 streams with the largest chunks whose client reads one message of each and no more."""
+    """Open 400 streams with the largest chunks, and read only one message of each."""
     request = stream_pb2.StreamCorpusRequest(
         corpus=selection_pb2.CorpusRef(name=CORPUS), chunk_bytes=2 << 20
     )

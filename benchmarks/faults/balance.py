@@ -3,11 +3,11 @@
     python -m benchmarks.faults.balance [--rounds N] [--seconds S] [--no-result]
 
 Two segment services serve the same model; control groups give one a processor and the other a
-quarter of one, as limits of a pod do. Calls come at random times (Poisson) at 70 % of what both
-compute together. The shipped client gives each replica a share by the load that it reports;
-beside it are the same channel with round robin, and a simulation of what cannot be bettered: one
-queue in front of both, that knows which is idle and which is faster, with the times that lone calls
-took. The rounds alternate.
+quarter of one, as limits of a pod do. Calls come at random times (Poisson) at 70 % of the rate that
+both compute together. The shipped client gives each replica a share by the load that it reports. It
+is compared with the same channel with round robin, and with a simulated optimum: one queue in front
+of both replicas that knows which is idle and which is faster, with the times of single calls. The
+rounds alternate.
 
 Needs control groups of processors that this process may make. Writes results/faults/balance.json.
 """
@@ -42,7 +42,7 @@ _PERIOD_MICROSECONDS = 10_000
 _GROUPS = Path("/sys/fs/cgroup/cpu")
 _SHARE = 0.7
 _LONE_CALLS = 100
-# The reports are believed a second after the first; what is timed begins later.
+# The client uses reports a second after the first one; timing begins later.
 _SETTLE_SECONDS = 4.0
 _WITHIN = 1.2
 _REQUEST = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=picture()))
@@ -50,7 +50,7 @@ _REQUEST = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=pictur
 
 @contextmanager
 def _processors(cores: float, name: str) -> Iterator[Path]:
-    """A control group that may use so many processors. Raises OSError where none can be made."""
+    """A control group limited to `cores` processors. Raises OSError if none can be made."""
     group = _GROUPS / f"assay-balance-{os.getpid()}-{name}"
     group.mkdir()
     try:
@@ -72,7 +72,7 @@ def _channel(addresses: Sequence[str], policy: str | None) -> grpc.aio.Channel:
 
 
 async def _lone(address: str) -> list[float]:
-    """Seconds of calls that come one after the other."""
+    """Seconds of calls made one after the other."""
     took = []
     async with _channel([address], None) as channel:
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
@@ -94,7 +94,7 @@ def _arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 async def _offered(
     addresses: Sequence[str], policy: str | None, arrivals: Sequence[float]
 ) -> list[float]:
-    """Seconds of each call that came after the first seconds; infinite where it was refused."""
+    """Seconds of each call that came after the first seconds; infinite if it was refused."""
     took: list[float] = []
     async with _channel(addresses, policy) as channel:
         stub = segment_pb2_grpc.SegmentServiceStub(channel)
@@ -105,7 +105,7 @@ async def _offered(
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
-                due = -math.inf  # so it took for ever
+                due = -math.inf  # counts as infinitely late
             if math.isinf(due) or due - start > _SETTLE_SECONDS:
                 took.append(time.monotonic() - due)
 
@@ -119,9 +119,9 @@ async def _offered(
 
 
 def one_queue(arrivals: Sequence[float], lone: Sequence[Sequence[float]], seed: int) -> list[float]:
-    """Seconds that each call takes where the fastest idle replica takes whoever is first.
+    """Seconds of each call if the fastest idle replica always takes the first in the queue.
 
-    A call on a replica takes what some lone call on it did.
+    A call on a replica takes as long as one of the single calls measured on it.
     """
     drawn = random.Random(seed)
     speed = [statistics.mean(times) for times in lone]
@@ -144,7 +144,7 @@ def one_queue(arrivals: Sequence[float], lone: Sequence[Sequence[float]], seed: 
 
 
 def _p99(took: Sequence[float]) -> float:
-    """Return the time of the slowest answered call of a hundred."""
+    """Return the 99th percentile of the answered calls' seconds."""
     answered = sorted(seconds for seconds in took if math.isfinite(seconds))
     return answered[int(len(answered) * 0.99)]
 

@@ -1,4 +1,4 @@
-"""A call to each service whose answer is known to be right, by the shipped client."""
+"""A call to each service whose answer can be checked, by the shipped client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Call = Callable[[int], Awaitable[None]]
 
 
 def picture(width: int = 160, height: int = 120) -> bytes:
-    """Return a PNG that is not of one colour."""
+    """Return a PNG of several colours."""
     drawn = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(drawn).save(file, "PNG")
@@ -30,7 +30,7 @@ def picture(width: int = 160, height: int = 120) -> bytes:
 
 
 def segment_call(target: str) -> Call:
-    """Label a picture; every answer is the first one's."""
+    """Label a picture; every answer must equal the first one."""
     request = segment_pb2.SegmentImageRequest(image=images_pb2.Image(encoded=picture()))
     stub = segment_pb2_grpc.SegmentServiceStub(connect(target))
     right = stub.SegmentImage(request).labels
@@ -43,7 +43,7 @@ def segment_call(target: str) -> Call:
 
 
 def corpus_call(target: str) -> Call:
-    """Read a few hundred documents in an order of their own; each comes once, in that order."""
+    """Read a few hundred documents in an order of their own; each must come once, in that order."""
     selection = selection_pb2.Selection(max_documents=300)
 
     def read() -> list[str]:
@@ -60,7 +60,7 @@ def corpus_call(target: str) -> Call:
 
 
 def ranker_call(target: str) -> Call:
-    """Compare two artifacts; every answer is the first one's."""
+    """Compare two artifacts; every answer must equal the first one."""
     request = compare_pb2.CompareRequest(left=PAIR[0], right=PAIR[1])
 
     def said(reply: compare_pb2.CompareResponse) -> tuple[str, ...]:

@@ -27,13 +27,13 @@ _STARTS = 3
 def overload(folder: Path, home: Path) -> list[Row]:
     """Overload segment with its demonstration model.
 
-    It is so small that refusing four of five calls takes much of the processors it computes on.
+    The model is so small that refusing four of five calls takes much of its processor time.
     """
     return _overload(folder, "the demonstration model", {"ASSAY_HOME": str(home)})
 
 
 def overload_b0(folder: Path, home: Path) -> list[Row]:
-    """Overload segment with a SegFormer-B0 of random weights; nothing where torch is missing."""
+    """Overload segment with a SegFormer-B0 of random weights; no rows if torch is missing."""
     if not find_spec("torch"):
         return []
     models = folder / "models"
@@ -48,7 +48,7 @@ def overload_b0(folder: Path, home: Path) -> list[Row]:
 
 
 def _overload(folder: Path, model: str, variables: dict[str, str]) -> list[Row]:
-    """Offer five times what the model computes, with deadlines; then what it computes again."""
+    """Offer five times the rate that the model computes, with deadlines; then that rate again."""
     file = folder / "request"
     folder.mkdir(parents=True, exist_ok=True)
     file.write_bytes(
@@ -75,10 +75,10 @@ def _overload(folder: Path, model: str, variables: dict[str, str]) -> list[Row]:
 
 
 def cold_start(name: str, at_most: float, folder: Path, variables: dict[str, str]) -> list[Row]:
-    """Start a service that was started before, three times; the medians.
+    """Start a service that was started before, three times, and return the medians.
 
-    The bound is on what the start takes of processors, which other work on the machine changes
-    less than the time on the clock, which is said beside it.
+    The bound is on the processor time of the start, which other work on the machine changes less
+    than the elapsed time. The row states the elapsed time too.
     """
     seconds, clock = [], []
     with Running(name, folder, variables) as service:

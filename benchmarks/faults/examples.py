@@ -54,7 +54,7 @@ _INFER = {
 }
 _YAML = _text(yaml.safe_dump(_MANIFEST))
 _TEST_SET = {"testSet": "a set", "texts": [_text("one two three four five six seven " * 4)]}
-# By method: what is sent, one message for each request of a stream.
+# By method: the requests to send, one message for each request of a stream.
 _EXAMPLES: dict[str, list[list[dict[str, Any]]]] = {
     "SegmentImage": [
         [{"model": _MODEL, "image": {"encoded": _PNG}}],
@@ -187,7 +187,7 @@ def known() -> list[str | bytes]:
 
 
 def examples(methods: Sequence[MethodDescriptor]) -> dict[str, list[list[bytes]]]:
-    """Return requests by full method name, encoded; fields that a method has not are an error."""
+    """Return encoded requests by full method name. An unknown field is an error."""
     found = {}
     for method in methods:
         sent = _EXAMPLES.get(method.name, [])

@@ -2,14 +2,14 @@
 
     python -m benchmarks.faults.fuzz_rpcs [--messages N] [--seed N] [--service NAME] [--seconds S]
 
-The services serve what comes with them; the ranker reaches the other two. Exits with 1 when a call
-was a fault (`fuzzer.py`), a process died, wrote a traceback or went on with calls that had ended;
-faults are printed with the requests that made them. Memory is compared with that of a service which
-has answered every example once, since engines and libraries are loaded when they are first needed.
+The services serve the packaged models and corpus; the ranker reaches the other two. Exits with 1 if
+a call was a fault (`fuzzer.py`), or if a process died, wrote a traceback or continued calls that
+had ended. Faults are printed with the requests that caused them. Memory is compared with that of a
+service that has answered every example once, since engines and libraries are loaded at first use.
 
 Calls that end as DEADLINE_EXCEEDED were ended by the fuzzer, after a second: Health.Watch, which
-never ends, BenchmarkModel, which takes its time, and now and then the first picture of another size
-than the model's, for which a graph is compiled.
+never ends, BenchmarkModel, which takes longer, and sometimes the first picture of another size than
+the model's, for which a graph is compiled.
 
 Writes results/faults/fuzz_rpcs.json.
 """
@@ -54,7 +54,7 @@ _FILES = {
     "ranker": (ranker_pb2, outcome_pb2, verification_pb2, ranker_admin_pb2),
 }
 
-# Until calls that their callers have left are gone: a benchmark ends its worker process first.
+# Seconds until abandoned calls have ended: a benchmark first ends its worker process.
 _HELD_SECONDS = 30.0
 
 
@@ -76,7 +76,7 @@ def started(name: str, folder: Path, home: Path, peers: dict[str, str]) -> Runni
 
 
 async def serving(address: str) -> bool:
-    """Whether the service says that it is ready."""
+    """Whether the service reports that it is ready."""
     async with grpc.aio.insecure_channel(address) as channel:
         check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
@@ -95,7 +95,7 @@ def still_served(service: Running) -> float:
 
 
 def fuzzed(service: Running, messages: int, seed: int, seconds: float) -> Found:
-    """Fuzz a service that runs; faults are also a dead process and a traceback in its log."""
+    """Fuzz a running service; a dead process and a traceback in its log are faults too."""
     fuzzer = Fuzzer(service.address, services_of(service.name), seed=seed)
     asyncio.run(fuzzer.warm())
     fuzzer.found.megabytes_before = service.megabytes
@@ -111,7 +111,7 @@ def fuzzed(service: Running, messages: int, seed: int, seconds: float) -> Found:
             if counted := service.sample("grpc_server_handled_total", grpc_code=code):
                 found.faults.append(f"{service.name} has counted {counted:g} calls as {code}")
     for line in service.said().splitlines():
-        # gRPC says so when a caller leaves just as its call is ended.
+        # gRPC logs this if a caller leaves at the moment that its call ends.
         if "ExecuteBatchError raised in core" in line:
             continue
         if "Traceback" in line or "unexpected error" in line:
@@ -120,7 +120,7 @@ def fuzzed(service: Running, messages: int, seed: int, seconds: float) -> Found:
 
 
 def main() -> int:
-    """Fuzz what was asked for."""
+    """Fuzz the services that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--messages", type=int, default=1_000_000, help="of all services together")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,8 +1,8 @@
 """Calls every method of a running service with random and damaged messages.
 
-A call is a fault when it ends as INTERNAL, UNKNOWN or DATA_LOSS, when an item of its replies says
-so, or when it is refused without the reason that the contract promises. A call that takes longer
-than it may is cancelled, which is none.
+A call is a fault if it ends as INTERNAL, UNKNOWN or DATA_LOSS, if an item of its replies reports
+one of these, or if it is refused without the reason that the contract promises. A call that takes
+too long is cancelled, which is not a fault.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _WARM_SECONDS = 120.0
 _MOST_REPLIES = 20
 _SEEDS_KEPT = 200
 _CLIENTS = 6
-# What grpc.aio says where a call ends while the client writes; the server has counted the end.
+# grpc.aio's message if a call ends while the client writes; the server has counted the end.
 _LEFT_WRITING = "Internal error from Core"
-# The client's own library ends these, without a word of the server.
+# The client's own library ends calls with these codes, without an answer of the server.
 _OWN_CODES = {grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 @dataclass
 class Found:
-    """What became of the calls."""
+    """The outcomes of the calls."""
 
     calls: int = 0
     codes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """By method: how many calls ended with each code."""
     megabytes_before: float = 0.0
-    """Resident memory of the service before them, where that was looked at."""
+    """Resident memory of the service before the calls, if it was measured."""
     faults: list[str] = field(default_factory=list)
     """What was wrong, with the requests in hexadecimal."""
 
@@ -88,7 +88,7 @@ class Fuzzer:
                     await self._call(channel, method, name, requests, _WARM_SECONDS)
 
     async def run(self, calls: int, seconds: float = float("inf")) -> Found:
-        """Make so many calls, or as many as the time allows."""
+        """Make `count` calls, or as many as the time allows."""
         until = time.monotonic() + seconds
         options = (("grpc.max_receive_message_length", -1),)
 
@@ -108,7 +108,7 @@ class Fuzzer:
         name = f"/{method.containing_service.full_name}/{method.name}"
         requests = self._requests(method, name, chance)
         begun = time.monotonic()
-        # While it lasts, others choose other methods.
+        # During this call the other workers choose other methods.
         self._spent[index] += 0.001
         code, problem, replies = await self._call(channel, method, name, requests, _CALL_SECONDS)
         self._spent[index] += time.monotonic() - begun
@@ -122,7 +122,7 @@ class Fuzzer:
             self.found.faults.append(f"{name}: {code}: {problem} <- {shown}")
 
     def _requests(self, method: MethodDescriptor, name: str, chance: random.Random) -> list[bytes]:
-        """Draw what to send: like what was answered before, or anything at all."""
+        """Draw requests: similar to answered ones, or entirely random."""
         answered = self._answered[name]
         if answered and chance.random() < 0.7:
             sent = list(chance.choice(answered))
@@ -160,7 +160,7 @@ class Fuzzer:
         requests: list[bytes],
         seconds: float,
     ) -> tuple[str, str, list[Message]]:
-        """Make one call; return its code, what is wrong with that, and the replies."""
+        """Make one call; return its code, its fault (empty for none), and the replies."""
         kind = GetMessageClass(method.output_type)
 
         async def sent() -> AsyncIterator[bytes]:
@@ -224,7 +224,7 @@ def reason_of(error: grpc.aio.AioRpcError | grpc.Call) -> str:
 
 
 def wrong_item(message: Message) -> str:
-    """Say which part of a reply reports a fault of the server; empty where none does."""
+    """Return the part of a reply that reports a fault of the server; empty if none does."""
     if isinstance(message, common_pb2.ItemError):
         return f"an item says: {message.message[:300]}" if message.code in _FAULTS else ""
     for one, value in message.ListFields():

@@ -1,4 +1,4 @@
-"""A client that breaks the manners of HTTP/2: requests that are begun and never ended."""
+"""A client that abuses HTTP/2: requests that are begun and never ended, and endless headers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _literal(name: str, value: str) -> bytes:
-    """A header that no table knows."""
+    """A header that is in no HPACK table."""
     return b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode()
 
 
 def _headers(address: str, path: str) -> bytes:
-    """Those of a gRPC call."""
+    """The headers of a gRPC call."""
     return b"".join(
         _literal(name, value)
         for name, value in (
@@ -45,7 +45,7 @@ def _headers(address: str, path: str) -> bytes:
 
 
 def half_open_streams(address: str, path: str, count: int) -> int:
-    """Begin so many calls on one connection and end none; return how many could be sent.
+    """Begin `count` calls on one connection and end none; return how many could be sent.
 
     The connection stays open until the server has closed it, or a second has passed.
     """
@@ -69,8 +69,8 @@ def unacknowledged_lists(
 ) -> int:
     """Begin calls with 16,000 headers each on connections that acknowledge no settings.
 
-    A header of HTTP/2's own table takes one byte. gRPC limits a list of headers to 16 KiB once the
-    client has acknowledged that, and to 16 MiB before. Returns how many were sent.
+    A header of HTTP/2's static table takes one byte. gRPC limits a list of headers to 16 KiB once
+    the client has acknowledged the settings, and to 16 MiB before. Returns how many were sent.
     """
     headers = _headers(address, path)
     until = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Calls in a loop while something happens to the services, and what became of each."""
+"""Calls in a loop while something happens to the services, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from assay_rpc.errors import AssayError
 
 
 class WrongAnswer(Exception):
-    """An answer came that is not right."""
+    """An answer is wrong."""
 
 
 @dataclass
 class Calls:
-    """What became of the calls: seconds of each, and what went wrong."""
+    """The outcomes of the calls: seconds of each, failures and wrong answers."""
 
     seconds: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -33,20 +33,20 @@ class Calls:
 
     @property
     def failed_share(self) -> float:
-        """Failed of all, in [0, 1]."""
+        """The share of calls that failed, in [0, 1]."""
         return len(self.failed) / max(1, len(self.failed) + len(self.seconds))
 
     def add(self, other: Calls) -> None:
-        """Count another's calls too."""
+        """Add the calls of `other`."""
         self.seconds += other.seconds
         self.failed += other.failed
         self.wrong += other.wrong
 
 
 class Load:
-    """Clients that call in a loop on an event loop of their own, while it is entered.
+    """Clients that call in a loop, on their own event loop, while the context is entered.
 
-    With `rate`, calls a second over all clients at most.
+    `rate` is the largest number of calls a second over all clients.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Load:
             await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - begun)))
 
     def answered(self, more: int, seconds: float = 60.0) -> None:
-        """Return when so many more calls have been answered, or the time is over."""
+        """Return after `count` further answers, or when the time is over."""
         wanted = len(self.calls.seconds) + more
         until = time.monotonic() + seconds
         while len(self.calls.seconds) < wanted and time.monotonic() < until:

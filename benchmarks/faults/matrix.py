@@ -1,4 +1,4 @@
-"""Rows of the fault matrix that tests hold, and those that cannot be run here."""
+"""Rows of the fault matrix that tests cover, and rows that cannot be run here."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ NOT_RUN = {
 
 
 def tested(fault: str) -> dict[str, str]:
-    """Run the tests of a row; return what the table says of it."""
+    """Run the tests of a row; return its cells in the table."""
     paths = TESTS[fault]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "--durations=0", *paths],

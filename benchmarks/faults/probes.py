@@ -1,4 +1,4 @@
-"""Asks a health port ten times a second, from a process of its own.
+"""Probes a health port ten times a second, from a separate process.
 
     python -m benchmarks.faults.probes ADDRESS
 
@@ -33,7 +33,7 @@ class Probes:
             self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None  # noqa: S101
-        self._process.stdout.readline()  # it has had an answer
+        self._process.stdout.readline()  # printed after its first answer
         return self
 
     def __exit__(
@@ -62,7 +62,7 @@ def main() -> None:
             begun = time.monotonic()
             with contextlib.suppress(grpc.RpcError):
                 check(b"", timeout=_TIMEOUT_SECONDS)
-            # The first one connects.
+            # The first probe connects, and does not count.
             worst = worst if first else max(worst, time.monotonic() - begun)
             if first:
                 print("probing", flush=True)

@@ -31,7 +31,7 @@ _32_BITS = {
 
 
 class Words:
-    """Texts and bytes to fill fields with: those given, those of replies, and those that hurt."""
+    """Texts and bytes for fields: given ones, ones from replies, and hostile ones."""
 
     def __init__(self, known: Sequence[str | bytes]) -> None:
         self._texts: list[str] = [one for one in known if isinstance(one, str)]
@@ -50,7 +50,7 @@ class Words:
         return damaged(drawn, chance) if chance.random() < 0.3 else drawn
 
     def learn(self, message: Message, chance: random.Random) -> None:
-        """Keep what a reply says: names, digests, cursors and page tokens are asked for with it."""
+        """Keep a reply's texts: names, digests, cursors and page tokens for later requests."""
         for one in _scalars(message):
             kept: list[Any] = self._texts if isinstance(one, str) else self._bytes
             if len(one) > 4096 or not one:
@@ -75,7 +75,7 @@ def _scalars(message: Message) -> Iterator[str | bytes]:
 def random_message(
     kind: Descriptor, words: Words, chance: random.Random, depth: int = 0
 ) -> Message:
-    """Return a message whose fields are set or not, and hold anything that their types allow."""
+    """Return a message with random fields set, to any values that their types allow."""
     message: Message = GetMessageClass(kind)()
     fullness = chance.choice((0.2, 0.5, 0.9))
     for field in kind.fields:
@@ -126,13 +126,13 @@ def _value(field: FieldDescriptor, words: Words, chance: random.Random, depth: i
         drawn = -drawn if chance.random() < 0.1 else drawn
         return min(max(drawn, low), high)
     drawn_float = chance.choice(_FLOATS) if chance.random() < 0.5 else chance.uniform(-2, 2)
-    # A 32 bit float holds no 1e300.
+    # 1e300 does not fit in a 32-bit float.
     single = field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
     return max(min(drawn_float, 3e38), -3e38) if single else drawn_float
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Return the bytes with one to four edits: flipped, cut, repeated, put in, left out."""
+    """Return the bytes with one to four edits: flipped, cut, repeated, inserted, removed."""
     edited = bytearray(content)
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(edited) + 1)
@@ -152,7 +152,7 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 
 
 def changed(message: Message, words: Words, chance: random.Random) -> Message:
-    """Return a copy with one field, at any depth, left out or filled anew."""
+    """Return a copy with one field, at any depth, removed or filled again."""
     copy = type(message)()
     copy.CopyFrom(message)
     target: Any = copy

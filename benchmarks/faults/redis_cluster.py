@@ -25,8 +25,8 @@ _SLOTS = 16_384
 _MASTERS = 3
 _CLIENTS = 4
 _ARTIFACTS = 5
-# After so long a node counts as gone: while the cluster is made, where a busy machine may stop one
-# for seconds and a lost greeting is not repeated, and afterwards.
+# Milliseconds after which a node counts as gone. While the cluster is made they are more: a busy
+# machine may stop a node for seconds, and a lost greeting is not repeated.
 _MAKING_MILLISECONDS, _NODE_MILLISECONDS = 30_000, 2_000
 _PORTS = range(19_000, 20_000)
 _SECONDS = 60.0
@@ -62,11 +62,11 @@ class Node:
         self.process.wait()
 
     def ask(self, *words: str | int) -> Any:
-        """What it answers to a command of CLUSTER."""
+        """Return its answer to a CLUSTER command."""
         return self.client.execute_command("CLUSTER", *words)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """End it, and the connection to it."""
+        """End the server and the connection to it."""
         self.client.close()
         self.kill()
 
@@ -84,7 +84,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The first node's."""
+        """The URL of the first node."""
         return f"redis://127.0.0.1:{self.nodes[0].port}/0"
 
     def __enter__(self) -> Self:
@@ -122,9 +122,9 @@ class Cluster:
 
 
 def node_port() -> int:
-    """Return a port that is free together with the one 10,000 above it, where nodes speak.
+    """Return a free port whose port + 10,000, the cluster bus, is free too.
 
-    Both are below those that the system gives to connections, so neither is taken before its use.
+    Both are below the ports that the system gives to connections, so neither is taken before use.
     """
     for port in random.sample(_PORTS, len(_PORTS)):
         with ExitStack() as probes:
@@ -140,7 +140,7 @@ def node_port() -> int:
 
 
 def met(node: Node, nodes: list[Node]) -> bool:
-    """Whether it knows all of them. Greets those that it does not know."""
+    """Whether the node knows all nodes. Greets those that it does not know."""
     known = str(node.ask("NODES"))
     missing = [other for other in nodes if f":{other.port}@" not in known]
     for other in missing:
@@ -149,19 +149,19 @@ def met(node: Node, nodes: list[Node]) -> bool:
 
 
 def healthy(node: Node) -> bool:
-    """Whether it serves, and knows that all slots are served."""
+    """Whether the node serves, and knows that all slots are served."""
     info: dict[str, Any] = node.client.cluster("info")
     return (info["cluster_state"], int(info["cluster_known_nodes"])) == ("ok", 2 * _MASTERS)
 
 
 def follows(node: Node) -> bool:
-    """Whether it has its master's values."""
+    """Whether the replica has its master's values."""
     info = node.client.info("replication")
     return (info["role"], info.get("master_link_status")) == ("slave", "up")
 
 
 def wait(true: Any, problem: str) -> None:
-    """Return once it is true. Raises RuntimeError after a while."""
+    """Return once the condition is true. Raises RuntimeError after a while."""
     until = time.monotonic() + _SECONDS
     while time.monotonic() < until:
         with suppress(redis.RedisError):
@@ -172,7 +172,7 @@ def wait(true: Any, problem: str) -> None:
 
 
 def compared(target: str) -> Any:
-    """Compare the pairs of some artifacts; every answer is that pair's first one."""
+    """Compare the pairs of some artifacts; every answer must equal the pair's first one."""
     stub = ranker_pb2_grpc.RankerServiceStub(connect(target))
     listed = stub.ListArtifacts(artifact_pb2.ListArtifactsRequest()).artifacts[:_ARTIFACTS]
     requests = [
@@ -195,7 +195,7 @@ def compared(target: str) -> Any:
 
 
 def master_killed(program: str, folder: Path, home: Path) -> list[Row]:
-    """Kill the master that a ranker was told of, and let its replica take its place."""
+    """Kill the master whose address the ranker has, and let its replica take over."""
     with Cluster(program, folder / "cluster") as cluster:
         variables = {
             "ASSAY_HOME": str(home),
@@ -214,7 +214,7 @@ def master_killed(program: str, folder: Path, home: Path) -> list[Row]:
                 load.answered(100)
                 wait(lambda: replica.client.info("replication")["role"] == "master", "no failover")
                 seconds = time.monotonic() - begun
-                # What it had is not needed: the ranker has to write it again.
+                # The old values are discarded: the ranker has to write them again.
                 replica.client.flushdb()
                 load.answered(100)
                 again = _becomes(lambda: replica.client.dbsize() > 0)

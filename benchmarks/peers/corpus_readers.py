@@ -29,7 +29,7 @@ _BATCH = 4096
 
 
 def lm_dataformat(shard: str) -> Iterator[bytes]:
-    """Its own generator, with orjson put in the place of the json module that jsonlines uses."""
+    """Its own generator, with orjson instead of the json module that jsonlines uses."""
     import jsonlines
     import lm_dataformat as lmd
 
@@ -99,7 +99,7 @@ def measure(reader: str, shard: str, limit_bytes: int, skip: int) -> dict[str, f
     start = time.perf_counter() - begun
     for _ in range(skip - 1):
         next(texts)
-    kept: list[bytes] = []  # a list of the texts is what both sides are asked for
+    kept: list[bytes] = []  # both sides must make a list of the texts
     wall, cpu = time.perf_counter(), time.process_time()
     size = 0
     for text in texts:

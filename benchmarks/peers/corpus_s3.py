@@ -4,9 +4,9 @@
 
 Puts the files of FOLDER into a bucket of moto's server and opens them as s3://. Runs in an
 environment that has moto and s3fs, with this project on its path. Prints {"versions",
-"same_digest", "documents", "kept", "of", "gone", "refused"}: documents that are those of the
-folder, in order and shuffled; those that still are when the store has stopped, from the cache; of
-how many; the errors of a folder that is not there, and of a caller without credentials.
+"same_digest", "documents", "kept", "of", "gone", "refused"}: the documents that equal those of the
+folder, in order and shuffled; those that still do, from the cache, when the store has stopped; the
+number of documents; the errors for a missing folder and for a caller without credentials.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def texts(corpus: Corpus, seed: int | None = None) -> list[tuple[str, bytes]]:
 
 
 def same(one: Corpus, other: Corpus) -> int:
-    """Count the documents that are the same, in order and shuffled."""
+    """Count the equal documents, in order and shuffled."""
     pairs = [
         pair
         for seed in (None, 7)
@@ -57,7 +57,7 @@ def same(one: Corpus, other: Corpus) -> int:
 
 
 def problem(location: str, cache: Path) -> str:
-    """Name the error of opening what can't be."""
+    """Name the error of opening a corpus that cannot be opened."""
     try:
         opened(location, cache)
     except (AssayError, ValueError) as error:
@@ -67,7 +67,7 @@ def problem(location: str, cache: Path) -> str:
 
 def main(folder: Path) -> None:
     """Put, read, compare."""
-    # A line a request, and no look for credentials on the network.
+    # Not a log line per request, and no search for credentials on the network.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)

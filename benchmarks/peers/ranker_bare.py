@@ -11,7 +11,7 @@ import sys
 import grpc
 from redis.asyncio import Redis
 
-HEADER = 24  # what the cache writes before a reply
+HEADER = 24  # bytes that the cache writes before a reply
 
 
 async def serve(port: int, url: str, key: str) -> None:

@@ -56,7 +56,7 @@ def model_facts() -> dict[str, object]:
 
 
 def accuracy() -> dict[str, object]:
-    """B0's parameters, and its mean IoU in percent on the validation pictures at hand."""
+    """B0's parameters, and its mean IoU in percent on the available validation pictures."""
     folder = DATA / "segformer" / "b0-ade"
     model = SegformerForSemanticSegmentation.from_pretrained(folder).train(False)
     how = json.loads((folder / "preprocessor_config.json").read_text())
@@ -94,12 +94,12 @@ def documents(shard: Path) -> list[dict[str, object]]:
 
 
 def packed(words: list[str], text: bytes) -> int:
-    """How many bytes a tool makes of a text."""
+    """Return the size in bytes of a text that a tool compressed."""
     return len(subprocess.run(words, input=text, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def corpus() -> dict[str, object]:
-    """Counts and ratios of the documents at hand."""
+    """Counts and ratios of the available documents."""
     shards = [*sorted((DATA / "pile" / "train").glob("*.zst"))]
     shards += [DATA / "pile" / f"{name}.jsonl.zst" for name in ("val", "test")]
     sizes: collections.Counter[str] = collections.Counter()
@@ -138,13 +138,13 @@ def corpus() -> dict[str, object]:
 
 
 def _named(name: str) -> str:
-    """A subset's name in one spelling of the two that the paper and the documents have."""
+    """A subset's name in one spelling, where the paper and the documents differ."""
     spelled = "".join(one for one in name.lower() if one.isalnum())
     return {"pg19": "gutenbergpg19", "wikipedia": "wikipediaen"}.get(spelled, spelled)
 
 
 def language_model() -> dict[str, object]:
-    """Bits per byte on the Pile-CC documents that the tokenizer gives back, and parameters."""
+    """Bits per byte on the Pile-CC documents that the tokenizer reproduces, and parameters."""
     folder = DATA / "lm" / "tinystories-656k"
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).train(False)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -163,7 +163,7 @@ def language_model() -> dict[str, object]:
 
 
 def document_nats(model: torch.nn.Module, ids: list[int], window: int) -> float:
-    """lm-evaluation-harness's rolling windows: the last is filled up with what went before."""
+    """lm-evaluation-harness's rolling windows: the last is filled up from the back."""
     nats, done = 0.0, 1  # the prefix is not scored
     while done < len(ids):
         end = min(len(ids), done + window)

@@ -4,7 +4,7 @@ python -m benchmarks.peers.segment_litserve PORT usual CHECKPOINT
 python -m benchmarks.peers.segment_litserve PORT graph MODEL PRECISION
 """
 
-# No `annotations` of __future__: LitServe looks at the type of `request`, and it must be no string.
+# No `annotations` of __future__: LitServe reads the type of `request`, which must not be a string.
 import sys
 
 import litserve as ls

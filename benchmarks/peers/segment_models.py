@@ -66,10 +66,10 @@ class Graph:
         return self._upsample(logits[0], labels[0], picture.height, picture.width)
 
     def batch(self, jpegs: list[bytes]) -> list[Labels]:
-        """Label pictures one after another: together they are no faster on a CPU."""
+        """Label pictures one after another: batches are no faster on a CPU."""
         return [self(jpeg) for jpeg in jpegs]
 
 
 def make(kind: str, arguments: list[str]) -> Usual | Graph:
-    """Return what a command line asks for: "usual" CHECKPOINT, or "graph" MODEL PRECISION."""
+    """Return the model of a command line: "usual" CHECKPOINT, or "graph" MODEL PRECISION."""
     return Usual(*arguments) if kind == "usual" else Graph(*arguments)

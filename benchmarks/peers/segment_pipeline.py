@@ -1,4 +1,4 @@
-"""transformers' pipeline as its guide uses it, told by lines of its input how many pictures to do.
+"""transformers' pipeline as its guide uses it; each line of its input is a number of pictures.
 
 python -m benchmarks.peers.segment_pipeline CHECKPOINT JPEG...
 """
@@ -24,7 +24,7 @@ from transformers import (
 def main() -> None:
     """Answer each line with the seconds that each picture took."""
     checkpoint, *files = sys.argv[1:]
-    # The published configuration names a class that transformers no longer has: given by hand.
+    # Set here, because the published configuration names a class that transformers no longer has.
     segment = pipeline(
         "image-segmentation",
         model=SegformerForSemanticSegmentation.from_pretrained(checkpoint),

@@ -21,7 +21,7 @@ model = make(sys.argv[3], sys.argv[4:])
 
 @batch  # type: ignore[untyped-decorator]  # PyTriton has no types
 def infer(image: np.ndarray) -> dict[str, np.ndarray]:
-    """Label the pictures that came together."""
+    """Label the pictures of one batch."""
     return {"labels": np.stack(model.batch([jpeg for (jpeg,) in image]))}
 
 

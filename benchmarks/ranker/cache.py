@@ -54,7 +54,7 @@ COLD_CALLERS = 1_000
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """A TCP port that is free."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -109,7 +109,7 @@ class Ranker:
 async def calls(
     stub: ranker_pb2_grpc.RankerServiceAsyncStub, callers: int, seconds: float, rate: float = 0.0
 ) -> list[float]:
-    """Seconds of each call, `callers` at a time, for so long, at `rate` a second if given."""
+    """Seconds of each call: `callers` at a time, for `seconds`, at `rate` a second if given."""
     taken: list[float] = []
     until = time.perf_counter() + seconds
 
@@ -118,7 +118,7 @@ async def calls(
         while time.perf_counter() < until:
             if rate:
                 await asyncio.sleep(max(0.0, turn - time.perf_counter()))
-                # From when the call was due, so that a slow one does not hide those behind it.
+                # From the time that the call was due, so that a slow call does not hide later ones.
                 start, turn = turn, turn + callers / rate
             else:
                 start = time.perf_counter()
@@ -196,7 +196,7 @@ async def measure(
         await bare_channel.channel_ready()
         bare = ranker_pb2_grpc.RankerServiceStub(bare_channel)
         for one in rankers[1:]:
-            one.stop()  # so that only the two that are compared run
+            one.stop()  # so that only the two compared ones run
         ours = stubs[0]
         rates: dict[str, list[float]] = {"ours": [], "bare": []}
         for _ in range(chosen.rounds):
@@ -240,7 +240,7 @@ async def one_call(stub: ranker_pb2_grpc.RankerServiceAsyncStub) -> float:
 
 
 async def ready(ranker: Ranker) -> None:
-    """Wait until a ranker takes calls."""
+    """Wait until a ranker answers calls."""
     async with connect_async(f"127.0.0.1:{ranker.port}") as channel:
         stub = ranker_pb2_grpc.RankerServiceStub(channel)
         await stub.SearchCapabilities(

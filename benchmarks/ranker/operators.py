@@ -3,14 +3,14 @@
     python -m benchmarks.ranker.operators
 
 B2.3 says that SegFormer's decode head runs three to five times as fast as DeepLabV3+'s, B7.2 that
-bilinear upsampling is ten times as fast as a transposed convolution. Neither names hardware, engine
-or size, and B7.2 not the kernel: each is timed here at 512 x 512, as torch and ONNX Runtime run it.
+bilinear upsampling is ten times as fast as a transposed convolution. Neither claim names hardware,
+engine or size, nor B7.2 the kernel. Both are timed here at 512 x 512, with torch and ONNX Runtime.
 
-No code of the product is used. Each pair and engine has a process of its own in each restart; there
-the two sides run in turn, A B B A, and the ratio of their medians is one observation. A load slows
-both sides, so the ratio of their processor time is kept beside that of wall time. The first restart
-tells how long one takes: as many follow as fit into `--minutes`, ten in all at most, decided before
-any ratio is looked at. They are shown for orientation and decide nothing; of fewer than eight
+No code of the product is used. In each restart every pair and engine has its own process, in which
+the two sides run in turn, A B B A; the ratio of their medians is one observation. Other load slows
+both sides, so the ratio of processor times is recorded in addition to that of elapsed times. The
+duration of the first restart decides how many fit into `--minutes`, at most ten in all, before any
+ratio is read. The ratios are shown for orientation and decide nothing; with fewer than eight
 restarts the level would be below 99 %.
 """
 
@@ -117,7 +117,7 @@ def _timed(what: str, engine: str) -> dict[str, float]:
 
 
 def _upsamplings(groups: int) -> Sequence[tuple[Any, list[Any]]]:
-    """A learned and a bilinear one, of the logits of a picture to its size."""
+    """A learned and a bilinear upsampling, from a picture's logits to its size."""
     import torch  # noqa: PLC0415
 
     learned = torch.nn.ConvTranspose2d(
@@ -191,7 +191,7 @@ def _segformer() -> tuple[Any, list[Any]]:
 
 
 def _deeplab() -> tuple[Any, list[Any]]:
-    """DeepLabV3+'s head for ResNet-101 as MMSegmentation builds it, and what it reads."""
+    """DeepLabV3+'s head for ResNet-101 as MMSegmentation builds it, and its inputs."""
     import torch  # noqa: PLC0415
 
     def convolution(into: int, out: int, size: int, dilation: int = 1, groups: int = 1) -> Any:
@@ -236,7 +236,7 @@ def _deeplab() -> tuple[Any, list[Any]]:
 
 
 def _check(head: Any, parameters: int) -> None:
-    """That it is the head that is meant, to the last parameter."""
+    """Check that it is the claimed head, by the exact number of parameters."""
     found = sum(one.numel() for one in head.parameters())
     if found != parameters:
         raise RuntimeError(f"{found:,} parameters, not {parameters:,}")

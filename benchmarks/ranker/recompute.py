@@ -3,12 +3,11 @@
     ASSAY_TEST_DATA=DIR python -m benchmarks.ranker.recompute [--skip ARTIFACT ...]
 
 `peers/ranker_independent.py` computes the values with transformers, numpy and the tools zstd and
-gzip, in a process that cannot import the services. A row agrees when the verdict follows from the
-independent value too, and the two values are as near as the row's target says.
+gzip, in a process that cannot import the services. A row agrees if the verdict also follows from
+the independent value, and the two values are within the row's target of each other.
 
-T1 is NOT_TESTABLE_HERE and has to be: the files that are served are a part of The Pile that nobody
-drew at random, and the model's tokenizer gives 3.4 % of their text back as it was. The figure is
-compared all the same.
+T1 must be NOT_TESTABLE_HERE: the served files are a part of The Pile that was not drawn at random,
+and the model's tokenizer reproduces only 3.4 % of their text. The figure is compared nevertheless.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ claims:
     bound: {equals: {value: 1000000, tolerance: 1000}, unit: parameters}
     method: language_models.parameter_count@1
 """
-# Relative: counts are equal; a likelihood is of another engine; ratios are of the whole shards,
-# where the product takes the first 2 MiB of each split.
+# Relative: counts must be equal; the likelihood comes from another engine; the ratios are of whole
+# shards, while the product takes the first 2 MiB of each split.
 _NEAR = {"T1": 1e-4, "S0.2": 1e-3, "P6.1": 1e-9, "P3.2": 0.05, "P4.1": 0.03}
 
 
@@ -86,7 +85,7 @@ def main() -> None:
 
 
 def product(data: Path, folder: Path, skipped: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """What the command says of the measured claims, by id, but for artifacts that are skipped."""
+    """The command's output for the measured claims, by id, without the skipped artifacts."""
     manifest = folder / "tiny.yaml"
     manifest.write_text(TINY)
     supplies: list[str | Path] = [
@@ -119,7 +118,7 @@ def product(data: Path, folder: Path, skipped: Sequence[str]) -> dict[str, Mappi
 
 
 def assay(*words: str | Path, home: Path) -> str:
-    """Run the command, with a home that knows nothing."""
+    """Run the command, with an empty home."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
     return subprocess.run(
         [sys.executable, "-m", "services.cli", *map(str, words)],
@@ -134,7 +133,7 @@ def row(name: str, said: Mapping[str, Any], independent: float | str) -> dict[st
     """One claim: both values, and whether the verdict follows from the independent one."""
     ours, sample = said["value"], said.get("sample") or {}
     if sample.get("value") is not None:
-        ours = sample["value"]  # where something else decides, as of B0's accuracy
+        ours = sample["value"]  # if other evidence decides, as for B0's accuracy
     near = _NEAR.get(name, 0.0)
     if isinstance(independent, str) or isinstance(ours, str | None):
         close = ours == independent
@@ -156,7 +155,7 @@ def row(name: str, said: Mapping[str, Any], independent: float | str) -> dict[st
 
 
 def _follows(said: Mapping[str, Any], independent: float | str) -> bool:
-    """Whether CONFIRMED and REFUTED are what the bound makes of the value; others claim nothing."""
+    """Whether CONFIRMED or REFUTED follows from the bound and the value; True for others."""
     bound, verdict = said["bound"] or {}, said["verdict"]
     if verdict not in {"CONFIRMED", "REFUTED"} or said["basis"] != "MEASURED":
         return True

@@ -3,9 +3,9 @@
     python -m benchmarks.ranker.search_quality [--split test|train]
 
 The intents are those of benchmarks/ranker_intents; the capabilities are the registered ones. The
-floor was chosen on the training split (`chosen_floor`), the figures quoted are those of the test
-split. Intervals are percentile bootstraps over intents, at 95 %. The peer is the same search
-without a floor.
+threshold (`floor`) was chosen on the training split (`chosen_floor`); published figures are of the
+test split. Intervals are percentile bootstraps over intents, at 95 %. The peer is the same search
+without a threshold.
 
 Writes benchmarks/results/ranker/search_quality.json for the test split.
 """
@@ -30,7 +30,7 @@ from services.ranker.searching.search import MIN_CONFIDENCE, SearchIndex
 from services.rpc.environment import environment
 
 MOST_STRANGERS = 0.15
-"""Share of the training intents that nothing serves which the floor may let through."""
+"""Of the training intents that nothing serves, the largest share that may pass the floor."""
 RESAMPLES = 10_000
 TARGETS = {"precision at 1": 0.57, "recall at 3": None, "answers where nothing serves": None}
 """ranker's design notes measured 0.57 for this kind of search on another set of queries."""
@@ -38,7 +38,7 @@ TARGETS = {"precision at 1": 0.57, "recall at 3": None, "answers where nothing s
 
 @dataclass(frozen=True)
 class Intent:
-    """A wish, and the capabilities that serve it; none when nothing does."""
+    """An intent, and the capabilities that serve it; empty if none does."""
 
     text: str
     serves: frozenset[str]
@@ -57,7 +57,7 @@ def answers(index: SearchIndex, intents: Sequence[Intent], floor: float) -> list
 
 
 def chosen_floor(index: SearchIndex) -> float:
-    """The least floor, in hundredths, that lets few enough of the training strangers through."""
+    """The smallest floor, in hundredths, that few enough unserved training intents pass."""
     strangers = [one for one in read("train") if not one.serves]
     for hundredths in range(101):
         found = answers(index, strangers, hundredths / 100)
@@ -67,7 +67,7 @@ def chosen_floor(index: SearchIndex) -> float:
 
 
 def metrics(intents: Sequence[Intent], found: Sequence[Sequence[str]]) -> dict[str, list[float]]:
-    """Each metric as its value for each intent that it is about."""
+    """For each metric, its value for each intent that it applies to."""
     pairs = list(zip(intents, found, strict=True))
     served = [(one, each) for one, each in pairs if one.serves]
     return {

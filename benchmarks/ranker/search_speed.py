@@ -35,7 +35,7 @@ _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
 
 def words(generator: random.Random) -> Callable[[int], list[str]]:
-    """A source of words, common ones often."""
+    """A source of words by Zipf's law."""
     vocabulary = ["".join(generator.choices(_SYLLABLES, k=3)) for _ in range(_VOCABULARY)]
     weights = list(accumulate(1 / (rank + 5) for rank in range(_VOCABULARY)))
 
@@ -46,7 +46,7 @@ def words(generator: random.Random) -> Callable[[int], list[str]]:
 
 
 def artifacts(count: int, draw: Callable[[int], list[str]]) -> list[Artifact]:
-    """Artifacts with `count` capabilities altogether, no two of one id."""
+    """Artifacts with `count` capabilities in all, each with its own id."""
 
     def capability(number: int) -> Capability:
         return Capability(

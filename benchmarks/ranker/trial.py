@@ -2,11 +2,11 @@
 
     [ASSAY_TEST_DATA=DIR] python -m benchmarks.ranker.trial
 
-Three SegFormers of other data sets, two other segmenters, three language models and two corpora,
-as their cards state them (`tests/ranker/trial`). What the cards say is true but for one figure,
-which is there to be found: a claim that is REFUTED is a falsehood of the ranker's. The services are
-the real ones, as they are installed, and then with real data under the names that the cards have,
-where that is at hand. `tests/integration/test_ranker_trial.py` makes the same tables.
+Three SegFormers of other datasets, two other segmenters, three language models and two corpora, as
+their cards state them (`tests/ranker/trial`). All figures of the cards are true except one, which
+is misquoted and should be found. A claim that is REFUTED is an error of the ranker. The services
+are the real ones, first as installed, then with real data under the names on the cards, if
+available. `tests/integration/test_ranker_trial.py` makes the same tables.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _START_SECONDS = 600
 
 
 def main() -> None:
-    """Make the tables, and write them; exit 1 where a claim is refuted or has no reason."""
+    """Make and write the tables; exit 1 if a verdict is wrong or has no reason."""
     data = os.environ.get("ASSAY_TEST_DATA")
     rows: list[dict[str, Any]] = []
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -69,13 +69,13 @@ def main() -> None:
 
 
 def settings(data: Path | None) -> dict[str, Mapping[str, str]]:
-    """The variables of corpus by setting: as installed, and with real data where it is at hand."""
+    """The variables of corpus by setting: as installed, and with real data if available."""
     found: dict[str, Mapping[str, str]] = {"as installed": {}}
     if data:
         pile = {"path": str(data / "pile"), "kind": "sample", "source": "a sample"}
         model = str(data / "lm" / "tinystories-656k")
         found["with data"] = {
-            # Under another's name too: a copy that is not what its name says.
+            # Also under another model's name: a copy that its name describes wrongly.
             "ASSAY_CORPUS_CORPORA": json.dumps({"the-pile": pile, "fineweb": pile}),
             "ASSAY_CORPUS_LANGUAGE_MODELS": json.dumps(
                 {"tinystories-656k": model, "pythia-160m": model}
@@ -85,7 +85,7 @@ def settings(data: Path | None) -> dict[str, Mapping[str, str]]:
 
 
 def is_wrong(row: Mapping[str, Any]) -> bool:
-    """Whether the ranker says a falsehood of a card, or nothing."""
+    """Whether the ranker's verdict on a card is wrong, or has no reason."""
     misquoted = (row["artifact"], row["claim"].rpartition("/")[2]) == MISQUOTED
     return (
         row["verdict"] == "REFUTED"
@@ -134,7 +134,7 @@ def _row(said: evidence_pb2.ClaimVerdict) -> dict[str, Any]:
 
 @contextmanager
 def serving(folder: Path, corpus: Mapping[str, str]) -> Iterator[str]:
-    """Run the three services with a home that knows nothing; yield the ranker's address."""
+    """Run the three services with an empty home; yield the ranker's address."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
     processes: list[subprocess.Popen[bytes]] = []
     addresses: dict[str, str] = {}

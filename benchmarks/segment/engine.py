@@ -47,7 +47,7 @@ _CLIENTS = 4
 # Of our engine over ONNX Runtime, and of the floor over our engine.
 _SPEEDUP = {"fp32": 2.0, "bf16": 3.7}
 _FLOOR = {"fp32": 1 / 1.08, "bf16": 1 / 1.22}
-# Threads of the side before, which wait for more work by spinning, have stopped after this.
+# After this pause the other side's threads, which spin while they wait for work, have stopped.
 _SETTLE_SECONDS = 0.1
 _PIXELS = np.random.default_rng(0).standard_normal((3, SIDE, SIDE), np.float32)
 
@@ -63,7 +63,7 @@ def in_turns(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, fl
 
 
 def timed(engine: Engine) -> Callable[[], float]:
-    """Return what times one picture."""
+    """Return a function that times one picture."""
 
     def once() -> float:
         begun = time.perf_counter()
@@ -154,7 +154,7 @@ _ROWS = {"model": model, "infer": infer}
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Run the rows of the command line and write the result."""
     setting, options = parse(__doc__, rounds=20, turns=5, seconds=12.0, only=list(_ROWS))
     rows = [row for name in options.only for row in _ROWS[name](setting, options)]
     finish(options, "segment/engine", rows)

@@ -3,13 +3,13 @@
     python -m benchmarks.segment.folder [--rounds N] [--seconds S] [--models b0 b4]
 
 Needs the real data (ASSAY_TEST_DATA): photographs as JPEG files of 1024 x 768, and the real B0; the
-B4 has drawn weights, of which speed does not depend. The engine computes prepared inputs in this
-process; the command starts a service of its own, reads files, and writes a PNG a picture and a
+B4 has random weights, on which speed does not depend. The engine computes prepared inputs in this
+process; the command starts its own service, reads files, and writes a PNG for each picture and a
 table. Its rate is the one that it prints: pictures from the first file to the last table, without
 the start of the service. Both use every processor, in alternating rounds.
 
-Beside the rates are the processors' seconds a picture of both, the command's with all that it
-started: their ratio is what the rates tend to on busy processors, whatever else runs there.
+Processor seconds a picture are reported too, for the command with all processes that it started:
+their ratio depends less on other work on the machine than the ratio of the rates.
 
 Writes results/segment/folder.json.
 """
@@ -51,7 +51,7 @@ class Engine:
         self._engine.run([self._tensor])
 
     def seconds(self, count: int) -> float:
-        """Return the processors' seconds a picture."""
+        """Return processor seconds a picture."""
         start = time.process_time()
         for _ in range(count):
             self._engine.run([self._tensor])
@@ -69,7 +69,7 @@ class Engine:
 def command_rate(
     model: Path, precision: Precision, pictures: Path, out: Path
 ) -> tuple[float, float]:
-    """Return the rate that the command prints, and the processors' seconds of it all."""
+    """Return the rate that the command prints, and its processor seconds with its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli", "segment", pictures, "--model", model, "--out", out],
@@ -121,7 +121,7 @@ def measure(
 
 
 def _fill(folder: Path, sources: Sequence[Path], count: int) -> None:
-    """Copy pictures, again and again, under names of their own."""
+    """Copy pictures repeatedly, each copy under its own name."""
     folder.mkdir()
     for number in range(count):
         source = sources[number % len(sources)]

@@ -3,14 +3,13 @@
     python -m benchmarks.segment.fuzz_images [--inputs N] [--seed N] [--processes N] [--state FILE]
 
 Seeds are small pictures of every format and kind, drawn here. An input is a seed after one to
-eight edits: flipped bits, extreme numbers, markers, pieces moved, repeated, left out or taken from
+eight edits: flipped bits, extreme numbers, markers, pieces moved, repeated, removed or taken from
 another seed, a cut at the end; half of the PNGs get correct checksums again. Inputs come in chunks
-that depend on the seed and the chunk's number alone: `--chunk N` runs one again. With `--state`,
-chunks that a run before has finished are not run again.
+that depend only on the seed and the chunk's number: `--chunk N` repeats one. With `--state`, chunks
+that an earlier run has finished are skipped.
 
-An outcome is a picture, BadImage or ImageTooLarge; anything else, an input that takes more than
-_SLOW seconds of processor time, and a process that dies or hangs, is a failure and the exit
-status 1.
+An outcome is a picture, BadImage or ImageTooLarge. Anything else, an input that takes more than
+_SLOW seconds of processor time, and a process that dies or hangs are failures: exit status 1.
 
 Writes benchmarks/results/segment/fuzz_images.json.
 """
@@ -45,7 +44,7 @@ from services.segment.images.decode import decode
 _CHUNK = 2_000
 _MAX_PIXELS = 1_000_000
 _SLOW = 2.0
-# A chunk takes a second or two; a process that needs this long hangs, and says where.
+# A chunk takes a second or two; a process that takes this long hangs, and prints its stack.
 _HANGS = 300.0
 _SIZE = (12, 16)
 _WORDS = [
@@ -124,7 +123,7 @@ def mutated(generator: random.Random) -> bytes:
 
 
 def outcome(data: bytes) -> str:
-    """What becomes of one input: a picture, the name of its refusal, or else what is wrong."""
+    """The outcome of one input: a picture, the name of its refusal, or the failure."""
     start = time.thread_time()
     try:
         picture = decode(data, _MAX_PIXELS)
@@ -147,7 +146,7 @@ def run_chunk(seed: int, chunk: int, inputs: int = _CHUNK) -> dict[str, Any]:
     slowest = 0.0
     faulthandler.dump_traceback_later(_HANGS, exit=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of what it repairs
+        warnings.simplefilter("ignore")  # Pillow warns when it repairs something
         for _ in range(inputs):
             data = mutated(generator)
             start = time.thread_time()
@@ -214,7 +213,7 @@ _EDITS: list[Callable[[bytearray, random.Random], None]] = [
 
 
 def _with_checksums(data: bytes) -> bytes:
-    """A PNG whose chunks, as far as they can be followed, have the checksums that they should."""
+    """A PNG with correct checksums in all chunks that can be found."""
     out, place = bytearray(data), 8
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
@@ -243,7 +242,7 @@ def _finished(state: Path | None) -> dict[int, dict[str, Any]]:
 
 
 def _run(chosen: argparse.Namespace, known: dict[int, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The chunks that are not known yet, each in one of the processes."""
+    """Run the chunks without a known outcome, each in one of the processes."""
     chunks = [chunk for chunk in range(-(-chosen.inputs // _CHUNK)) if chunk not in known]
     with ProcessPoolExecutor(chosen.processes) as pool:
         futures = [pool.submit(run_chunk, chosen.seed, chunk) for chunk in chunks]

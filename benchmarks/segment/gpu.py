@@ -2,13 +2,12 @@
 
     python -m benchmarks.segment.gpu [--model DIR ...] [--minutes M] [--rehearse]
 
-For a machine with a GPU and without a network: models are those that are given, else the reference
-model and, where torch is installed, a B0 and a B4 with drawn weights (speed does not depend on
-them). Equality comes first: a model whose labels differ from the processor's is not measured. Then,
-for each model,
+For a machine with a GPU and without a network. The models are the given ones, or else the reference
+model and, if torch is installed, a B0 and a B4 with random weights (speed does not depend on them).
+A model whose labels differ from the processor's is not measured. For each other model:
 
     engine    pictures a second and the median latency of batches of 1, 8 and 32
-    kernels   a label map made where the logits are, and an input there, against the processor's
+    kernels   a label map and an input made on the GPU, against the processor's
     pipeline  a JPEG to its labels, one after the other, and many at once
     server    pictures a second through SegmentImages, against the engine's
     memory    of the GPU, before and after requests of mixed sizes
@@ -16,8 +15,8 @@ for each model,
 and then, in processes of their own while there is time (`gpu_variants`), the engine and the
 pipeline with CUDA graphs and with TensorRT.
 
-Where there is no GPU it says so and exits with 3. `--rehearse` runs the same on the processor, in
-moments and without writing anything: it shows that the program works, and no figure.
+Without a GPU it says so and exits with 3. `--rehearse` runs the same steps on the processor,
+quickly and without writing anything: it shows that the program works, but gives no figure.
 
 Writes results/segment/gpu.json.
 """
@@ -57,7 +56,7 @@ _PROVIDER = "CUDAExecutionProvider"
 _MIXED_REQUESTS = 10_000
 # Shares of a model's time, by what is measured.
 _ENGINE_SHARE, _PIPELINE_SHARE, _SERVER_SHARE, _MEMORY_SHARE = 0.25, 0.2, 0.3, 0.25
-# Of all the time, what the models take without the variants.
+# Share of all the time for the models without the variants.
 _FIRST_SHARE = 0.6
 _LIBRARIES = ("onnxruntime-gpu", "numpy", "pillow", "numba", "grpcio")
 
@@ -73,7 +72,7 @@ class Setting:
 
 
 def gpu_facts() -> dict[str, str]:
-    """Return the GPU's name, driver and memory, as nvidia-smi says; empty where there is none."""
+    """Return the GPU's name, driver and memory as nvidia-smi says; empty without a GPU."""
     query = "--query-gpu=name,driver_version,memory.total"
     try:
         said = subprocess.run(
@@ -89,7 +88,7 @@ def gpu_facts() -> dict[str, str]:
 
 
 def gpu_bytes() -> int | None:
-    """Return the bytes of the GPU's memory that are used; None where it can't be said."""
+    """Return the used bytes of the GPU's memory; None if unknown."""
     query = "--query-gpu=memory.used"
     try:
         said = subprocess.run(
@@ -173,7 +172,7 @@ def _through(address: str, setting: Setting, seconds: float) -> dict[str, Any]:
 
 
 async def measure(directory: Path, setting: Setting) -> dict[str, Any]:
-    """Measure one model; of one that is not equal to the processor's, only say so."""
+    """Measure one model; if its labels differ from the processor's, only report that."""
     manifest = read_manifest(directory)
     facts = {
         "model": manifest.name,
@@ -252,7 +251,7 @@ def goals(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def models(given: list[Path], work: Path) -> list[Path]:
-    """Return the models to measure: what is given, else drawn ones beside the reference model."""
+    """Return the models to measure: given ones, or the reference model and random ones."""
     if given:
         return given
     found = [MODEL_DIRECTORY]
@@ -270,7 +269,7 @@ def models(given: list[Path], work: Path) -> list[Path]:
 
 
 def main() -> int:
-    """Measure; return 3 where there is no GPU, 1 where a model is not equal."""
+    """Measure; return 3 without a GPU, 1 if a model's labels differ."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", action="append", default=[], type=Path, metavar="DIR")
     parser.add_argument("--minutes", type=float, default=25.0, metavar="M")

@@ -26,7 +26,7 @@ _BATCHES = (1, 8, 32)
 
 
 def photographs(count: int) -> list[bytes]:
-    """Return JPEG files of 1024 x 768, drawn: what they show changes nothing of the time."""
+    """Return drawn JPEG files of 1024 x 768; their content does not affect the time."""
     drawn = np.random.default_rng(0)
     files = []
     for _ in range(count):
@@ -38,7 +38,7 @@ def photographs(count: int) -> list[bytes]:
 
 
 def repeat(work: Callable[[], Any], seconds: float) -> list[float]:
-    """Return the seconds of each run, of at least three, after one that does not count."""
+    """Return the seconds of each run, at least three, after one that does not count."""
     work()
     times: list[float] = []
     end = time.perf_counter() + seconds

@@ -20,7 +20,7 @@ _RUNS = 50
 
 
 def label_maps(engine: Engine, how: ModelPreprocessing, picture: Image.Image) -> dict[str, Any]:
-    """Compare a map that is made where the logits are with the processor's, and time both."""
+    """Compare a label map made on the GPU with the processor's, and time both."""
     (output,) = engine.run([Preprocessor(how)(picture)])
     made = output.upsampled(*_SIZE)
     if made is None:
@@ -39,12 +39,12 @@ def label_maps(engine: Engine, how: ModelPreprocessing, picture: Image.Image) ->
 
 
 def inputs(engine: Engine, how: ModelPreprocessing, picture: Image.Image) -> dict[str, Any]:
-    """Compare what is computed of a picture that the engine prepares; time both preparations."""
+    """Compare the results of a picture prepared on the GPU and on the processor; time both."""
     made = engine.prepared(picture) if isinstance(engine, PreparesPictures) else None
     if made is None:
         return {"made": "on the processor"}
     host = Preprocessor(how)
-    # An engine takes what it prepared.
+    # An engine accepts only inputs that it prepared.
     (ours,), (theirs,) = engine.run([cast("Floats", made)]), engine.run([host(picture)])
     return {
         "made": "on the GPU",

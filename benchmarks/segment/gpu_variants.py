@@ -2,8 +2,8 @@
 
     python -m benchmarks.segment.gpu_variants --model DIR --variant NAME --seconds S --device cuda
 
-measures one variant and prints it as a line of JSON. It is a process of its own because TensorRT
-builds an engine for minutes, and nothing but its end can stop that.
+measures one variant and prints it as a line of JSON. It is a separate process because TensorRT
+builds an engine for minutes, and only ending the process can stop that.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from services.segment.engines.choice import Device, EngineSetting, choose
 from services.segment.engines.engine import GpuOptions
 from services.segment.manifest import read_manifest
 
-# What a variant is measured for once it is open, and the least that is left for one to begin.
+# Seconds to measure an open variant, and the least time left to begin one.
 _SECONDS, _LEAST_SECONDS = 20.0, 60.0
 _MEASURED = "measured: "
 
 
 @dataclass(frozen=True)
 class Variant:
-    """An engine, by name; with CUDA graphs or not, in batches of up to so many."""
+    """An engine by name, with or without CUDA graphs, and its largest batch."""
 
     engine: EngineSetting
     graphs: bool
     max_batch: int
 
 
-# What is beside the engine that the rest is measured with. TensorRT builds an engine for each size
-# of batch that is captured: one size is enough to see what that gives.
+# The variants of the engine. TensorRT builds an engine for each captured batch size, and one size
+# is enough to see the effect.
 VARIANTS = {
     "CUDA graphs": Variant("onnxruntime", graphs=True, max_batch=32),
     "TensorRT": Variant("tensorrt", graphs=False, max_batch=32),
@@ -50,7 +50,7 @@ REHEARSED = {"rehearsed": Variant("onnxruntime", graphs=False, max_batch=2)}
 
 
 def measured(directory: Path, device: Device, end: float) -> dict[str, dict[str, Any]]:
-    """Measure a model's variants until `end`, of time.monotonic; say why one was not measured."""
+    """Measure a model's variants until `end` (time.monotonic); say why any was not measured."""
     found = {}
     rehearsal = device == "cpu"
     for name in REHEARSED if rehearsal else VARIANTS:
@@ -107,7 +107,7 @@ async def measure(directory: Path, variant: Variant, device: Device, seconds: fl
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure the variant of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--model", type=Path, required=True, metavar="DIR")
     parser.add_argument("--variant", choices=[*VARIANTS, *REHEARSED], required=True)

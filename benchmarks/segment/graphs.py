@@ -27,7 +27,7 @@ Pixels = NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """What the service runs a model with."""
+    """The engine that the service runs a model with."""
 
     def run(self, batch: list[Pixels]) -> Any:
         """Compute pictures of (3, H, W)."""
@@ -41,12 +41,12 @@ def open_engine(
     threads: int = 2,
     max_batch: int = 1,
 ) -> Engine:
-    """Open a model with the service's own engine, whether or not its labels are exact enough.
+    """Open a model with the service's own engine, without the check of its labels.
 
-    Random weights give labels that mean nothing, and a near tie at every pixel.
+    The labels of random weights mean nothing, and nearly tie at every pixel.
     """
     manifest = read_manifest(directory)
-    # Each module imports a library that need not be here.
+    # Each module imports a library that may be missing.
     if device == "cuda":
         from services.segment.engines.cuda import CudaEngine  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def unmodified(architecture: str, folder: Path, *, batch: bool = False) -> Path:
         model = _Logits(random_source(architecture, 0, ()).model)
         axes = ({0: torch.export.Dim.DYNAMIC} if batch else None,)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter's own internals
+            warnings.simplefilter("ignore")  # about the exporter's own internals
             example = (torch.zeros(2 if batch else 1, 3, SIDE, SIDE),)
             torch.onnx.export(
                 model,
@@ -83,7 +83,7 @@ def unmodified(architecture: str, folder: Path, *, batch: bool = False) -> Path:
 
 
 class _Logits(nn.Module):
-    """The model with a tensor for an answer, in place of transformers' own class."""
+    """The model, returning a tensor instead of transformers' output class."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def graph_flops(directory: Path) -> float:
 
 
 def module_flops(architecture: str) -> float:
-    """Count the same in torch, of the module that the graph is exported from."""
+    """Count the same arithmetic in the torch module that the graph is exported from."""
     model = random_source(architecture, 0, ()).model
     model.set_attn_implementation("eager")
     counter = FlopCounterMode(display=False)
@@ -125,7 +125,7 @@ def module_flops(architecture: str) -> float:
 
 
 def products(precision: str, threads: int) -> dict[str, Callable[[], float]]:
-    """Return what times one product of squares, by library; `product_flops` is its arithmetic."""
+    """Return functions, by library, that time one square product of `product_flops`."""
     torch.set_num_threads(threads)
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     square = torch.randn(_SQUARE, _SQUARE).to(dtype)

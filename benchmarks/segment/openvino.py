@@ -20,7 +20,7 @@ class Static:
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            # Servers that wait for their turn would be pinned to the same processors.
+            # Waiting servers would be pinned to the same processors.
             "ENABLE_CPU_PINNING": False,
         }
         self._request = openvino.compile_model(model, "CPU", options).create_infer_request()

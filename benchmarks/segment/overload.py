@@ -2,14 +2,14 @@
 
     python -m benchmarks.segment.overload [--seconds S] [--clients N] [--times N] [--no-peers]
 
-Needs the real data (ASSAY_TEST_DATA). The capacity is what a closed loop of clients gets, before
+Needs the real data (ASSAY_TEST_DATA). The capacity is the rate of a closed loop of clients, before
 and after the overload; a service time is its inverse. Then requests come at random times (Poisson)
 at three times that rate, each with a deadline of four service times, from a process that only sends
-bytes. What comes back in time is goodput; requests that were not refused and not answered in time
-are late, be it that the server gave up or the client.
+bytes. Goodput is the rate of answers in time. A request that was neither refused nor answered in
+time is late, whether the server or the client gave up.
 
-LitServe and Triton's Python front end, with our graph and post-processing, get the same load: the
-same rate, the same deadline.
+LitServe and Triton's Python front end, with our graph and post-processing, get the same rate and
+deadline.
 
 Writes results/segment/overload.json.
 """
@@ -115,7 +115,7 @@ def overload(
         "deadline_ms": round(1e3 * offered.timeout, 1),
         "one_client_p50_ms": round(1e3 * load.percentile(alone.latencies, 0.5), 1),
         "statuses": under.statuses,
-        # The server's and, on the same processors, the load's own.
+        # Processor time of the server, and of the load on the same processors.
         "processor_ms_an_answer": {
             "closed loop": _cost(closed_cost, closed_after, options.clients),
             "overload": _cost(cost, under, 0),
@@ -133,7 +133,7 @@ def overload(
             report.row(
                 f"{what}: answers in time",
                 f"{peer.name}, under the same load",
-                # A rate of nothing has no ratio.
+                # A rate of 0 has no ratio.
                 *(under.rate, max(theirs.rate, 1 / options.seconds), "pictures a second"),
                 target=None,
             )
@@ -142,14 +142,14 @@ def overload(
 
 
 def _cost(server: float, result: load.Result, more: int) -> dict[str, float]:
-    """Return milliseconds an answer, of which `more` are not among the latencies."""
+    """Return processor milliseconds an answer; `more` answers are not among the latencies."""
     answers = len(result.latencies) + more
     seconds = {"server": server, "load": result.processor_seconds}
     return {side: round(1e3 * taken / answers, 2) for side, taken in seconds.items()}
 
 
 def _under(peer: Served, options: Namespace, offered: load.Open) -> load.Result:
-    """Warm a peer and put the load on it."""
+    """Warm up a peer and put the load on it."""
     peer.under(load.Closed(options.clients, 2)).require_success()
     return peer.under(offered)
 

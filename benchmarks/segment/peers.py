@@ -27,7 +27,7 @@ _LEAST_AGREEMENT = 0.99
 
 @dataclass(frozen=True)
 class Served:
-    """A server that runs, and how load is put on it."""
+    """A running server, and the way to put load on it."""
 
     name: str
     target: Target
@@ -36,7 +36,7 @@ class Served:
     labels_of: Callable[[bytes], bytes]
 
     def labels(self) -> NDArray[np.uint8]:
-        """Ask once for each picture; return (pictures, height, width)."""
+        """Request each picture's labels once; return (pictures, height, width)."""
         width, height = SIZE
         maps = [self.labels_of(load.answer(self.target, request)) for request in self.requests]
         return np.frombuffer(b"".join(maps), np.uint8).reshape(len(maps), height, width)
@@ -71,7 +71,7 @@ def litserve(setting: Setting, kind: str, *arguments: str | Path) -> Iterator[Se
 
 @contextlib.contextmanager
 def pytriton(setting: Setting, kind: str, *arguments: str | Path) -> Iterator[Served]:
-    """Serve with Triton's Python front end; arguments as `litserve`'s."""
+    """Serve with Triton's Python front end; the arguments are those of `litserve`."""
     port, http = free_port(), free_port()
     with _peer(setting, "pytriton", "segment_pytriton", port, http, kind, *arguments) as process:
         _wait(process, f"http://127.0.0.1:{http}/v2/models/segformer/ready")
@@ -93,7 +93,7 @@ def _last(reply: bytes) -> bytes:
 def _peer(
     setting: Setting, venv: str, module: str, *arguments: object
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a peer's server, which logs to MODULE.log; all that it starts ends with the context."""
+    """Run a peer's server, logging to MODULE.log; its processes end with the context."""
     command: list[str | Path] = [setting.python(venv), "-m", f"benchmarks.peers.{module}"]
     command += map(str, arguments)
     log = (setting.folder / f"{module}.log").open("wb")
@@ -108,12 +108,12 @@ def _peer(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)  # what it has started and left behind
+            os.killpg(process.pid, 9)  # processes that it started and left behind
         process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:
-    """Wait until a URL is answered with success. Exits if the process ends before."""
+    """Wait until a URL answers with success. Exits if the process ends first."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     begun = time.monotonic()
     while time.monotonic() < begun + _START_SECONDS:
@@ -135,9 +135,9 @@ def requirements(name: str) -> dict[str, str]:
 
 
 def agreement(labels: Mapping[str, NDArray[np.uint8]]) -> dict[str, float]:
-    """Return how many labels of each side are those of the first. Exits where sides do not agree.
+    """Return the share of each side's labels that equal the first's. Exits if sides disagree.
 
-    That all do the same work is what makes their times comparable.
+    Times are comparable only if all sides do the same work.
     """
     first = next(iter(labels.values()))
     shares = {name: float((first == other).mean()) for name, other in labels.items()}

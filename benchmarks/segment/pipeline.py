@@ -3,9 +3,9 @@
     python -m benchmarks.segment.pipeline [--rounds N] [--seconds S] [--pictures N]
 
 Needs the real data (ASSAY_TEST_DATA): the real B0 and photographs, as JPEG files of 1024 x 768.
-Both sides take the bytes of a file. The pipeline, in a process and an environment of its own, gives
-masks as its guide has it; the service gives the labels, raw, to a client in a third process.
-Rounds alternate (--pictures of the pipeline's, --seconds of ours); figures are medians of them.
+Both sides take the bytes of a file. The pipeline, in its own process and environment, gives masks
+as in its guide; the service gives raw labels to a client in a third process. Rounds alternate
+(--pictures for the pipeline, --seconds for ours); figures are medians of the rounds.
 
 Writes results/segment/pipeline.json.
 """
@@ -43,7 +43,7 @@ class Pipeline:
         self.versions: dict[str, str] = self._answer()
 
     def measure(self, count: int) -> list[float]:
-        """Label so many pictures one after another; return the seconds of each."""
+        """Label `count` pictures one after another; return the seconds of each."""
         if self._process.stdin is None:
             raise SystemExit("the pipeline's process has no input")
         print(count, file=self._process.stdin, flush=True)

@@ -3,12 +3,12 @@
     python -m benchmarks.segment.postprocess [--rounds N] [--no-result]
 
 Needs the real data (ASSAY_TEST_DATA) and the environment that `make setup-torch` makes. The real B0
-makes the logits of the photographs. Ours is one thread, from there and from their arg max, as a
-graph gives it, to the label map; rows that say so compute the arg max as well, as the OpenVINO
+makes the logits of the photographs. Ours makes the label map on one thread from these logits and
+their arg max, which a graph gives; rows that say so also compute the arg max, as the OpenVINO
 engine does. Theirs is `post_process_semantic_segmentation` of transformers'
-SegformerImageProcessorPil on two threads of torch, from logits in the order that the model has
-them. The two alternate; a row is the medians over the rounds of the sums over all pictures. Pure
-noise, where no cell has one class, is the worst case.
+SegformerImageProcessorPil on two threads of torch, from logits in the model's own order. The two
+alternate; each round sums over all pictures, and a row has the medians of the rounds. Pure noise,
+in which no cell has a single class, is the worst case.
 
 Writes results/segment/postprocess.json.
 """
@@ -90,7 +90,7 @@ def ours(output: Output, height: int, width: int) -> Labels:
 
 
 def ours_with_arg_max(output: Output, height: int, width: int) -> Labels:
-    """The label map, with the arg max of the logits computed anew."""
+    """The label map, including the arg max of the logits."""
     labels = np.empty_like(output.labels)
     arg_max.arg_max(output.logits, labels)
     return upsample.upsample_argmax(output.logits, labels, height, width)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.segment.scaling [--device cpu] [--architecture NAME] [--seconds S]
 
-Needs a GPU, the extra segment-gpu and the real data (ASSAY_TEST_DATA); refuses to start without.
-`--device cpu` goes through the same steps on a processor, to see that they work. Rows:
+Needs a GPU, the extra segment-gpu and the real data (ASSAY_TEST_DATA), and does not start without
+them. `--device cpu` runs the same steps on a processor, to test them. Rows:
 
     loop        pictures a second of the engine alone in fp16, by batch
     unmodified  the same of ONNX Runtime on an export of transformers' own model, in fp32
@@ -42,7 +42,7 @@ Facts = dict[str, Any]
 
 
 def require_gpu() -> None:
-    """Exit, saying what is missing, where no GPU can be used."""
+    """Exit with a message that names what is missing, if no GPU can be used."""
     if not environment().accelerators:
         raise SystemExit("no GPU here: nvidia-smi lists none; --device cpu only tries the steps")
     if _PROVIDERS["cuda"] not in ort.get_available_providers():
@@ -53,7 +53,7 @@ def require_gpu() -> None:
 
 
 def rate(run: Callable[[], object], pictures: int, seconds: float) -> float:
-    """Call `run`, which computes so many pictures, for so long; return pictures a second."""
+    """Call `run`, which computes a number of pictures, repeatedly; return pictures a second."""
     run()
     begun, count = time.perf_counter(), 0
     while time.perf_counter() < begun + seconds:
@@ -102,7 +102,7 @@ def loops(setting: Setting, options: Namespace, facts: Facts) -> list[Row]:
 
 
 def served(setting: Setting, options: Namespace, facts: Facts) -> list[Row]:
-    """Measure what comes through gRPC, and latency at half of it."""
+    """Measure the rate over gRPC, and the latency at half of it."""
     precision = _precision(options)
     directory = setting.random_model(options.architecture, precision)
     batch = _BATCHES[-1] if options.device == "cuda" else 1
@@ -153,7 +153,7 @@ def exact(setting: Setting, options: Namespace, facts: Facts) -> list[Row]:
     labels = {}
     narrow = tuple(_EXACT) if options.device == "cuda" else ("bf16",)
     for precision in ("fp32", *narrow):
-        # A GPU computes in the types that the graph is written in, a processor as it is told.
+        # A GPU computes in the graph's own types, a processor in the type that the setting names.
         written = precision if options.device == "cuda" else "fp32"
         directory = setting.real_b0(written)
         with ours(setting, directory, precision, device=options.device) as side:
@@ -178,7 +178,7 @@ _ROWS = {"loop": loops, "served": served, "exact": exact}
 
 
 def main() -> None:
-    """Measure what the command line asks for and write the result."""
+    """Measure the rows of the command line and write the result."""
     setting, options = parse(
         __doc__,
         device="cuda",

@@ -71,7 +71,7 @@ def compare(
 
 
 def usual(setting: Setting, options: Namespace, model: Path, labels: Labels) -> list[Row]:
-    """Compare with the peers as their guides have them."""
+    """Compare with the peers as in their guides."""
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:
         sides = {
@@ -95,7 +95,7 @@ def usual(setting: Setting, options: Namespace, model: Path, labels: Labels) -> 
 
 
 def graph(setting: Setting, options: Namespace, model: Path, labels: Labels) -> list[Row]:
-    """Compare with the peers where they have our graph and post-processing."""
+    """Compare with the peers running our graph and post-processing."""
     rows: list[Row] = []
     for precision in options.precisions:
         with contextlib.ExitStack() as stack:
@@ -117,7 +117,7 @@ _ROWS = {"usual": usual, "graph": graph}
 
 
 def main() -> None:
-    """Run what the command line asks for and write the result."""
+    """Run the rows of the command line and write the result."""
     setting, options = parse(__doc__, rounds=4, seconds=5.0, slow=25.0, only=list(_ROWS))
     model = setting.real_b0()
     labels: Labels = {}

@@ -33,7 +33,7 @@ _QUALITY = 90
 
 @dataclass(frozen=True)
 class Setting:
-    """Where data, environments of peers and made files are."""
+    """The folders of data, of peers' environments and of generated files."""
 
     data: Path
     venvs: Path
@@ -41,7 +41,7 @@ class Setting:
 
     @property
     def checkpoint(self) -> Path:
-        """The real B0, as Hugging Face lays it out."""
+        """The folder of the real B0, in Hugging Face's layout."""
         return self.data / "segformer" / "b0-ade"
 
     def python(self, name: str) -> Path:
@@ -97,7 +97,7 @@ class Setting:
         return out
 
     def requests(self) -> list[Path]:
-        """Write our requests, one a picture: labels of the picture's size, as they are."""
+        """Write our requests, one a picture, for raw labels of the picture's size."""
         folder = self.folder / "requests"
         folder.mkdir(parents=True, exist_ok=True)
         files = []
@@ -111,7 +111,7 @@ class Setting:
         return files
 
     def forms(self) -> list[Path]:
-        """Write the pictures as what an HTTP client sends after a request's first lines."""
+        """Write the pictures as HTTP requests without their first lines."""
         folder = self.folder / "forms"
         folder.mkdir(parents=True, exist_ok=True)
         edge, files = "----assay-picture", []
@@ -148,8 +148,8 @@ class Setting:
 def _system_python() -> str | None:
     """Return the system's own Python of this version, if there is one.
 
-    Triton runs functions in a Python that it brings, with the standard library of the environment;
-    that Python is older than the latest libraries, and stops at them.
+    Triton runs functions in a Python that it brings, with the environment's standard library; this
+    Python is older than the latest libraries and fails with them.
     """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return shutil.which(name, path=os.defpath)
@@ -167,7 +167,7 @@ def finish(
 
 
 def _exporter() -> str:
-    """Return a name for the code that exports: models of other code are not taken for its own."""
+    """Return a name for the version of the export's code, so that older models are not reused."""
     digest = hashlib.sha256((ROOT / "services" / "segment" / "manifest.py").read_bytes())
     for file in sorted(Path(export.__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
@@ -179,8 +179,7 @@ def parse(
 ) -> tuple[Setting, argparse.Namespace]:
     """Return the setting and the options of a command line.
 
-    `defaults` are options of the benchmark's own: numbers, switches, and lists of which some may be
-    chosen.
+    `defaults` holds the benchmark's own options: numbers, switches, and lists to choose from.
     """
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     here = [one for one in PRECISIONS if one == "fp32" or one.upper() in capabilities()]

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Starts a Redis or a Sentinel, or finds out whether one is ready:
+# Starts a Redis or a Sentinel, or tests whether a server is ready:
 #     sh start.sh alone|redis|sentinel
 #     sh start.sh ready PORT
-# REDIS_AUTH=yes: names and passwords of the Secret at /auth. REDIS_TLS=yes: certificates of the one at /tls.
+# REDIS_AUTH=yes: names and passwords of the Secret at /auth. REDIS_TLS=yes: certificates of the Secret at /tls.
 set -eu
-# Configurations have passwords.
+# Configurations contain passwords.
 umask 077
 PEERS=${PEERS:-redis-0.redis redis-1.redis redis-2.redis}
 SELF=${SELF:-$(hostname).redis}
 AUTH=${REDIS_AUTH:-no}
 TLS=${REDIS_TLS:-no}
 
-key() { # of the Secret: it becomes a word of a configuration, and part of an ACL
+key() { # of the Secret: its value becomes a word of a configuration, and part of an ACL
     value=$(cat "/auth/$1" 2>/dev/null) || value=
     case $value in
     '' | *[!A-Za-z0-9._~+/=-]*)
@@ -57,7 +57,7 @@ if [ "$AUTH" = yes ]; then
 fi
 
 if [ "$1" = ready ]; then
-    # Sentinels have no password. redis-cli ends with 0 also where the answer is an error.
+    # Sentinels have no password. redis-cli ends with 0 even if the answer is an error.
     [ "$2" = 26379 ] || [ -z "$server_password" ] || export REDISCLI_AUTH="$server_password"
     [ "$(cli -p "$2" ping)" = PONG ]
     exit
@@ -65,7 +65,7 @@ fi
 
 primary=
 if [ "$1" != alone ]; then
-    # Whoever of the peers' Sentinels answers says which Redis is the primary; until one does, the first is.
+    # Any of the peers' Sentinels that answers names the primary Redis; until one does, it is the first.
     for peer in $PEERS; do
         primary=$(cli -h "$peer" -p 26379 sentinel get-master-addr-by-name assay | head -n 1) || primary=
         [ -z "$primary" ] || break
@@ -91,7 +91,7 @@ END
     exec redis-server /data/sentinel.conf --sentinel
 fi
 
-# Full means that the least recently used go, before the container's own limit is met.
+# When Redis is full it drops the least recently used keys, before the container's limit is reached.
 {
     listening 6379
     cat <<END
@@ -102,7 +102,7 @@ maxmemory 192mb
 maxmemory-policy allkeys-lru
 END
     if [ -n "$server_password" ]; then
-        # Rankers may do what a cache needs; the user "default" is for the Redis, the Sentinels and the probes.
+        # Rankers may run only what a cache needs; the user "default" is for Redis, Sentinels and probes.
         cat <<END
 requirepass $server_password
 masterauth $server_password

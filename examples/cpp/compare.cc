@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
   }
   for (const auto& side : {reply.left(), reply.right()}) {
     std::cout << side.artifact().id() << ": " << side.claims_size() << " claims, ";
-    // What is not known is absent, never 0.
+    // An unknown value is absent, never 0.
     if (side.score().has_point()) {
       std::cout << side.score().point() << " of 100\n";
     } else {

@@ -1,4 +1,4 @@
-// What the examples share: the contracts loaded at run time, channels, and errors with their reasons.
+// Shared by the examples: the contracts loaded at run time, channels, and errors with their reasons.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,8 +10,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 // The folder that holds `assay`: this checkout's `protos`, or `assay_rpc/protos` of the wheel.
 export const contracts = process.env.CONTRACTS ?? join(here, "..", "..", "protos");
 
-// Absent fields stay absent: what is not known is undefined, never 0. 64-bit integers are strings,
-// for a number of JavaScript holds 53 bits; enums are their names.
+// Absent fields stay absent: an unknown value is undefined, never 0. 64-bit integers are strings,
+// because a number in JavaScript holds 53 bits; enums are their names.
 const options = { longs: String, enums: String, defaults: true, oneofs: true };
 
 // Services and messages by package: `load("ranker").assay.ranker.v1.RankerService`.
@@ -53,7 +53,7 @@ export function call(client, method, request) {
 
 const details = loadSync(join(here, "google_rpc.proto"), options);
 
-// What a failed call says: its code, a reason that a program can act on, the fields that are wrong.
+// The error of a failed call: its code, a reason that a program can act on, the wrong fields.
 export function failure(error) {
   const found = {
     code: grpc.status[error.code],

@@ -1,4 +1,4 @@
-// Calls of the ranker's HTTP port by `fetch` alone, over Connect: browsers can do the same.
+// Calls of the ranker's HTTP port with `fetch` only, over Connect: browsers can do the same.
 //
 //     node connect.mjs http://localhost:50083
 const [base] = process.argv.slice(2);
@@ -26,7 +26,7 @@ console.log(compared.status, Object.keys((await compared.json()).left).includes(
 
 await call("GetArtifact", { artifact: "no-such-thing" }).catch((error) => console.log(error.code));
 
-// What changes something is left to gRPC.
+// Methods that change something are served over gRPC only.
 const refused = await fetch(`${base}/assay.ranker.v1.RankerAdminService/InvalidateCache`, {
   method: "POST",
   headers: { "content-type": "application/json" },

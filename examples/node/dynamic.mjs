@@ -1,4 +1,4 @@
-// Calls with contracts that are loaded at run time.
+// Calls with contracts loaded at run time.
 //
 //     node dynamic.mjs RANKER CORPUS NAME
 //
@@ -14,7 +14,7 @@ console.log(artifact.id, artifact.type, artifact.license.terms);
 const { summary, cache } = await call(artifacts, "compare", { left: "gpt2", right: "the-pile" });
 console.log(summary.length > 0, cache.status);
 
-// A call that fails has a reason to act on.
+// A failed call has a reason that a program can act on.
 await call(artifacts, "getArtifact", { artifact: "no-such-thing" }).catch((error) => {
   const { code, reason, requestId } = failure(error);
   console.log(code, reason, Boolean(requestId));
@@ -37,7 +37,7 @@ for await (const message of corpora.streamCorpus({ corpus: { name } })) {
   }
   if (message.cursor.length > 0) last = message.cursor;
 }
-// Without an index a document is in no frame: absent, and not frame 0.
+// Without an index a document has no frame: the field is absent, not 0.
 console.log(documents, frame);
 let again = 0;
 for await (const message of corpora.streamCorpus({ corpus: { name }, cursor: last })) {

@@ -25,7 +25,7 @@ const reply = await new Promise<SegmentImageResponse>((resolve, reject) =>
 );
 const shares = reply.classes.reduce((sum, one) => sum + one.share, 0);
 console.log(reply.labels?.height, reply.labels?.width, shares.toFixed(3));
-// No class was left out, so there is no value for those that are.
+// No class was filtered out, so there is no value for filtered ones.
 console.log(reply.labels?.filteredValue);
 labels.close();
 

@@ -1,6 +1,6 @@
 # Compares two artifacts: ruby compare.rb localhost:50053 gpt2 the-pile
 #
-# The stubs, once, with the plugin of Debian's protobuf-compiler-grpc or of the gem grpc-tools:
+# Generate the stubs once, with the plugin of Debian's protobuf-compiler-grpc or of the gem grpc-tools:
 #   protoc -I ../../protos --ruby_out=stubs --grpc_out=stubs \
 #       --plugin=protoc-gen-grpc="$(command -v grpc_ruby_plugin)" \
 #       $(cd ../../protos && ls assay/common/v1/*.proto assay/ranker/v1/*.proto)
@@ -17,7 +17,7 @@ rescue GRPC::BadStatus => error
   abort "#{error.code}: #{error.details}"
 end
 [reply.left, reply.right].each do |side|
-  # What is not known is absent, never 0.
+  # An unknown value is absent, never 0.
   score = side.score&.has_point? ? "#{side.score.point} of 100" : "no score"
   puts "#{side.artifact.id}: #{side.claims.size} claims, #{score}"
 end

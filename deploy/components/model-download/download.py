@@ -1,9 +1,9 @@
-"""Download archives of models and unpack them, each only when its digest is the one stated.
+"""Download archives of models, and unpack each one only if its digest is the stated one.
 
     python download.py MODELS.json FOLDER
 
-An archive that is there already is not downloaded again. Exits with 1, saying what is wrong, when
-one cannot be had; nothing of it is left then.
+An archive that was downloaded before is skipped. Exits with 1 and a message if an archive cannot be
+downloaded or unpacked; no part of it remains.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = 60
 
 
 def main(listed: Path, folder: Path) -> None:
-    """Download what a list names; ValueError or OSError says what is wrong."""
+    """Download the archives of a list. Raises ValueError or OSError with the reason."""
     models = json.loads(listed.read_text("utf-8"))
     if not models:
         raise ValueError(f"{listed} names no model: give a list of url and sha256")
@@ -49,7 +49,7 @@ def fetch(url: str, sha256: str, folder: Path) -> None:
             tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as place,
             tarfile.open(fileobj=archive) as files,
         ):
-            # Nothing outside the folder, no devices, no owners.
+            # Refuses files outside the folder and devices, and ignores owners.
             files.extractall(place, filter="data")
             for one in sorted(Path(place).iterdir()):
                 one.rename(folder / one.name)

@@ -38,6 +38,9 @@ from services.rpc.tracing.tracing import Tracing
 
 _IDLE_SECONDS = 15
 _MAX_HEADER_BYTES = 64 << 10
+# Connections that one step of the event loop accepts, and that wait for the next one. uvicorn's own
+# 2,048 keep all else of the process waiting: health checks took 16 seconds.
+_BACKLOG = 128
 _LOGGED_CHARACTERS = 500
 # Any other method is the caller's invention, which OpenTelemetry's conventions call _OTHER.
 _HTTP_METHODS = frozenset(
@@ -110,6 +113,7 @@ class HttpPort:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                backlog=_BACKLOG,
                 limit_concurrency=settings.max_streams,
                 timeout_keep_alive=_IDLE_SECONDS,
                 h11_max_incomplete_event_size=_MAX_HEADER_BYTES,

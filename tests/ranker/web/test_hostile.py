@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import grpc
 import pytest
@@ -57,6 +58,34 @@ CHUNKED = (
     f"POST {RPC}/ListArtifacts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     "transfer-encoding: chunked\r\n\r\n"
 ).encode()
+
+
+async def test_a_burst_of_connections_is_accepted_a_few_at_a_time(
+    ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3,000 that were reset at once kept health checks waiting for 16 seconds."""
+    await ranker.start(http_port=0)
+    assert ranker.server is not None
+    made: list[int] = []
+    own = http_connection.Connection.connection_made
+
+    def counted(self: http_connection.Connection, transport: asyncio.Transport) -> None:
+        made[-1] += 1
+        own(self, transport)
+
+    monkeypatch.setattr(http_connection.Connection, "connection_made", counted)
+    burst = []
+    for _ in range(500):  # while the loop runs nothing else
+        burst.append(one := socket.socket())
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", ranker.server.http_port))
+    for _ in range(50):
+        made.append(0)
+        await asyncio.sleep(0)
+    for one in burst:
+        one.close()
+    assert sum(made) > 100
+    assert max(made) <= 130
 
 
 @pytest.mark.parametrize(("size", "count", "status"), [(1, 20_000, 400), (200, 1000, 200)])

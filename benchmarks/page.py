@@ -36,6 +36,7 @@ QUESTIONS = {
         "faults",
         "faults/balance",
         "faults/fuzz_rpcs",
+        "faults/soak",
     ],
     "What is in an image?": ["images"],
     "Does a Kubernetes API server accept the manifests?": ["manifests"],
@@ -93,7 +94,6 @@ _MOST_ROWS = 12
 _NO_RESULT = (
     "segment/gpu",
     "segment/scaling",
-    "faults/soak",
 )
 
 

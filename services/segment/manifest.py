@@ -1,12 +1,12 @@
 """The manifest of an exported model directory.
 
-    <directory>/
-        manifest.json   this module's `Manifest`
-        model.onnx      the graph
-        LICENSE.txt     the licence of the weights, where their source has one
+<directory>/
+    manifest.json   this module's `Manifest`
+    model.onnx      the graph
+            LICENSE.txt     the licence of the weights, if their source has one
 
-Pure. Reading is strict: a missing key, an unknown key or a value of the wrong type is an error with
-its path, so that a manifest never means something else than it says.
+    Pure. Reading is strict: a missing key, an unknown key or a value of the wrong type is an
+    error with its path, so that a manifest means exactly what it says.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 LICENSE_FILE = "LICENSE.txt"
-# Prefix of the digests of the files that an export was made from; they are not in the directory.
+# Prefix for digests of files that an export was made from; the files are not in the directory.
 SOURCE_PREFIX = "source/"
-# Prefix of the digests of the manifest's own parts: two models have the same labels, say, where
-# these digests are the same.
+# Prefix for digests of the manifest's own parts: two models have the same labels, say, if these
+# digests are equal.
 PART_PREFIX = "manifest/"
 MAX_CLASSES = 65_536
 _MAX_MANIFEST_BYTES = 16 << 20
@@ -76,20 +76,20 @@ class ModelLicense(Document):
 
     @property
     def known(self) -> bool:
-        """Whether it is known what the licence allows."""
+        """Whether the licence's terms are known."""
         return self.id not in {UNSTATED_WEIGHTS, UNREAD_WEIGHTS}
 
     @property
     def restricted(self) -> bool:
-        """Whether it is known to allow research and evaluation alone.
+        """Whether the licence is known to allow only research and evaluation.
 
-        Older exports wrote `research_only` for licences that are not known as well.
+        Older exports wrote `research_only` for unknown licences as well.
         """
         return self.research_only and self.known
 
     @property
     def needs_accepting(self) -> bool:
-        """Whether the weights are served only where the settings accept the licence."""
+        """Whether the weights are served only if the settings accept the licence."""
         return self.research_only or not self.known
 
 
@@ -105,8 +105,8 @@ class ModelPreprocessing(Document):
 
     The picture is resized to `height` x `width` (or padded at the bottom and right if `pads`) with
     the arithmetic of `resampler`, scaled to [0, 1], then (value - mean) / std by channel R, G, B.
-    Where `resizes` is false it keeps its size, and `height` x `width` is what the model was made
-    for.
+    If `resizes` is false it keeps its size, and `height` x `width` is the size that the model was
+    made for.
     """
 
     height: Pixels
@@ -123,9 +123,10 @@ class ModelGraph(Document):
     """Names and types of the graph's tensors.
 
     `input` is float32 (N, 3, H, W); `logits` is float32 (N, h, w, C); `labels` is (N, h, w), the
-    arg max of the logits over C. h and w are H and W over `downsampling`, rounded up. `precision`
-    is the number type that the graph multiplies in. `threshold` is the probability of which the
-    first logit is the logit everywhere, where the source model has one class, the second one here.
+    arg max of the logits over C. h and w are H and W divided by `downsampling`, rounded up.
+    `precision` is the number type in which the graph multiplies. `threshold` is for a one-class
+    source model, whose class is the second here: the first logit is the logit of that probability
+    everywhere.
     """
 
     input: Text
@@ -139,12 +140,12 @@ class ModelGraph(Document):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def problems(self) -> Iterator[Violation]:
-        """Return whether two tensors have one name."""
+        """Return an error if two tensors have the same name."""
         if len({self.input, self.logits, self.labels}) != 3:
             yield "input", "three distinct names are needed"
 
     def logits_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (h, w) of the logits and labels of an input of `height` and `width`."""
+        """Return (h, w) of the logits and labels for an input of `height` and `width`."""
         return -(-height // self.downsampling), -(-width // self.downsampling)
 
 
@@ -177,8 +178,8 @@ class ModelFacts(Document):
 class ModelParity(Document):
     """How far an engine in a number type is from the source model's fp32, on `probes` pictures.
 
-    `passed` says whether that is close enough to be served. `instruction_set` is the processor's,
-    by oneDNN's name, where that decides the figures; older manifests lack it.
+    `passed` says whether that is close enough to serve. `instruction_set` is the processor's, by
+    oneDNN's name, if the figures depend on it; older manifests lack it.
     """
 
     engine: Text
@@ -193,12 +194,12 @@ class ModelParity(Document):
 class Manifest(Document):
     """Everything recorded about an exported model.
 
-    `source` says in words where the weights came from. `facts` is None and `parities` empty for a
-    graph that was imported without its source model; else the first of `parities` is the one that
-    decided whether the graph was written, the others are engines and number types that were tried
-    on it. `digests` is "sha256:<hex>" by file: those of the directory under their names, those that
-    the export was made from under "source/<name>"; and of the manifest's parts, as `part_digests`
-    gives them. `made_with` is versions by package.
+    `source` says in words where the weights came from. For a graph imported without its source
+    model, `facts` is None and `parities` empty. Otherwise the first of `parities` decided whether
+    the graph was written; the others are engines and number types that were also tried. `digests`
+    is "sha256:<hex>" by file: the directory's files under their names, those that the export was
+    made from under "source/<name>"; and of the manifest's parts, as `part_digests` returns them.
+    `made_with` is versions by package.
     """
 
     schema_version: Annotated[int, AfterValidator(_schema)] = Field(alias="schema")
@@ -217,7 +218,7 @@ class Manifest(Document):
     made_with: Mapping[str, str]
 
     def problems(self) -> Iterator[Violation]:
-        """Return which parts contradict each other."""
+        """Return the parts that contradict each other."""
         count = len(self.classes)
         wanted = labels_type(count)
         if self.graph.labels_type != wanted:
@@ -247,7 +248,7 @@ class Manifest(Document):
 
     @property
     def parity(self) -> ModelParity | None:
-        """What decided whether the graph was written; None for an imported graph."""
+        """The parity that decided whether the graph was written; None for an imported graph."""
         return self.parities[0] if self.parities else None
 
 
@@ -284,7 +285,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def _as_before(value: Mapping[str, Any], kind: type[Document]) -> dict[str, Any]:
-    """Return it without what older releases did not write, where it says nothing: digests stay."""
+    """Return it without empty values that older releases did not write, so that digests stay."""
     fields = kind.model_fields
     return {
         key: item
@@ -305,7 +306,7 @@ def _digest(data: bytes) -> str:
 def decode_manifest(data: bytes, file: str = MANIFEST_FILE) -> Manifest:
     """Parse a manifest strictly.
 
-    Raises InvalidArgument, whose field is `file`, with all that is wrong and where.
+    Raises InvalidArgument, whose field is `file`, with all errors and their paths.
     """
     return strict_documents.read(Manifest, data, file)
 
@@ -313,7 +314,7 @@ def decode_manifest(data: bytes, file: str = MANIFEST_FILE) -> Manifest:
 def manifest_digest(manifest: Manifest) -> str:
     """Return "sha256:<hex>" of the canonical JSON.
 
-    It covers the graph and the licence too, since the manifest holds their digests.
+    It covers the graph and the licence too, since the manifest contains their digests.
     """
     return _digest(encode_manifest(manifest))
 

@@ -20,7 +20,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True)
 class Depth:
-    """What a queue holds now: requests, those of them that wait for a batch, and their bytes."""
+    """Contents of a queue: requests, how many of them wait for a batch, and their bytes."""
 
     requests: int = 0
     waiting: int = 0
@@ -35,7 +35,7 @@ class Depth:
 
 
 class QueueMetrics:
-    """Metrics of all models, for `Service.collectors`, and `recent`, what `engines` computed."""
+    """Metrics of all models, for `Service.collectors`; and `recent`, the work of `engines`."""
 
     def __init__(self, engines: int = 1) -> None:
         self.recent = RecentWork(engines)
@@ -73,7 +73,7 @@ class QueueMetrics:
 
     @property
     def collectors(self) -> tuple[Collector, ...]:
-        """What a registry takes."""
+        """The collectors to register."""
         own = self._requests, self._waiting, self._bytes, self._batch_size, self._refused
         return (*own, TritonNames(self._statistics, self._depths))
 
@@ -82,7 +82,7 @@ class QueueMetrics:
         return ModelMetrics(self, model, version)
 
     def forget(self, model: str, version: str) -> None:
-        """Show no queue of a model that is no longer served; what was counted stays."""
+        """Show no queue for a model that is no longer served; its counts stay."""
         self._depths.pop((model, version), None)
         for gauge in (self._requests, self._waiting, self._bytes):
             with suppress(KeyError):
@@ -99,10 +99,10 @@ class ModelMetrics:
         self._overloaded = every._refused.labels(*self._model, "OVERLOADED")
         self._late = every._refused.labels(*self._model, "DEADLINE_EXCEEDED")
         self.statistics = every._statistics.setdefault(self._model, ModelStatistics())
-        """What the model has computed, whichever of its loads did."""
+        """What the model has computed, summed over all its loads."""
 
     def watch(self, depth: Callable[[], Depth]) -> None:
-        """Read the gauges from `depth` whenever they are requested."""
+        """Read the gauges from `depth` on each scrape."""
         every = self._every
         every._depths[self._model] = depth
         every._requests.labels(*self._model).set_function(lambda: depth().requests)
@@ -115,18 +115,18 @@ class ModelMetrics:
         self.statistics.computed(size, seconds)
 
     def worked(self, pictures: int, seconds: float) -> None:
-        """Count so many pictures as work of the engine of that many seconds."""
+        """Count pictures, and the engine's seconds of work on them."""
         self._every.recent.computed(pictures, seconds)
 
     def failed(self, error: Exception) -> None:
-        """Count the request if `error` is a refusal of the queue's."""
+        """Count the request if `error` is a refusal by the queue."""
         if isinstance(error, Overloaded):
             self._overloaded.inc()
         elif isinstance(error, DeadlineExceeded):
             self._late.inc()
 
 
-# Triton's names of what its statistics count; durations are in microseconds.
+# Triton's names for its statistics; durations are in microseconds.
 _TRITON: dict[str, tuple[str, Callable[[Counts], float]]] = {
     "nv_inference_request_success": ("Requests that were answered.", lambda x: x.success.count),
     "nv_inference_request_failure": ("Requests that failed.", lambda x: x.fail.count),
@@ -159,9 +159,9 @@ def _metric(name: str, words: str, kind: str = "unknown") -> Metric:
 
 
 class TritonNames(Collector):
-    """The same counts by the names that Triton's dashboards ask for.
+    """The same counts under the names that Triton's dashboards use.
 
-    They end otherwise than Prometheus wants counters to, so their type is left open.
+    Their suffixes are not those of Prometheus counters, so their type is left open.
     """
 
     def __init__(
@@ -173,11 +173,11 @@ class TritonNames(Collector):
         self._depths = depths
 
     def describe(self) -> Iterable[Metric]:
-        """Give the names without values, so that registering needs none."""
+        """Yield the names without values, so that registering needs none."""
         return [_metric(name, words) for name, (words, _) in _TRITON.items()]
 
     def collect(self) -> Iterable[Metric]:
-        """Give every count of every model."""
+        """Yield every count of every model."""
         counts = {key: one.counts for key, one in list(self._statistics.items())}
         for name, (words, value) in _TRITON.items():
             metric = _metric(name, words)

@@ -6,7 +6,7 @@ queue at a slow replica takes longer and makes the slowest replies. So the utili
 by the seconds that a picture takes, which makes the share the square of the speed.
 
 Waiting work counts too: a replica that has fallen behind gets less until it has caught up, so a
-fast one is not given more than it can do.
+fast replica is not given more than it can do.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Callable
 
-# What was computed longer ago than this counts for a third of what is computed now.
+# Work computed longer ago than this many seconds counts for a third of present work.
 _SECONDS = 5.0
-# Work that waits counts as if it were to be done in so many seconds.
+# Waiting work counts as if it had to be done in this many seconds.
 _CATCH_UP_SECONDS = 1.0
 
 
@@ -33,7 +33,7 @@ class RecentWork:
         self._pictures = self._busy = 0.0
 
     def computed(self, pictures: int, seconds: float) -> None:
-        """Count pictures that take one engine so long."""
+        """Count pictures that took one engine that many seconds."""
         with self._lock:
             self._age()
             self._pictures += pictures

@@ -18,7 +18,7 @@ from services.segment.images.decode import PILLOW_LIMIT
 from services.segment.images.limits import MAX_SIDE
 from services.segment.manifest import Precision
 
-# Of a reply without its maps, planes, tensors and pictures: model, class shares, timings, shapes.
+# Bytes of a reply without maps, planes, tensors and pictures: model, shares, timings, shapes.
 _REPLY_OVERHEAD = 64 * 1024
 _GPU_BATCH = 32
 _HOME = Path("~/.local/share/assay")
@@ -26,7 +26,7 @@ REFERENCE_MODELS = Path(__file__).with_name("reference")
 
 
 class SegmentSettings(ServerSettings):
-    """Which models are served, on what, and how much work is accepted. Frozen."""
+    """Which models are served, on which devices, and how much work is accepted. Frozen."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_SEGMENT_")
 
@@ -174,7 +174,7 @@ class SegmentSettings(ServerSettings):
 
     @property
     def machine_directory(self) -> Path:
-        """Where the calibration kernel's times are kept."""
+        """Folder for the calibration kernel's times."""
         return self.home.expanduser().absolute() / "machine"
 
     @property
@@ -184,11 +184,11 @@ class SegmentSettings(ServerSettings):
 
     @property
     def devices(self) -> tuple[int, ...]:
-        """Numbers of the GPUs that an engine is opened on; of one engine, on a processor."""
+        """Numbers of the GPUs that run engines; on a processor, one engine runs."""
         return self.gpus if self.device == "cuda" else (0,)
 
     def on_gpu(self, number: int) -> GpuOptions:
-        """How models are opened on that GPU; TensorRT's engines are kept beside what is known."""
+        """How models are opened on that GPU; TensorRT's engines are stored in the state folder."""
         return GpuOptions(
             number=number,
             memory_bytes=self.gpu_memory_bytes,
@@ -223,7 +223,7 @@ class SegmentSettings(ServerSettings):
 
     @property
     def evaluation_pairs(self) -> int:
-        """Pairs that one evaluation works on: a batch a device, and one a thread; no full queue."""
+        """Pairs that one evaluation holds: a batch a device, one a thread; never a full queue."""
         return min(
             self.batch_size * len(self.devices) + self.pool_threads,
             self.queue_items * len(self.devices),

@@ -1,4 +1,4 @@
-"""What a model has computed, counted as Triton counts it. May be called from any thread. Pure."""
+"""Counts of a model's work, defined as in Triton. May be called from any thread. Pure."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 
 @dataclass(frozen=True)
 class Duration:
-    """How often something happened, and nanoseconds in all."""
+    """Number of times something happened, and total nanoseconds."""
 
     count: int = 0
     ns: int = 0
 
     def plus(self, ns: int) -> Duration:
-        """Return it with one more that took so long."""
+        """Return the duration with one more event of that many seconds."""
         return Duration(self.count + 1, self.ns + ns)
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of one request: in all, and of its parts but for the waiting, which is the rest."""
+    """Seconds of one request: in total and for each part; the rest is waiting."""
 
     total: float
     compute_input: float
@@ -35,7 +35,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Counts:
-    """What was counted until now; `parts` are those of the requests that were answered."""
+    """The counts so far; `parts` are those of answered requests."""
 
     last_ms: int = 0
     pictures: int = 0
@@ -59,7 +59,7 @@ class ModelStatistics:
         self._batches: dict[int, Duration] = {}
 
     def answered(self, pictures: int, spent: Spent) -> None:
-        """Count a request of so many pictures that was answered."""
+        """Count an answered request of `pictures` pictures."""
         total = round(spent.total * 1e9)
         parts = {name: round(getattr(spent, name) * 1e9) for name in PARTS[1:]}
         parts["queue"] = max(0, total - sum(parts.values()))
@@ -71,7 +71,7 @@ class ModelStatistics:
                 self._parts[name] = self._parts[name].plus(ns)
 
     def failed(self, seconds: float) -> None:
-        """Count a request that failed after so long."""
+        """Count a request that failed after that many seconds."""
         with self._lock:
             self._last_ms = _now_ms()
             self._fail = self._fail.plus(round(seconds * 1e9))
@@ -85,7 +85,7 @@ class ModelStatistics:
 
     @property
     def counts(self) -> Counts:
-        """What was counted until now."""
+        """The counts so far."""
         with self._lock:
             return Counts(
                 self._last_ms,

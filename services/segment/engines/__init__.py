@@ -1,1 +1,1 @@
-"""What runs an exported graph: one module an engine, one choice between them."""
+"""What runs an exported graph: one module for each engine, and one choice between them."""

@@ -1,8 +1,8 @@
 """Compares an engine with ONNX Runtime on the processor when it is opened, on the same graph.
 
-What was measured at export says nothing of a GPU: another library computes there, and a graph whose
-input was bound before it was filled would give every picture the labels of the first. So pictures
-that differ are computed one after the other, as requests are, and each is compared.
+Measurements at export say nothing about a GPU: another library computes there, and a graph whose
+input was bound before it was filled would give every picture the labels of the first. So different
+pictures are computed one after the other, like requests, and each is compared.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _log = structlog.get_logger(__name__)
 
 
 def require_agreement(engine: Engine, directory: Path, manifest: Manifest, *, threads: int) -> None:
-    """Raise EngineUnavailable with the figures if the engine is not near the processor's.
+    """Raise EngineUnavailable with the figures if the engine is not near the processor's results.
 
-    Takes seconds. A graph in bf16 is not compared: ONNX Runtime computes none on processors.
+    Takes seconds. A graph in bf16 is not compared: ONNX Runtime cannot compute it on processors.
     """
     if manifest.graph.precision == "bf16":
         _log.warning("a graph in bf16 is not compared on this device", model=manifest.name)

@@ -1,4 +1,4 @@
-"""Refuses a graph that isn't the segmenter that its manifest describes, whatever runs it."""
+"""Refuses a graph that is not the segmenter that its manifest describes, for any engine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GraphCheck:
             raise self._wrong(f"it lacks the outputs {sorted(lacking)}; it has {sorted(outputs)}")
 
     def output(self, engine: Engine) -> None:
-        """Compute noise, where every class has its chance, and compare with the manifest."""
+        """Compute noise, in which any class can win, and compare with the manifest."""
         how, graph = self._manifest.preprocessing, self._manifest.graph
         classes = len(self._manifest.classes)
         noise = np.random.default_rng(0).standard_normal(
@@ -61,7 +61,7 @@ class GraphCheck:
             raise self._wrong("its labels are not the arg max of its logits")
 
     def size(self, tensor: Floats | OnDevice) -> None:
-        """Refuse a tensor that is neither of the manifest's size nor of one that the graph takes.
+        """Refuse a tensor of neither the manifest's size nor another that the graph accepts.
 
         Raises InvalidArgument.
         """

@@ -31,12 +31,12 @@ class Choice:
     engine: str
     precision: Precision
     automatic: bool = field(default=False, compare=False)
-    """Whether it was left open which engine it is."""
+    """Whether the choice of the engine was left to the service."""
 
     def of(self, manifest: Manifest) -> Choice:
-        """Return what runs a model: ONNX Runtime where OpenVINO was tried on it and was not exact.
+        """Return the choice for a model: ONNX Runtime if OpenVINO was tried on it but not exact.
 
-        So it is for graphs that quantise as they compute, which OpenVINO rounds otherwise.
+        This happens with graphs that quantise as they compute, which OpenVINO rounds differently.
         """
         record = self.record(manifest)
         if not self.automatic or self.engine != OPENVINO or record is None or record.passed:
@@ -61,16 +61,16 @@ class Choice:
             gpu_sessions.require_provider(tensorrt=self.engine == TENSORRT)
 
     def record(self, manifest: Manifest) -> ModelParity | None:
-        """Return what the export measured of the model this way; None if it measured nothing."""
+        """Return the export's measurement of the model with this choice; None if there is none."""
         way = (self.engine, self.precision)
         return next((one for one in manifest.parities if (one.engine, one.precision) == way), None)
 
     def require_trusted(self, manifest: Manifest) -> None:
         """Raise EngineUnavailable unless the model was measured to be exact enough this way.
 
-        An engine that runs the graph in the number type that it is written in needs no record of
-        its own: the export compared that graph with the source model. A record of another
-        processor is necessary and not sufficient: `recheck.rechecked` measures there.
+        An engine that runs the graph in its own number type needs no record: the export compared
+        that graph with the source model. A record from another processor is necessary but not
+        sufficient: `recheck.rechecked` measures on this one.
         """
         own = manifest.graph.precision
         record = self.record(manifest)
@@ -104,14 +104,14 @@ class Choice:
         gpu: GpuOptions = _ON_THE_FIRST_GPU,
         max_batch_size: int = 1,
     ) -> Engine:
-        """Open a model whose files were verified, and that was rechecked. Blocks, for seconds.
+        """Open a model whose files were verified and which was rechecked. Blocks for seconds.
 
-        Raises EngineUnavailable if it may not be run this way, InvalidArgument for what is not
-        here and for a graph that isn't the manifest's.
+        Raises EngineUnavailable if the model may not be run this way, InvalidArgument for anything
+        missing here and for a graph that is not the manifest's.
         """
         self.require_available()
         self.require_trusted(manifest)
-        # Each module imports a library that need not be installed where another engine runs.
+        # Each module imports a library that need not be installed if another engine runs.
         if self.engine == OPENVINO:
             from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
@@ -150,10 +150,10 @@ class Choice:
 
 
 def choose(engine: EngineSetting, device: Device, precision: Precision) -> Choice:
-    """Return what the settings mean; whether it is here, `require_available` says.
+    """Return the choice that the settings mean; `require_available` says whether it is installed.
 
-    "auto" is OpenVINO on a processor where it is installed, else ONNX Runtime. Raises
-    InvalidArgument for an engine that has no such device.
+    "auto" means OpenVINO on a processor if it is installed, else ONNX Runtime. Raises
+    InvalidArgument for an engine without such a device.
     """
     if device == "cuda":
         if engine == "openvino":

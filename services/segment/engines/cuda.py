@@ -1,6 +1,6 @@
-"""ONNX Runtime on one GPU: batches of few sizes, whose logits stay there.
+"""ONNX Runtime on one GPU: batches of few sizes, whose logits stay on the GPU.
 
-Written by the documented interface; no GPU was available to measure it on.
+Written from the documented interface; no GPU was available to measure it on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from services.segment.manifest import Manifest, Resampler
 _DEVICE = "cuda"
 _ARENA = "gpu"
 _ON_THE_FIRST_GPU = GpuOptions()
-# Batches of drawn inputs that a session of one's own is compared by, of each size.
+# Batches of drawn inputs, for each size, that compare a captured session with the plain one.
 _COMPARED = 2
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _log = structlog.get_logger(__name__)
 class _Bucket:
     """Batches of one size: where they are gathered, and where a session reads them on the GPU.
 
-    `outputs` are where it writes, if it has to be the same place each time.
+    `outputs` is where the session writes, if that must be the same place each time.
     """
 
     host: Floats
@@ -52,10 +52,10 @@ class _Bucket:
 
 
 class CudaEngine:
-    """A model on one GPU, in the number types that its graph is written in.
+    """A model on one GPU, in the number types of its graph.
 
-    By the CUDA provider, or by TensorRT's for inputs of the model's own size; with CUDA graphs each
-    size of batch has a session, which replays what its first run did.
+    Uses the CUDA provider, or TensorRT's for inputs of the model's own size. With CUDA graphs, each
+    batch size has a session, which replays its first run.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class CudaEngine:
     ) -> None:
         """Open the graph and compute batches of up to `max_batch_size`.
 
-        CUDA graphs that cannot be captured, or compute something else, are done without, and the
-        log says why. Raises InvalidArgument naming the device or the file, and what is wrong with
-        it, and EngineUnavailable if TensorRT computes something else than CUDA does.
+        If CUDA graphs cannot be captured, or give other results, they are not used, and the log
+        says why. Raises InvalidArgument naming the device or the file with the reason, and
+        EngineUnavailable if TensorRT's results differ from CUDA's.
         """
         require_provider(tensorrt=tensorrt)
         self.name = TENSORRT if tensorrt else CUDA
@@ -85,7 +85,8 @@ class CudaEngine:
         self._sizes = bucket_sizes(max_batch_size if manifest.graph.dynamic_batch else 1)
         preload(tensorrt=tensorrt)
         self._sessions = Sessions(self._check, manifest, gpu)
-        # Nothing else holds a session: they are closed while no other model's graph is captured.
+        # No other object holds a session: sessions are closed while no other model's graph is
+        # captured.
         self._plain = [self._sessions.plain()]
         self._buckets: dict[int, _Bucket] = {}
         closing = partial(CALLS.release, partial(_let_go, self._plain, self._buckets))
@@ -96,7 +97,7 @@ class CudaEngine:
         self._device.try_maps()
         self._pictures = DeviceInputs(self._device, how)
         self._pictures.attempt()
-        # Sizes that come and go would leave the arena as large as all of them together.
+        # Changing sizes would make the arena as large as all of them together.
         self._shrinking = ort.RunOptions()
         self._shrinking.add_run_config_entry(
             "memory.enable_memory_arena_shrinkage", f"{_ARENA}:{self._gpu}"
@@ -108,26 +109,26 @@ class CudaEngine:
 
     @property
     def max_batch_size(self) -> int | None:
-        """Most pictures a run."""
+        """Most pictures in a run."""
         return self._sizes[-1]
 
     @property
     def replays(self) -> bool:
-        """Whether batches are computed by CUDA graphs."""
+        """Whether CUDA graphs compute the batches."""
         return self._thread is not None
 
     def prepared(
         self, picture: Image.Image, resampler: Resampler | None = None
     ) -> DeviceArray | None:
-        """Return a picture's input on the GPU, None where the processor makes it."""
+        """Return a picture's input on the GPU; None if the processor must make it."""
         return self._pictures.make(picture, resampler)
 
     def run(self, batch: Sequence[Floats | DeviceArray]) -> Sequence[Output]:
-        """Compute pictures of (3, H, W) float32, all of one size, which are here or on the GPU.
+        """Compute pictures of (3, H, W) float32, all of one size, in host memory or on the GPU.
 
-        A batch between two sizes is filled up with what was there before; its logits stay on the
-        GPU until they are read. Pictures of another size than the manifest's are computed without
-        page-locked memory, which would otherwise grow with every size that comes.
+        A batch between two sizes is padded with earlier contents; its logits stay on the GPU until
+        they are read. Pictures of another size than the manifest's are computed without page-locked
+        memory, which would otherwise grow with every new size.
         """
         self._check.size(batch[0])
         if self._thread is None:
@@ -136,7 +137,7 @@ class CudaEngine:
 
     def _run(self, batch: Sequence[Floats | DeviceArray]) -> Sequence[Output]:
         with CALLS.shared():
-            # The calling thread may be another one than that which opened it.
+            # The calling thread may differ from the one that opened the engine.
             self._runtime.use(self._gpu)
             if batch[0].shape != self._shape:
                 return self._run_plainly(batch)
@@ -144,11 +145,11 @@ class CudaEngine:
             for index, tensor in enumerate(batch):
                 if isinstance(tensor, np.ndarray):
                     found.host[index] = tensor
-                    # Not by ONNX Runtime's update_inplace, which holds Python's lock meanwhile.
+                    # Not with ONNX Runtime's update_inplace, which holds Python's lock meanwhile.
                     self._device.put(found.host[index], found.device[index])
                 else:
                     self._device.move(tensor, found.device[index])
-            # ONNX Runtime computes in a stream of its own, which waits for no other.
+            # ONNX Runtime computes in its own stream, which waits for no other.
             self._device.wait()
             logits, labels = self._compute(found)
             return [
@@ -161,9 +162,9 @@ class CudaEngine:
         return run_plainly(self._plain[0], self._manifest.graph, arrays, self._shrinking)
 
     def _compute(self, found: _Bucket) -> tuple[DeviceArray, DeviceArray]:
-        """Run a batch that is on the GPU; return its logits and labels, which no other run writes.
+        """Run a batch that is on the GPU; return its logits and labels, in memory of their own.
 
-        They are still read when the next run writes.
+        They are still being read when the next run writes.
         """
         if found.outputs is None:
             outputs = self._bound(found.binding, found.device.shape)
@@ -182,7 +183,7 @@ class CudaEngine:
         found.binding.synchronize_outputs()
 
     def _captures(self) -> bool:
-        """Open the sessions with CUDA graphs; say whether they can be used.
+        """Open the sessions with CUDA graphs; return whether they can be used.
 
         ONNX Runtime keeps a graph for the thread that captured it: all runs are in one thread.
         """
@@ -198,7 +199,7 @@ class CudaEngine:
         return True
 
     def _open_buckets(self, *, graphs: bool = False) -> None:
-        """Open what computes each size of batch, and run each once. Raises as `__init__` does."""
+        """Open the sessions for each batch size, and run each once. Raises as `__init__` does."""
         (session,) = self._plain
         if self._tensorrt and not graphs:
             session = self._sessions.tensorrt(self._sizes)
@@ -209,17 +210,17 @@ class CudaEngine:
             if graphs:
                 session = self._sessions.captured(size, dimensions, tensorrt=self._tensorrt)
             self._buckets[size] = found = self._bucket(session, size, fixed=graphs)
-            # ONNX Runtime runs it as often as it has to, captures it, and runs that.
+            # ONNX Runtime runs the batch as often as necessary, captures it, and runs the capture.
             with CALLS.alone() if graphs else CALLS.shared():
                 self._compute(found)
         if graphs or self._tensorrt:
             self._require_same()
 
     def _require_same(self) -> None:
-        """Raise EngineUnavailable unless sessions of one's own compute what the plain one does.
+        """Raise EngineUnavailable unless the sessions for each size agree with the plain session.
 
-        Of each size and of batches that differ: an input or an output that stays gives all of them
-        the first one's logits.
+        Compares different batches of each size: if an input or output were stale, all of them would
+        get the first one's logits.
         """
         needed = gate(self.precision, self._manifest.weights)
         drawn = np.random.default_rng(0)
@@ -253,7 +254,7 @@ class CudaEngine:
     def _bound(
         self, binding: ort.IOBinding, shape: tuple[int, ...]
     ) -> tuple[DeviceArray, DeviceArray]:
-        """Return arrays that runs write a batch's logits and labels into from now on."""
+        """Return the arrays into which runs write a batch's logits and labels from now on."""
         graph = self._manifest.graph
         small = (shape[0], *graph.logits_size(*shape[2:]))
         logits = self._device.empty((*small, len(self._manifest.classes)), np.float32)
@@ -278,9 +279,9 @@ def bucket_sizes(max_batch_size: int) -> tuple[int, ...]:
 
 
 def bucket(count: int, sizes: Sequence[int]) -> int:
-    """Return the least of `sizes`, ascending, that holds `count` pictures.
+    """Return the least of `sizes`, ascending, that fits `count` pictures.
 
-    Raises ValueError if none does.
+    Raises ValueError if none fits.
     """
     for size in sizes:
         if 0 < count <= size:

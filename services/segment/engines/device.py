@@ -1,4 +1,4 @@
-"""What stays on a GPU: a batch's logits. Label maps are made from them there and copied.
+"""A batch's logits stay on a GPU; label maps are made from them there and copied.
 
 A kernel makes the maps only if its results equalled the processor's when the model was opened.
 Otherwise the logits are copied, and the processor makes the maps.
@@ -23,21 +23,21 @@ from services.segment.engines.pinned import Blocks, PageLocked, Release, Runtime
 from services.segment.images.upsample import upsample_argmax
 from services.segment.kernels import upsample
 
-# Blocks are of few sizes, or every size of a picture would keep its own: an eighth over at most.
+# Block sizes are rounded up, by an eighth at most: otherwise every picture size would need its own.
 _STEPS_AN_OCTAVE = 8
 _LEAST_BYTES = 1 << 12
-# Of the trial: as rounding may be otherwise, the share that is demanded of fp32.
+# Share of labels that the trial requires to agree: that of fp32, since rounding may differ.
 _LEAST_AGREEMENT = 0.9999
 _log = structlog.get_logger(__name__)
 
 
 class _Holder:
-    """Whatever shows a block refers to this."""
+    """Keeps a block in use: every array that shows the block refers to this."""
 
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """An array in a GPU's memory, contiguous. Kernels of any library take it."""
+    """An array in a GPU's memory, contiguous. Kernels of any library accept it."""
 
     address: int
     shape: tuple[int, ...]
@@ -46,11 +46,11 @@ class DeviceArray:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it shows."""
+        """Size in bytes of the elements shown."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, index: int) -> DeviceArray:
-        """Return one of its first axis."""
+        """Return one element along the first axis."""
         step = self.nbytes // self.shape[0]
         return DeviceArray(self.address + index * step, self.shape[1:], self.dtype, self.holder)
 
@@ -71,18 +71,18 @@ class Device:
     def __init__(self, runtime: Runtime, gpu: int) -> None:
         self._runtime = runtime
         self.gpu = gpu
-        """Its number."""
+        """The GPU's number."""
         self.kernel_array = runtime.kernel_array
-        """Makes what a kernel takes of an array here."""
+        """Turns an array on this GPU into a kernel's argument."""
         free, unlock = _put_off(runtime.release_on_device), _put_off(runtime.release)
         self._scratch = Scratch(runtime.on_device, free)
         self._blocks = Blocks(runtime.on_device, free)
         self._locked = PageLocked(runtime.allocate, unlock)
         self.makes_maps = False
-        """Whether label maps are made here."""
+        """Whether label maps are made on the GPU."""
 
     def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> DeviceArray:
-        """Return an array whose memory is used again once nothing refers to it."""
+        """Return an array whose memory is reused once nothing refers to it."""
         dtype = np.dtype(kind)
         size = block_bytes(math.prod(shape) * dtype.itemsize)
         with CALLS.shared():
@@ -95,7 +95,7 @@ class Device:
     def scratch(
         self, shapes: Sequence[tuple[int, ...]], kind: DTypeLike
     ) -> Iterator[list[DeviceArray]]:
-        """Give arrays of those shapes, one after the other, until the end of the block."""
+        """Yield one array for each shape, valid until the end of the block."""
         dtype = np.dtype(kind)
         sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
         self._runtime.use(self.gpu)
@@ -120,7 +120,7 @@ class Device:
         return array
 
     def move(self, source: DeviceArray, into: DeviceArray) -> None:
-        """Copy an array to another place on the GPU; `wait` says when it is there."""
+        """Copy an array to another place on the GPU; `wait` returns when the copy is done."""
         with CALLS.shared():
             self._runtime.use(self.gpu)
             self._runtime.copy(into.address, source.address, source.nbytes)
@@ -132,7 +132,7 @@ class Device:
             self._runtime.wait()
 
     def get(self, array: DeviceArray, *, locked: bool = False) -> NDArray[Any]:
-        """Copy values from the GPU; `locked`, for few sizes, into page-locked memory."""
+        """Copy values from the GPU; `locked`, for few sizes, copies into page-locked memory."""
         empty = self._locked.empty if locked else np.empty
         with CALLS.shared():
             self._runtime.use(self.gpu)
@@ -171,7 +171,7 @@ class Device:
 
 
 class DeviceOutput(Output):
-    """What a picture got on a GPU; copied from there when it is read. For one thread at a time."""
+    """A picture's output on a GPU; copied when it is read. For one thread at a time."""
 
     def __init__(self, device: Device, logits: DeviceArray, labels: DeviceArray) -> None:
         self._device = device
@@ -180,7 +180,7 @@ class DeviceOutput(Output):
 
     @property
     def logits(self) -> Floats:
-        """(h, w, C) float32."""
+        """Logits (h, w, C) float32."""
         found, labels = self._copied
         if found is None:
             found = self._device.get(self._on_device[0], locked=True)
@@ -189,7 +189,7 @@ class DeviceOutput(Output):
 
     @property
     def labels(self) -> Labels:
-        """(h, w)."""
+        """Labels (h, w)."""
         logits, found = self._copied
         if found is None:
             found = self._device.get(self._on_device[1])
@@ -197,19 +197,19 @@ class DeviceOutput(Output):
         return found
 
     def upsampled(self, height: int, width: int) -> Labels | None:
-        """Return the label map of another size, or None where the GPU makes none."""
+        """Return the label map of another size; None if the GPU makes none."""
         if not self._device.makes_maps:
             return None
         return self._device.label_map(*self._on_device, height, width)
 
 
 def _put_off(release: Release) -> Release:
-    """Free memory while no CUDA graph is captured, which that would spoil."""
+    """Free memory while no CUDA graph is captured: freeing would spoil a capture."""
     return lambda address: CALLS.release(partial(release, address))
 
 
 def block_bytes(size: int) -> int:
-    """Return the bytes of the block that holds `size`: the next eighth of a power of two."""
+    """Return the bytes of the block for `size`: rounded up to an eighth of a power of two."""
     if size <= _LEAST_BYTES:
         return _LEAST_BYTES
     step = (1 << (size - 1).bit_length() - 1) // _STEPS_AN_OCTAVE

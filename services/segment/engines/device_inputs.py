@@ -1,8 +1,8 @@
-"""A model's inputs of pictures, made on a GPU: the pixels are copied there and resized there.
+"""Makes a model's inputs on a GPU: copies the pixels there and resizes them there.
 
-On a processor resizing and normalising a photograph takes longer than decoding it, and the
-engine's thread would gather the results, four bytes a value, before it copies them. Inputs are made
-here only where they proved equal to the processor's when the model was opened, byte for byte.
+On a processor, resizing and normalising a photograph takes longer than decoding it, and the
+engine's thread would gather the results, four bytes a value, before copying them. Inputs are made
+here only if they equalled the processor's, byte for byte, when the model was opened.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from services.segment.images.preprocess import Preprocessor
 from services.segment.kernels import resize
 from services.segment.manifest import ModelPreprocessing, Resampler
 
-# Pairs of sides whose weights stay on the GPU: pictures of few sizes come again and again.
+# Pairs of sides whose weights stay on the GPU: pictures come in few sizes.
 _AXES_KEPT = 64
-# Of the trial: heights and widths that shrink and grow, in either order.
+# Sizes of the trial: heights and widths that shrink and grow, in either order.
 _TRIED = ((83, 61), (37, 120))
 _log = structlog.get_logger(__name__)
 _Axis = tuple[tuple[DeviceArray, DeviceArray], tuple[Any, Any]]
@@ -40,13 +40,13 @@ class DeviceInputs:
         self._axes: OrderedDict[tuple[int, int], _Axis] = OrderedDict()
         self._lock = threading.Lock()
         self.usable = False
-        """Whether inputs are made here."""
+        """Whether inputs are made on the GPU."""
 
     def make(self, picture: Image.Image, resampler: Resampler | None) -> DeviceArray | None:
-        """Return the (3, height, width) input of an RGB picture, None if it is not made here.
+        """Return the (3, height, width) input of an RGB picture; None if it is not made here.
 
-        A picture that finds no memory, or a device that fails, is the processor's too: what is
-        wrong with the device shows where the model runs, which is watched.
+        If memory runs out or the device fails, the processor makes the input: errors of the device
+        show where the model runs, which is watched.
         """
         how = self._how
         if not self.usable or (resampler or how.resampler) != "pillow":
@@ -58,7 +58,7 @@ class DeviceInputs:
             return None
 
     def attempt(self) -> None:
-        """Make two inputs here and on the processor, and make them here if they are equal."""
+        """Make two inputs here and on the processor, and make inputs here if they are equal."""
         if self._how.resample != "bilinear":
             return
         rng = np.random.default_rng(0)
@@ -95,12 +95,12 @@ class DeviceInputs:
             resize.launch_last(
                 part, *last[1], table, out, wanted, heights=not heights, gpu=device.gpu
             )
-            # Whoever leaves its request gives the memory back at once.
+            # A caller that leaves its request frees the memory at once.
             device.wait()
         return tensor
 
     def _axis(self, size: int, wanted: int) -> _Axis:
-        """Return the weights of a side on the GPU, as arrays and as kernels take them."""
+        """Return a side's weights on the GPU, as arrays and as arguments of kernels."""
         key = size, wanted
         with self._lock:
             found = self._axes.get(key)

@@ -1,4 +1,4 @@
-"""What every engine is: its names, what it gives, and what it does. Pure."""
+"""The interface of every engine: its names, outputs and methods. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONNXRUNTIME = "onnxruntime-cpu"
 CUDA = "onnxruntime-cuda"
 TENSORRT = "onnxruntime-tensorrt"
 TORCH = "torch-cpu"
-"""Serves nothing: it is timed beside the others, as Transformers runs a model."""
+"""Serves nothing: it is timed next to the others, and runs a model as Transformers does."""
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -27,10 +27,10 @@ Labels = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class GpuOptions:
-    """How a model is to be opened on GPU number `number`.
+    """How a model is opened on GPU number `number`.
 
-    A session takes up to `memory_bytes` there; 0 is no limit. With `graphs` batches are captured
-    as CUDA graphs. TensorRT keeps what it builds in the folder `cache`; "" is nowhere.
+    A session takes up to `memory_bytes` there; 0 means no limit. With `graphs`, batches are
+    captured as CUDA graphs. TensorRT keeps its engines in the folder `cache`; "" means nowhere.
     """
 
     number: int = 0
@@ -40,9 +40,9 @@ class GpuOptions:
 
 
 class Output:
-    """Of one picture: `logits` (h, w, C) float32, and their arg max `labels` (h, w).
+    """Output for one picture: `logits` (h, w, C) float32, and their arg max `labels` (h, w).
 
-    The arrays are the holder's: no later run writes into them.
+    The arrays belong to the holder: no later run writes into them.
     """
 
     def __init__(self, logits: Floats, labels: Labels) -> None:
@@ -51,12 +51,12 @@ class Output:
 
     @property
     def logits(self) -> Floats:
-        """(h, w, C) float32."""
+        """Logits (h, w, C) float32."""
         return self._logits
 
     @property
     def labels(self) -> Labels:
-        """(h, w)."""
+        """Labels (h, w)."""
         return self._labels
 
     def upsampled(self, height: int, width: int) -> Labels | None:
@@ -66,19 +66,19 @@ class Output:
 
 
 class Engine(Protocol):
-    """One model, ready to run. `run` may be called from one thread at a time."""
+    """One model, ready to run. Only one thread at a time may call `run`."""
 
     name: str
     precision: Precision
 
     @property
     def max_batch_size(self) -> int | None:
-        """Most pictures a run, None if it takes any number."""
+        """Most pictures in a run; None if there is no limit."""
 
     def run(self, batch: list[Floats]) -> Sequence[Output]:
         """Compute pictures of (3, H, W) float32, all of one size: the manifest's or another.
 
-        Raises InvalidArgument for a size that the graph does not take.
+        Raises InvalidArgument for a size that the graph does not accept.
         """
 
 
@@ -87,9 +87,9 @@ class CompilesSizes(Protocol):
     """An engine that compiles something before it computes pictures of another size."""
 
     def compile_for(self, shape: tuple[int, ...]) -> None:
-        """Compile what a picture of (3, H, W) needs, once: it need not be done in `run` then.
+        """Compile what a picture of (3, H, W) needs, once, so that `run` need not.
 
-        May be called from any thread, beside `run`. Raises nothing: `run` says what is wrong.
+        May be called from any thread, during `run`. Raises nothing: `run` reports errors.
         """
 
 
@@ -98,16 +98,16 @@ class OnDevice(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(3, H, W)."""
+        """Shape (3, H, W)."""
 
 
 @runtime_checkable
 class PreparesPictures(Protocol):
-    """An engine that makes its inputs of pictures where it computes them."""
+    """An engine that makes inputs from pictures on the device where it computes them."""
 
     def prepared(self, picture: Image.Image, resampler: Resampler | None = None) -> OnDevice | None:
         """Return an RGB picture's input, of the model's size, for this engine's `run`.
 
-        None where the processor has to make it: for another resampler, or a device that cannot. May
-        be called from any thread, beside `run`. Raises nothing.
+        Returns None if the processor must make it: for another resampler, or a device that cannot.
+        May be called from any thread, during `run`. Raises nothing.
         """

@@ -1,8 +1,8 @@
-"""Keeps this process's other CUDA calls out of the moments when a CUDA graph is captured.
+"""Keeps this process's other CUDA calls away while a CUDA graph is captured.
 
 ONNX Runtime captures in CUDA's global mode: if another thread allocates or copies memory during a
-capture, both fail. So CUDA calls run within `shared`, and a capture within `alone`. Freeing memory
-goes through `release`: it happens whenever Python drops an object, in any thread, including the one
+capture, both fail. So CUDA calls run within `shared`, and a capture within `alone`. Memory is freed
+through `release`: that happens whenever Python drops an object, in any thread, including the one
 that captures, and must not wait there.
 """
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 
 class Calls:
-    """Many at once, or one alone. Who waits to be alone goes before those who come later."""
+    """Many calls at once, or one alone. A call waiting to be alone goes before later calls."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -26,7 +26,7 @@ class Calls:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Call CUDA; may be entered again by the thread that is within it, or alone."""
+        """Allow CUDA calls; a thread already within `shared` or `alone` may enter again."""
         if getattr(self._mine, "inside", False):
             yield
             return
@@ -44,7 +44,7 @@ class Calls:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Call CUDA while no other thread does. Not to be entered within `shared`."""
+        """Allow CUDA calls while no other thread makes any. Must not be entered within `shared`."""
         with self._changed:
             self._waiting += 1
             self._changed.wait_for(lambda: not (self._alone or self._running))
@@ -61,8 +61,8 @@ class Calls:
                 self.release(action)
 
     def release(self, action: Callable[[], object]) -> None:
-        """Call what frees memory: now, or after the capture that is under way. Never waits."""
-        with self._changed:  # of a lock that its own thread may take again
+        """Call a function that frees memory: now, or after the present capture. Never waits."""
+        with self._changed:  # a lock that its own thread may take again
             if self._alone:
                 self._put_off.append(action)
                 return
@@ -76,4 +76,4 @@ class Calls:
 
 
 CALLS = Calls()
-"""Those of this process."""
+"""The calls of this process."""

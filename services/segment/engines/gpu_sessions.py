@@ -1,6 +1,6 @@
 """ONNX Runtime's sessions on a GPU: which provider computes, and with which options.
 
-Options are those of ONNX Runtime's pages on its CUDA and TensorRT providers, and all their names
+The options come from ONNX Runtime's pages on its CUDA and TensorRT providers, and all their names
 are in the libraries of 1.31.1. They have not run on a GPU.
 """
 
@@ -46,7 +46,7 @@ class Sessions:
         return self._open([(CUDA_PROVIDER, cuda_options(self.manifest, self.gpu))], {})
 
     def tensorrt(self, sizes: Sequence[int]) -> ort.InferenceSession:
-        """Open TensorRT's session for batches of `sizes`, ascending, of the model's own size."""
+        """Open TensorRT's session for batches of `sizes`, ascending, at the model's own size."""
         return self._open(self._with_tensorrt(sizes, graph=False), {})
 
     def captured(
@@ -54,8 +54,8 @@ class Sessions:
     ) -> ort.InferenceSession:
         """Open a session for batches of `size`, whose first run captures a CUDA graph.
 
-        `dimensions` are those of the graph's input; with all of them known, ONNX Runtime computes
-        shapes when it opens the graph, and no node of that is left on the processor.
+        `dimensions` are those of the graph's input; if all of them are known, ONNX Runtime computes
+        shapes when it opens the graph, and no node for shapes stays on the processor.
         """
         how = self.manifest.preprocessing
         shape = (size, 3, how.height, how.width)
@@ -90,7 +90,7 @@ class Sessions:
         with CALLS.shared():
             session = open_session(self.check, providers, options)
         for name, _ in providers:
-            # ONNX Runtime falls back without an error where a provider can't be loaded.
+            # ONNX Runtime falls back without an error if a provider cannot be loaded.
             if name not in session.get_providers():
                 raise self._unusable(name)
         return session
@@ -112,16 +112,16 @@ class Sessions:
 
 
 def cuda_options(manifest: Manifest, gpu: GpuOptions, *, graph: bool = False) -> Options:
-    """Return the options of ONNX Runtime's CUDA provider; with `graph` it captures its runs."""
+    """Return the options of ONNX Runtime's CUDA provider; `graph` makes it capture its runs."""
     options: dict[str, str | int] = {
         "device_id": gpu.number,
-        # EXHAUSTIVE, the default, tries every algorithm again for each new size, for hundreds of
-        # milliseconds, and takes the memory of the largest.
+        # EXHAUSTIVE, the default, tries every algorithm again for each new size, which takes
+        # hundreds of milliseconds and the memory of the largest.
         "cudnn_conv_algo_search": "HEURISTIC",
         "cudnn_conv_use_max_workspace": 0,
-        # Memory grows by what is needed: by powers of two it would take twice that.
+        # Memory grows by what is needed: growing by powers of two would take twice as much.
         "arena_extend_strategy": "kSameAsRequested",
-        # TF32 has the ten bits of fp16: labels would not be those of fp32.
+        # TF32 has the ten bits of fp16: labels would differ from those of fp32.
         "use_tf32": int(manifest.graph.precision != "fp32"),
     }
     if gpu.memory_bytes:
@@ -136,9 +136,9 @@ def tensorrt_options(
 ) -> Options:
     """Return the options of the TensorRT provider, for batches from the first to the last size.
 
-    Engines are kept in a folder of the versions that made them: TensorRT reads no others', and
-    ONNX Runtime does not look. They are named by the model's digest; its provider adds the GPU's
-    kind.
+    Engines are kept in a folder for the versions that made them: TensorRT cannot read those of
+    other versions, and ONNX Runtime does not check. Their names contain the model's digest; the
+    provider adds the kind of GPU.
     """
     how, precision = manifest.preprocessing, manifest.graph.precision
     least, most = (
@@ -198,14 +198,14 @@ def require_provider(*, tensorrt: bool = False) -> None:
 def preload(*, tensorrt: bool = False) -> None:
     """Load the libraries of the nvidia packages, which are not on the loader's path.
 
-    What this prints of those that it does not find goes into the log: whatever reads that wants
-    one JSON value a line.
+    What ONNX Runtime prints about missing libraries goes into the log, whose readers expect one
+    JSON value a line.
     """
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         ort.preload_dlls()
         if tensorrt and find_spec(_TENSORRT):
-            # Its import loads the libraries, of which preload_dlls knows nothing.
+            # Importing TensorRT loads its libraries, which preload_dlls does not know.
             import_module(_TENSORRT)
     if said.getvalue().strip():
         _log.info("libraries of CUDA", said=said.getvalue().strip()[:2000])

@@ -1,8 +1,8 @@
-"""Which instructions of the processor decide what an engine computes.
+"""Which processor instructions affect an engine's results.
 
-OpenVINO's products in bf16 and fp16 are rounded and added up as the widest instructions do it that
-oneDNN, its kernels, finds: the same model may be exact enough with some and not with others. In
-fp32 they differ by rounding of a millionth.
+OpenVINO rounds and adds products in bf16 and fp16 according to the widest instructions that oneDNN,
+its kernel library, finds: the same model may be exact enough with some and not with others. In fp32
+they differ only by rounding of a millionth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from services.segment.manifest import Precision
 
 
 def decisive_instructions(engine: str, precision: Precision) -> str | None:
-    """Return the instruction set of this processor, or None where figures don't depend on it."""
+    """Return this processor's instruction set, or None if figures do not depend on it."""
     if engine != OPENVINO or precision == "fp32":
         return None
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""

@@ -1,4 +1,4 @@
-"""ONNX Runtime on processors: the engine that is always there, and the reference of the others."""
+"""ONNX Runtime on processors: always available, and the reference for the other engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ERRORS_ONLY = 3
 
 
 class OnnxEngine:
-    """One session of one model, in the number types that its graph is written in."""
+    """One session of one model, in the number types of its graph."""
 
     name = ONNXRUNTIME
 
@@ -36,7 +36,7 @@ class OnnxEngine:
 
     @property
     def max_batch_size(self) -> int | None:
-        """Most pictures a run, None if the graph takes any number."""
+        """Most pictures in a run; None if there is no limit."""
         return None if self._graph.dynamic_batch else 1
 
     def run(self, batch: list[Floats]) -> list[Output]:
@@ -51,7 +51,7 @@ def run_plainly(
     batch: list[Floats],
     options: ort.RunOptions | None = None,
 ) -> list[Output]:
-    """Compute pictures of one size in memory that the session takes and gives as it needs."""
+    """Compute pictures of one size, with memory that the session allocates as it needs."""
     logits, labels = session.run(
         [graph.logits, graph.labels],
         {graph.input: np.stack(batch) if len(batch) > 1 else batch[0][None]},
@@ -66,7 +66,7 @@ def session_options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # Spinning between requests takes processors from decoding and from other services.
+    # Spinning between requests would take processors from decoding and from other services.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

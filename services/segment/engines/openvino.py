@@ -1,8 +1,8 @@
 """OpenVINO: the fastest engine on processors, on the same ONNX file as the others.
 
 A graph of fixed shape is compiled for the model's own size, and pictures are computed one at a
-time: both are faster there than a free shape or a batch. Other sizes are `sizes`'s. The graph's own
-arg max is cut off and computed beside it, which gives the same labels in a fraction of the time.
+time: both are faster than a free shape or a batch. Other sizes are handled by `sizes`. The graph's
+own arg max is cut off and computed outside, which gives the same labels in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from services.segment.engines.engine import OPENVINO, Floats, Output
 from services.segment.engines.sizes import OtherSizes
 from services.segment.manifest import Manifest, ModelGraph, Precision
 
-# Three channels of any height and width.
+# Three channels, any height and width.
 _FREE = (3, -1, -1)
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 def capabilities() -> frozenset[str]:
-    """Return what OpenVINO computes in on this processor: "FP32", and perhaps "BF16", "FP16"."""
+    """Return OpenVINO's number types on this processor: "FP32", and perhaps "BF16", "FP16"."""
     return frozenset(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 class OpenVinoEngine:
-    """One model, compiled for its own size when it is opened and for others when they come."""
+    """One model, compiled for its own size when opened and for other sizes when needed."""
 
     name = OPENVINO
 
@@ -47,8 +47,8 @@ class OpenVinoEngine:
     ) -> None:
         """Compile the graph and compute one probe.
 
-        Raises InvalidArgument naming the file and what is wrong with it. That the processor
-        computes in `precision` is the caller's to know.
+        Raises InvalidArgument naming the file and what is wrong with it. The caller must check that
+        the processor computes in `precision`.
         """
         self.precision = precision
         self._threads = threads
@@ -58,8 +58,8 @@ class OpenVinoEngine:
         self._core = openvino.Core()
         how = manifest.preprocessing
         self._own_shape = (3, how.height, how.width)
-        # Weakly: an engine that is no longer used is freed at once, and not when Python next looks
-        # for cycles; two models would be in memory until then.
+        # A weak reference: an unused engine is freed at once, rather than when Python next collects
+        # cycles; until then, two models would be in memory.
         method = weakref.WeakMethod(self._compiled)
 
         def compiled(shape: tuple[int, ...]) -> Any:
@@ -69,7 +69,7 @@ class OpenVinoEngine:
 
         self._other = OtherSizes(compiled, lambda: compiled(_FREE))
         arg_max.warm()
-        # Other sizes are compiled from what was opened: the files may have changed since they were
+        # Other sizes are compiled from the opened model: the files may have changed since they were
         # verified.
         self._model = self._opened()
         self._own = self._first_compiled()
@@ -85,9 +85,9 @@ class OpenVinoEngine:
         return [self._picture(tensor) for tensor in batch]
 
     def compile_for(self, shape: tuple[int, ...]) -> None:
-        """Compile the graph of free shape where that computes a picture of `shape`."""
+        """Compile the graph of free shape if that computes a picture of `shape`."""
         if shape != self._own_shape and self._graph.dynamic_size:
-            with suppress(RuntimeError):  # run says so again
+            with suppress(RuntimeError):  # run reports the error
                 self._other.free()
 
     def _picture(self, tensor: Floats) -> Output:
@@ -102,15 +102,15 @@ class OpenVinoEngine:
     def _into_own(self, tensor: Floats) -> Floats:
         request = self._own
         shape = tuple(request.get_output_tensor(0).shape)
-        # The graph writes into memory of the picture's own, which the next run doesn't touch: a
-        # shared output would be overwritten while it is still being read, a copy costs a pass.
+        # The graph writes into the picture's own memory, which the next run does not touch: a
+        # shared output would be overwritten while it is still being read, and a copy costs a pass.
         logits = np.empty(shape[1:], np.float32)
         request.set_output_tensor(0, openvino.Tensor(logits[None], shared_memory=True))
         request.infer([tensor[None]], share_inputs=True, share_outputs=True)
         return logits
 
     def _of_another_size(self, tensor: Floats) -> Floats:
-        """Compute a picture by the graph that there is for its size; the logits are a copy."""
+        """Compute a picture with the graph for its size; the logits are a copy."""
         self._check.size(tensor)
         try:
             request = self._other.find(tensor.shape)
@@ -168,11 +168,11 @@ def compile_graph(
     threads: int,
     profiled: bool = False,
 ) -> Any:
-    """Compile a graph, which this changes, to give the logits of one picture of `shape` (3, H, W).
+    """Compile a graph, changing it, to give the logits of one picture of `shape` (3, H, W).
 
-    -1 for a height or width is any.
+    -1 for a height or width means any.
 
-    Raises RuntimeError if it takes no such picture.
+    Raises RuntimeError if the graph does not accept such a picture.
     """
     for result in list(model.get_results()):
         if graph.logits not in result.input_value(0).get_names():
@@ -181,9 +181,9 @@ def compile_graph(
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
-        # Left alone, it computes in bf16 wherever the processor can.
+        # By default, OpenVINO computes in bf16 wherever the processor can.
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        # Processes that share a machine would all be pinned to its first processors.
+        # Otherwise processes that share a machine would all be pinned to its first processors.
         "ENABLE_CPU_PINNING": False,
         "PERF_COUNT": profiled,
     }
@@ -191,7 +191,7 @@ def compile_graph(
 
 
 def compile_profiled(path: Path, manifest: Manifest, *, precision: Precision, threads: int) -> Any:
-    """Compile a graph, as the engine does, so that the times of its parts can be read."""
+    """Compile a graph as the engine does, but so that the times of its parts can be read."""
     core, how = openvino.Core(), manifest.preprocessing
     return compile_graph(
         *(core, core.read_model(path), manifest.graph, (3, how.height, how.width)),
@@ -202,6 +202,6 @@ def compile_profiled(path: Path, manifest: Manifest, *, precision: Precision, th
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line of OpenVINO's message; those before it say where in its sources."""
+    """Return the last line of OpenVINO's message; earlier lines only locate it in its sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

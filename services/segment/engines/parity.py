@@ -18,9 +18,9 @@ from services.segment.manifest import ModelParity, ModelPreprocessing, Precision
 
 @dataclass(frozen=True)
 class Gate:
-    """What passes.
+    """Limits for passing.
 
-    `max_difference` of a logit is in units of the source's largest logit, or of 1 where that is
+    `max_difference` of a logit is in units of the source's largest logit, or of 1 if that is
     smaller; `min_agreement` is the least share of labels that agree.
     """
 
@@ -28,21 +28,21 @@ class Gate:
     min_agreement: float
 
     def passes(self, difference: float, largest: float, agreement: float) -> bool:
-        """Say whether a graph with those figures may be served."""
+        """Return whether a graph with those figures may be served."""
         allowed = self.max_difference * max(1.0, largest)
         return difference <= allowed and agreement >= self.min_agreement
 
 
-# Rounding leaves 1e-6; a weight in the wrong place far more than a thousandth.
+# Rounding leaves 1e-6; a misplaced weight leaves far more than a thousandth.
 _EXACT = Gate(1e-3, 0.9999)
 # Eight bits of mantissa over a few dozen layers leave about 1 %.
 _NARROW = Gate(0.02, 0.995)
-# Random weights give logits that are all but ties: which is largest says nothing of the graph.
+# Random weights give near ties between logits: the largest says nothing about the graph.
 _NARROW_RANDOM = Gate(0.02, 0.0)
 
 
 def gate(precision: Precision, weights: WeightsKind) -> Gate:
-    """Return what a graph of such weights has to reach, computed in that number type."""
+    """Return the limits for a graph with such weights, computed in that number type."""
     if precision == "fp32":
         return _EXACT
     return _NARROW_RANDOM if weights == "random" else _NARROW
@@ -51,14 +51,14 @@ def gate(precision: Precision, weights: WeightsKind) -> Gate:
 PROBES_DIRECTORY = Path(__file__).with_name("probes")
 _KINDS = ("coast", "street", "countryside")
 SIDES = (256, 512)
-"""Sides in pixels that a picture of each kind is packaged in: those of most models."""
+"""Sides in pixels of the packaged pictures of each kind: those of most models."""
 UNEVEN = ("uneven-1.png", "uneven-2.png")
 """Pictures of 101 x 164 pixels."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Pictures (N, 3, H, W) of one size, and the logits that are wanted of them (N, h, w, C)."""
+    """Pictures (N, 3, H, W) of one size, and their expected logits (N, h, w, C)."""
 
     pixels: Floats
     logits: Floats
@@ -67,11 +67,11 @@ class Probe:
 def probe_inputs(
     preprocessing: ModelPreprocessing, pictures: Sequence[Path] = (), *, any_size: bool = True
 ) -> list[Floats]:
-    """Return inputs (N, 3, H, W): three packaged scenes, the given pictures, an odd batch.
+    """Return inputs (N, 3, H, W): three packaged scenes, the given pictures, an uneven batch.
 
-    The scenes have what noise lacks: edges, and areas of one class. The batch has two pictures
-    of another, uneven size, for graphs that take `any_size`: their free dimensions are tried too.
-    Raises InvalidArgument naming a file that is not a picture.
+    The scenes have features that noise lacks: edges, and areas of one class. The batch has two
+    pictures of another, uneven size, for graphs that accept `any_size`, to test their free
+    dimensions. Raises InvalidArgument naming a file that is not a picture.
     """
     height, width = preprocessing.height, preprocessing.width
     packaged = min((side for side in SIDES if side >= max(height, width)), default=max(SIDES))
@@ -83,7 +83,7 @@ def probe_inputs(
 
 
 def _picture(path: Path, height: int = 0, width: int = 0) -> NDArray[np.uint8]:
-    """Return a picture's pixels, resized if a size is given that it does not have."""
+    """Return a picture's pixels, resized if a different size is given."""
     try:
         with Image.open(path) as image:
             size = (width, height) if height else image.size
@@ -100,7 +100,7 @@ def _normalised(pictures: list[NDArray[np.uint8]], preprocessing: ModelPreproces
 
 
 def engine_probes(engine: Engine, inputs: Sequence[Floats]) -> list[Probe]:
-    """Return the probes of an engine that others are compared with."""
+    """Return the probes of a reference engine, for comparing other engines with it."""
     return [
         Probe(pixels, np.stack([output.logits for output in engine.run(list(pixels))]))
         for pixels in inputs
@@ -108,10 +108,10 @@ def engine_probes(engine: Engine, inputs: Sequence[Floats]) -> list[Probe]:
 
 
 def measure_parity(engine: Engine, probes: Sequence[Probe], gate: Gate) -> ModelParity:
-    """Compare what `engine` makes of the graph with what is wanted; say if it passes.
+    """Compare the results of `engine` on the graph with the expected ones; say whether it passes.
 
-    Raises InternalError if the graph's shapes are others than wanted, or if its labels are not the
-    arg max of its logits.
+    Raises InternalError if the graph's shapes differ from the expected ones, or if its labels are
+    not the arg max of its logits.
     """
     difference, largest, agreed, labels, pictures = 0.0, 0.0, 0, 0, 0
     for probe in probes:

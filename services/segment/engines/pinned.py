@@ -1,7 +1,7 @@
-"""Memory of CUDA's: a GPU's own, and page-locked memory that it reads and writes by itself.
+"""CUDA memory: a GPU's own, and page-locked memory that the GPU reads and writes directly.
 
-To get either is slow, so blocks are used again: a block goes back when the last array that shows it
-is gone, wherever that array has been handed to.
+Allocating either is slow, so blocks are reused: a block is returned when the last array that shows
+it is gone, wherever that array was passed to.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _FUNCTIONS = (
     "cudaHostAlloc", "cudaFreeHost", "cudaMalloc", "cudaFree", "cudaSetDevice", "cudaMemcpy",
     "cudaStreamSynchronize",
 )  # fmt: skip
-_ANY_WAY = 4  # cudaMemcpyDefault: the addresses say where they are
+_ANY_WAY = 4  # cudaMemcpyDefault: the addresses show which memory they are in
 
 Allocate = Callable[[int], int]
-"""Returns the address of that many bytes."""
+"""Allocates a number of bytes; returns their address."""
 Release = Callable[[int], None]
-"""Frees what is at that address."""
+"""Frees the memory at an address."""
 
 
 class Blocks:
-    """Addresses of memory, each given again once its holder is gone. Any thread may ask.
+    """Addresses of memory, each reused once its holder is gone. Any thread may ask.
 
     They are freed once nothing refers to this object or to any holder.
     """
@@ -45,8 +45,8 @@ class Blocks:
     def __init__(self, allocate: Allocate, release: Release) -> None:
         self._allocate = allocate
         self._free: defaultdict[int, list[int]] = defaultdict(list)
-        # Not before the last array is gone: it is what gives its block back to this object. At the
-        # end of the process the memory goes with it.
+        # Not freed before the last array is gone, since arrays return their blocks to this object.
+        # At the end of the process, the system frees the memory.
         weakref.finalize(self, _release_all, self._free, release).atexit = False
 
     def take(self, size: int) -> int:
@@ -57,11 +57,11 @@ class Blocks:
             return self._allocate(size)
 
     def hold(self, holder: object, size: int, address: int) -> None:
-        """Have those bytes returned when `holder` goes."""
+        """Return those bytes to the pool when `holder` is gone."""
         weakref.finalize(holder, self._give_back, size, address).atexit = False
 
     def _give_back(self, size: int, address: int) -> None:
-        # Called wherever the last array goes: to append is one step, and needs no lock.
+        # Called wherever the last array is dropped: an append is one step, and needs no lock.
         self._free[size].append(address)
 
 
@@ -69,7 +69,7 @@ class PageLocked(Blocks):
     """Arrays in page-locked memory."""
 
     def empty(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """Return an array whose memory is used again once nothing refers to it."""
+        """Return an array whose memory is reused once nothing refers to it."""
         dtype = np.dtype(kind)
         size = math.prod(shape) * dtype.itemsize
         address = self.take(size)
@@ -79,10 +79,10 @@ class PageLocked(Blocks):
 
 
 class Scratch:
-    """Memory that is needed for a moment, of any size. Any thread may ask.
+    """Memory of any size for a short time. Any thread may ask.
 
-    There are as many blocks as are held at once, and each grows to the largest size that it was
-    needed for: sizes that come and go leave nothing behind.
+    There are as many blocks as are held at once, and each grows to the largest size requested of
+    it, so changing sizes do not accumulate.
     """
 
     def __init__(self, allocate: Allocate, release: Release) -> None:
@@ -94,7 +94,7 @@ class Scratch:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[int]:
-        """Give the address of at least `size` bytes, until the end of the block."""
+        """Yield the address of at least `size` bytes, valid until the end of the block."""
         block = self._take(size)
         try:
             yield block[1]
@@ -130,14 +130,14 @@ def _release_all(free: Mapping[int, list[int]], release: Release) -> None:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What is used of the CUDA runtime that ONNX Runtime has loaded.
+    """The functions used from the CUDA runtime that ONNX Runtime has loaded.
 
-    `use(gpu)` makes a GPU the calling thread's: without it memory is locked, and a context of
-    hundreds of megabytes opened, on GPU 0. `copy(target, source, size)` copies between addresses,
-    whichever memory they are in, and holds no lock of Python's meanwhile; between two addresses of
-    a GPU it does not wait for the copy. `wait` does, for copies and kernels. `allocate` gives
-    page-locked memory, `on_device` memory of the calling thread's GPU. `kernel_array` makes what a
-    kernel takes of an array there.
+    `use(gpu)` makes a GPU the calling thread's: without it, memory is locked, and a context of
+    hundreds of megabytes opened, on GPU 0. `copy(target, source, size)` copies between addresses in
+    any memory, without holding Python's lock; between two addresses of a GPU it does not wait for
+    the copy. `wait` does, for copies and kernels. `allocate` returns page-locked memory,
+    `on_device` memory of the calling thread's GPU. `kernel_array` turns an array there into a
+    kernel's argument.
     """
 
     allocate: Allocate
@@ -182,7 +182,7 @@ def cuda_runtime() -> Runtime:
         return address.value
 
     def release(address: int) -> None:
-        runtime.cudaFreeHost(address)  # no one is left to be told of an error
+        runtime.cudaFreeHost(address)  # nobody is left to report an error to
 
     def on_device(size: int) -> int:
         address = ctypes.c_void_p()
@@ -201,7 +201,7 @@ def cuda_runtime() -> Runtime:
         _require(runtime.cudaMemcpy(target, source, size, _ANY_WAY), f"{size} bytes not copied")
 
     def wait() -> None:
-        # The default stream, where copies and numba's kernels are, and ONNX Runtime is not.
+        # The default stream contains the copies and numba's kernels, but not ONNX Runtime's work.
         _require(runtime.cudaStreamSynchronize(None), "a kernel or a copy failed")
 
     return Runtime(
@@ -210,6 +210,6 @@ def cuda_runtime() -> Runtime:
 
 
 def _require(status: int, problem: str) -> None:
-    """Raise RuntimeError, as ONNX Runtime does, for an error of CUDA's."""
+    """Raise RuntimeError, as ONNX Runtime does, for a CUDA error."""
     if status != 0:
         raise RuntimeError(f"{problem}: CUDA failure {status}")

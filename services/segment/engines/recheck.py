@@ -1,8 +1,9 @@
-"""Measures a narrow number type on this processor, where a model's record is of another one.
+"""Measures a narrow number type on this processor, if a model's record is from another one.
 
-The same bf16 is rounded and added up otherwise by other instructions: a model that AVX-512 serves
-well may fail on AMX. The source model is not here, but the graph in fp32 stands for it: the export
-compared the two. Seconds for the largest SegFormer, and none where the record is of this processor.
+Different instructions round and add bf16 differently: a model that is exact enough with AVX-512 may
+fail on AMX. The source model is not available, so the graph in fp32 replaces it: the export
+compared the two. Takes seconds for the largest SegFormer, and none if the record is from this
+processor.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _log = structlog.get_logger(__name__)
 def rechecked(
     choice: Choice, directory: Path, manifest: Manifest, *, threads: int
 ) -> ModelParity | None:
-    """Return how far the engine is from its own fp32 here, None where the record tells it.
+    """Return how far the engine is from its own fp32 here; None if the record already says it.
 
-    The files were verified, and `choice` is available and trusted. Blocks, for seconds. Raises
+    The files must be verified, and `choice` available and trusted. Blocks for seconds. Raises
     EngineUnavailable with the figures if the model is not exact enough on this processor.
     """
     here = decisive_instructions(choice.engine, choice.precision)
@@ -59,8 +60,8 @@ def rechecked(
 def _measured(
     choice: Choice, directory: Path, manifest: Manifest, needed: Gate, threads: int
 ) -> ModelParity:
-    """Compare two engines, of which one at a time is in memory."""
-    # OpenVINO is in an extra.
+    """Compare two engines, with one at a time in memory."""
+    # OpenVINO comes with an extra.
     from services.segment.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
     inputs = probe_inputs(manifest.preprocessing, any_size=manifest.graph.dynamic_size)

@@ -1,9 +1,8 @@
 """Which compiled graph computes a picture of another size than the model's own.
 
-Compiling takes half a second and more, and everybody waits behind the engine's thread meanwhile: a
-client that sends a new size each time would stop all others. So any size is computed by one graph
-of free shape, which is somewhat slower, and a size that comes again and again is compiled for
-itself in a thread beside it.
+Compiling takes half a second or more, while every other caller waits behind the engine's thread: a
+client that sends a new size each time would block all others. So one graph of free shape computes
+any size, somewhat slower, and a separate thread compiles a graph for each size that recurs.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ import structlog
 
 Shape = tuple[int, ...]
 KEPT = 3
-"""Sizes that stay compiled: each holds a copy of the weights."""
+"""How many sizes stay compiled: each holds a copy of the weights."""
 OFTEN = 8
-"""Pictures of a size after which it is compiled for itself."""
-# Seconds between two compilations: they take the processors from the pictures.
+"""Number of pictures of a size after which a graph is compiled for that size."""
+# Seconds between two compilations: they take processor time from the pictures.
 _PAUSE_SECONDS = 10.0
-# Sizes whose pictures are counted.
+# How many sizes have their pictures counted.
 _COUNTED = 64
 _log = structlog.get_logger(__name__)
 
 
 class OtherSizes:
-    """Compiled graphs by the shape of a picture. `find` is called from one thread at a time."""
+    """Compiled graphs by the shape of a picture. One thread at a time may call `find`."""
 
     def __init__(self, compile_fixed: Callable[[Shape], Any], compile_free: Callable[[], Any]):
         self._compile_fixed = compile_fixed
@@ -43,7 +42,7 @@ class OtherSizes:
         self._compiled_at = -_PAUSE_SECONDS
 
     def find(self, shape: Shape) -> Any:
-        """Return what computes pictures of that shape. Raises what compiling a free shape does."""
+        """Return the graph for pictures of that shape. Raises as compiling a free shape does."""
         with self._lock:
             found = self._fixed.get(shape)
             if found is not None:
@@ -54,9 +53,9 @@ class OtherSizes:
         return free
 
     def free(self) -> Any:
-        """Return the graph of free shape, compiled if it is not yet. May be called from any thread.
+        """Return the graph of free shape, compiled on first use. May be called from any thread.
 
-        Raises what compiling it does.
+        Raises what the compilation raises.
         """
         with self._compiling_free:
             if self._free is None:

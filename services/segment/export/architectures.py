@@ -9,7 +9,7 @@ from services.errors import InvalidArgument
 
 @dataclass(frozen=True)
 class Architecture:
-    """What differs between the SegFormers: blocks and channels by stage, width of the head."""
+    """What differs between SegFormers: blocks and channels by stage, and width of the head."""
 
     depths: tuple[int, ...]
     widths: tuple[int, ...]

@@ -1,8 +1,8 @@
-"""Loads a SegFormer checkpoint. Runs no code that the checkpoint brings.
+"""Loads a SegFormer checkpoint. Runs no code that comes with the checkpoint.
 
-A checkpoint is a directory, or the name "owner/model" of one on the hub, with config.json,
+A checkpoint is a directory, or a name "owner/model" on the hub, with config.json,
 preprocessor_config.json and weights that `weights` reads; or a file of weights alone, whose
-configuration is then read off them.
+configuration is inferred from them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from services.segment.manifest import (
 
 CONFIG_FILE = "config.json"
 _CLASS = "SegformerForSemanticSegmentation"
-# Of batch norms while they are trained; TensorFlow has none.
+# Batch norms' training counters, which TensorFlow lacks.
 _COUNTER = "num_batches_tracked"
 _NOTHING = Given()
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -55,7 +55,7 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 class Checkpoint:
     """A loaded checkpoint: the unmodified model, and what its files say about it.
 
-    `name` is its name on the hub where that is known, else its directory's.
+    `name` is its name on the hub if known, else its directory's.
     """
 
     model: SegformerForSemanticSegmentation
@@ -70,7 +70,7 @@ class Checkpoint:
 def load_checkpoint(
     checkpoint: str | Path, progress: Callable[[str], None], given: Given = _NOTHING
 ) -> Checkpoint:
-    """Load a checkpoint directory, a file of weights, or a hub name; `given` goes before its files.
+    """Load a checkpoint directory, a file of weights, or a hub name; `given` overrides its files.
 
     Raises InvalidArgument saying what is missing or wrong, NotFound or Unavailable for a hub name
     that cannot be fetched.
@@ -126,7 +126,7 @@ def load_checkpoint(
 
 
 def _no_checkpoint(path: Path, directory: Path) -> str:
-    """What is wrong with what was given: no checkpoint of torch's or TensorFlow's."""
+    """Return why the given path is neither a torch nor a TensorFlow checkpoint."""
     if path.suffix == ".onnx":
         return f"{path} is an ONNX file: `assay import-onnx` takes it"
     if (path / MODEL_FILE).is_file() and (path / MANIFEST_FILE).is_file():
@@ -225,7 +225,7 @@ def _classes(config: Mapping[str, Any], known: tuple[str, ...] | None) -> tuple[
 def _check_sizes(
     file: Path, state: Mapping[str, Any], config: Mapping[str, Any], classes: int
 ) -> None:
-    """Refuse a configuration of another model than the weights', before that is made."""
+    """Refuse a configuration that does not fit the weights, before the model is made."""
     head = state.get("decode_head.classifier.weight", state.get("decode_head.conv_seg.weight"))
     if head is not None and len(head) != classes:
         raise InvalidArgument(
@@ -284,7 +284,7 @@ def _model(
         raise InvalidArgument("checkpoint", f"{file} cannot be loaded: {reason}") from error
     for key in ("missing_keys", "mismatched_keys"):
         wrong = sorted(name for name in map(str, report[key]) if not name.endswith(_COUNTER))
-        if weights.convolutional_head:  # it was given a head of its own
+        if weights.convolutional_head:  # the model got its own head
             wrong = [name for name in wrong if "decode_head." not in name]
         if wrong:
             some = ", ".join(wrong[:3])
@@ -297,7 +297,7 @@ def _model(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's own progress bars and advice off the terminal."""
+    """Keep the library's progress bars and advice off the terminal."""
     log: Any = transformers.logging
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()

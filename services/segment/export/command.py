@@ -1,4 +1,4 @@
-"""What `assay export` calls. Imports torch only for an export."""
+"""Functions behind `assay export`. Imports torch only for an export."""
 
 from __future__ import annotations
 
@@ -50,14 +50,12 @@ def export_checkpoint(
 ) -> Exported:
     """Export a checkpoint directory, a file of weights or a hub name ("owner/model") into `out`.
 
-    `out` is a new directory. `given` goes before what the checkpoint's files say. `name` is what
-    the model will be served as, by default the last part of the checkpoint's name, and `version`
-    which one of that name.
-    `probes` are pictures to check the graph on, beside drawn ones. `precision` is the number type
-    that the graph multiplies in. `progress` is called with a line
-    for each step. Raises InvalidArgument (checkpoint, name or out), NotFound or MissingLibrary
-    (hub, or torch or OpenVINO not installed), TooLarge (disk full), InternalError (the graph isn't
-    the model).
+    `out` is a new directory. `given` overrides the checkpoint's files. `name` is the name to serve
+    the model as (default: the last part of the checkpoint's name), and `version` its version.
+    `probes` are pictures to check the graph on, in addition to drawn ones. `precision` is the
+    number type in which the graph multiplies. `progress` is called with a line for each step.
+    Raises InvalidArgument (checkpoint, name or out), NotFound or MissingLibrary (hub, or torch or
+    OpenVINO not installed), TooLarge (disk full), InternalError (the graph differs from the model).
     """
     started = time.monotonic()
     check_output(out, 0)
@@ -78,8 +76,8 @@ def export_random(
 ) -> Exported:
     """Export "b0" .. "b5" with weights drawn from `seed` into the new directory `out`.
 
-    Shapes, size and speed are those of the published model; its labels mean nothing. Errors as
-    `export_checkpoint`.
+    Shapes, size and speed are those of the published model; its labels mean nothing. Raises as
+    `export_checkpoint` does.
     """
     started = time.monotonic()
     check_architecture(architecture)
@@ -106,8 +104,8 @@ def export(
 ) -> Exported:
     """Export what the command line names: a checkpoint, or an architecture with a seed.
 
-    Raises InvalidArgument for any other combination or a bad version, else as the two functions
-    above.
+    Raises InvalidArgument for any other combination or a bad version, and what the two functions
+    above raise.
     """
     if not is_name(version):
         raise InvalidArgument("version", f"{version!r} is not a version: {NAME_RULE}")
@@ -162,14 +160,14 @@ def import_graph(
     """Write a ready ONNX file as the new directory `out`.
 
     `labels` is a file with the names of the classes. Raises InvalidArgument naming what the file
-    lacks, MissingLibrary where a library is not installed, TooLarge (disk full), InternalError (an
-    engine does not give what the file gives).
+    lacks, MissingLibrary if a library is not installed, TooLarge (disk full), InternalError (an
+    engine's results differ from the file's).
     """
     if not is_name(version):
         raise InvalidArgument("version", f"{version!r} is not a version: {NAME_RULE}")
     started = time.monotonic()
     _pipeline()
-    # onnx is in the export extra.
+    # onnx comes with the export extra.
     from services.segment.export.onnx_import import import_onnx  # noqa: PLC0415
     from services.segment.export.onnx_source import Names  # noqa: PLC0415
 
@@ -182,7 +180,7 @@ def import_graph(
 
 def _pipeline() -> ModuleType:
     try:
-        # Torch takes seconds to import and is in an extra of its own.
+        # torch takes seconds to import and comes with its own extra.
         from services.segment.export import pipeline  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingLibrary(

@@ -1,4 +1,4 @@
-"""Facts of a SegFormer exactly as published: counted before anything is folded or fused."""
+"""Facts about a SegFormer exactly as published: counted before anything is folded or fused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def source_facts(
 ) -> ModelFacts:
     """Count the modules and parameters of an unmodified model, and trace its shapes.
 
-    The shapes are those of a forward pass of the same architecture for one (3, height, width)
-    input, on the meta device: exact, and free. Modules are counted by class, containers left out.
+    The shapes come from a forward pass of the same architecture for one (3, height, width) input,
+    on the meta device, which is exact and free. Modules are counted by class, without containers.
     """
     encoder, head = model.segformer, model.decode_head
     hidden, logits = _trace(model.config, height, width)
@@ -39,7 +39,7 @@ def source_facts(
 
 
 def architecture_facts(config: SegformerConfig, height: int = 512, width: int = 512) -> ModelFacts:
-    """Return the facts of a model of that configuration, without allocating its weights."""
+    """Return the facts of a model with that configuration, without allocating its weights."""
     with torch.device("meta"):
         return source_facts(SegformerForSemanticSegmentation(config), height, width)
 
@@ -68,10 +68,10 @@ def _leaves(module: nn.Module) -> dict[str, int]:
 
 
 def _convolutions(encoder: nn.Module, head: nn.Module) -> dict[str, int]:
-    """Count convolutions by role, told by their shape rather than by a library's names.
+    """Count convolutions by role, judged by their shape rather than by a library's names.
 
-    Depthwise: one group a channel. Spatial reduction: windows that touch (kernel = stride). Patch
-    embedding: windows that overlap.
+    Depthwise: one group for each channel. Spatial reduction: windows that touch (kernel = stride).
+    Patch embedding: windows that overlap.
     """
     roles = {"depthwise": 0, "patch_embedding": 0, "spatial_reduction": 0, "decode_head": 0}
     for module in encoder.modules():

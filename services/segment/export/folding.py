@@ -1,12 +1,12 @@
-"""A SegFormer with its decode head folded: the same function, up to half the arithmetic.
+"""A SegFormer with its decode head folded: the same function for as little as half the arithmetic.
 
-A 1x1 convolution commutes with bilinear upsampling (both are linear, one mixes channels and the
-other places). So
+A 1x1 convolution commutes with bilinear upsampling (both are linear; one mixes channels, the other
+positions). So
 
     project each stage -> upsample -> concatenate -> fuse -> batch norm
 
-is one small convolution a stage, at the stage's own resolution, then upsample and add. Its weights
-are products of the published ones, computed in float64.
+equals one small convolution for each stage, at the stage's own resolution, then upsample and add.
+Its weights are products of the published ones, computed in float64.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class FoldedHead(nn.Module):
     """ReLU(sum_i up(W_i x_i) + b), then the classifier; W_i has the width of the decode head."""
 
     def __init__(self, head: Any, background: float | None = None) -> None:
-        """Fold a decode head; with `background`, a class of that logit comes before its only one.
+        """Fold a decode head; with `background`, put a class with that logit before the only one.
 
-        The arg max is then the class where its logit is larger, which interpolation keeps.
+        The arg max is then the class where its logit is larger, which interpolation preserves.
         """
         super().__init__()
         projections = [module for module in head.modules() if isinstance(module, nn.Linear)]
@@ -66,7 +66,7 @@ class FoldedConvolutionalHead(nn.Module):
     """mmsegmentation's decode head: ReLU(sum_i up(V_i ReLU(W_i x_i)) + b), then the classifier."""
 
     def __init__(self, head: ConvolutionalHead, background: float | None = None) -> None:
-        """As FoldedHead."""
+        """Fold a decode head, as FoldedHead does."""
         super().__init__()
         self.stages = nn.ModuleList(_folded_convolution(part) for part in head.convs)
         fused = _folded_convolution(head.fusion_conv)
@@ -107,7 +107,7 @@ def _folded_convolution(part: Any) -> nn.Conv2d:
 
 
 def _with_background(classifier: nn.Conv2d, background: float | None) -> nn.Conv2d:
-    """Return the classifier, with a class of a constant logit before its own if there is one."""
+    """Return the classifier, preceded by a class of a constant logit if there is one."""
     if background is None:
         return classifier
     wider = nn.Conv2d(classifier.in_channels, classifier.out_channels + 1, kernel_size=1)
@@ -130,7 +130,7 @@ class FoldedSegformer(nn.Module):
         labels: torch.dtype,
         background: float | None = None,
     ) -> None:
-        """Fold a model; `background` is as for the head."""
+        """Fold a model; `background` is as in the head."""
         super().__init__()
         self.encoder = model.segformer
         head: Any = model.decode_head

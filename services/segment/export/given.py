@@ -1,4 +1,4 @@
-"""What the exporting user says of a checkpoint, in place of or beyond what its files say. Pure."""
+"""What the exporting user says about a checkpoint, overriding or adding to its files. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Given:
-    """Nothing unless it is set.
+    """The user's statements; each is absent unless set.
 
     `size` is the model's input (height, width); `preprocessor` a preprocessor_config.json to read
-    in place of the checkpoint's; `license` the id of the weights' licence; `threshold` the
-    probability from which on a pixel has the only class of a model that has one; `resampler` whose
-    arithmetic resizes pictures.
+    instead of the checkpoint's; `license` the id of the weights' licence; `threshold` the
+    probability from which a pixel belongs to the class of a one-class model; `resampler` the
+    library whose arithmetic resizes pictures.
     """
 
     size: tuple[int, int] | None = None

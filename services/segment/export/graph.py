@@ -1,4 +1,4 @@
-"""A torch module to an ONNX graph: names, dynamic sizes, nothing of this machine in it."""
+"""A torch module to an ONNX graph: names, dynamic sizes, and nothing about this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TORCH_LABELS = {"uint8": torch.uint8, "uint16": torch.uint16}
 
 
 def torch_labels(kind: LabelsType) -> torch.dtype:
-    """Return torch's type for that element type of label maps."""
+    """Return torch's type for label maps of that element type."""
     return _TORCH_LABELS[kind]
 
 
@@ -71,7 +71,7 @@ def write_graph(module: nn.Module, path: Path, height: int, width: int) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the exporter says of its own internals: deprecated calls, absent packages."""
+    """Hide the exporter's messages about its internals: deprecated calls, absent packages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The configuration of a SegFormer whose file has none, read off its weights' shapes. Pure."""
+"""The configuration of a SegFormer without a config file, inferred from its weights. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def inferred_config(state: Mapping[str, Tensor], file: str) -> dict[str, Any]:
     """Return what a config.json would say, from weights under the hub's names.
 
     Heads are as wide as the first stage, as in every published SegFormer. Raises InvalidArgument
-    for weights that are none of a SegFormer.
+    for weights that are not a SegFormer's.
     """
     embeddings = _by_stage(state, _EMBEDDING)
     depths = [0] * len(embeddings)

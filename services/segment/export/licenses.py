@@ -21,11 +21,11 @@ NVIDIA_SEGFORMER = ModelLicense(
     url="https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
     research_only=True,
 )
-# Nothing says what the weights' licence is.
+# Nothing states the weights' licence.
 UNKNOWN = ModelLicense(
     id=UNSTATED_WEIGHTS, name="not stated by the checkpoint", url="", research_only=False
 )
-# A licence text travels with the checkpoint, but it is none that this module knows.
+# A licence text comes with the checkpoint, but this module does not recognise it.
 OTHER = ModelLicense(
     id=UNREAD_WEIGHTS, name="see the LICENSE.txt of the model", url="", research_only=False
 )
@@ -36,7 +36,7 @@ _TEXT_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
 
 
 def license_text(directory: Path) -> Path | None:
-    """Return the licence text that lies with the checkpoint, if there is one."""
+    """Return the licence text that comes with the checkpoint, if any."""
     paths = (directory / name for name in _TEXT_NAMES)
     return next((path for path in paths if path.is_file()), None)
 
@@ -44,8 +44,8 @@ def license_text(directory: Path) -> Path | None:
 def checkpoint_license(hub_name: str, text: str | None) -> ModelLicense:
     """Return the licence of a checkpoint with that name on the hub and that licence text.
 
-    The text decides, then the name: NVIDIA's SegFormers are all under one licence. An Apache
-    header counts as Apache-2.0.
+    The text decides, then the name: all of NVIDIA's SegFormers have one licence. An Apache header
+    counts as Apache-2.0.
     """
     if text is not None:
         if "NVIDIA" in text and "Source Code License" in text:
@@ -59,10 +59,9 @@ def checkpoint_license(hub_name: str, text: str | None) -> ModelLicense:
 
 
 def stated_license(given: str, found: ModelLicense) -> ModelLicense:
-    """Return the licence that the exporting user states by its id, where `found` allows that.
+    """Return the licence that the exporting user states by its id, if `found` allows that.
 
-    Raises InvalidArgument for what is not an id, and for weights that come with another known
-    licence.
+    Raises InvalidArgument for an invalid id, and for weights that come with another known licence.
     """
     if _ID.fullmatch(given) is None:
         raise InvalidArgument(

@@ -20,9 +20,9 @@ from services.segment.manifest import Manifest, ModelParity, Precision
 
 
 def require_engine(precision: Precision) -> None:
-    """Raise Unavailable where no engine can run a graph in that number type.
+    """Raise Unavailable if no engine can run a graph in that number type.
 
-    ONNX Runtime runs fp32 and fp16 on any processor. A graph in bf16 takes OpenVINO.
+    ONNX Runtime runs fp32 and fp16 on any processor. A graph in bf16 needs OpenVINO.
     """
     if precision == "bf16" and not find_spec("openvino"):
         raise Unavailable(
@@ -36,7 +36,7 @@ def measured(
 ) -> tuple[ModelParity, ...]:
     """Return how far each engine is from the source model; the first decides.
 
-    Raises InternalError unless the first passes: the graph isn't the model, then.
+    Raises InternalError unless the first passes: otherwise the graph is not the model.
     """
     parities: list[ModelParity] = []
     for engine in _engines(directory, manifest):
@@ -49,14 +49,14 @@ def measured(
 
 
 def _engines(directory: Path, manifest: Manifest) -> Iterator[Engine]:
-    """Yield engines one at a time, so that one model at a time is in memory."""
+    """Yield engines one at a time, so that only one model is in memory."""
     threads = len(os.sched_getaffinity(0))
     own = manifest.graph.precision
     if own != "bf16":
         yield OnnxEngine(directory, manifest, threads=threads)
     if not find_spec("openvino"):
         return
-    # OpenVINO is in an extra.
+    # OpenVINO comes with an extra.
     from services.segment.engines.openvino import OpenVinoEngine, capabilities  # noqa: PLC0415
 
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if own == "fp32" else (own,)
@@ -70,7 +70,7 @@ def source_logits(
 ) -> Floats:
     """Return the unmodified model's logits as (N, h, w, C), after that of `background` if given.
 
-    Raises InvalidArgument if any is not a finite number: no export can agree with that.
+    Raises InvalidArgument if any is not finite: no export could agree with it.
     """
     with torch.inference_mode():
         logits: Floats = model(torch.from_numpy(pixels)).logits.permute(0, 2, 3, 1).numpy()
@@ -86,12 +86,12 @@ def probed(
     inputs: Sequence[Floats],
     background: float | None = None,
 ) -> list[Probe]:
-    """Return the probes: what the unmodified model makes of each input. Raises InvalidArgument."""
+    """Return the probes: the unmodified model's logits for each input. Raises InvalidArgument."""
     return [Probe(pixels, source_logits(model, pixels, background)) for pixels in inputs]
 
 
 def require_passed(parity: ModelParity, gate: Gate) -> None:
-    """Raise InternalError with the figures unless they pass."""
+    """Raise InternalError with the figures if they do not pass."""
     if not parity.passed:
         raise InternalError(
             "the exported graph is not the source model: logits differ by up to "

@@ -1,7 +1,7 @@
 """SegFormers as mmsegmentation and the authors' own code write them.
 
 The authors' checkpoints are the published model under other names. mmsegmentation's encoder is the
-same, its decode head is not: each stage is projected by a convolution with batch norm and ReLU.
+same, but its decode head differs: a convolution with batch norm and ReLU projects each stage.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.nn import functional
 from transformers import SegformerForSemanticSegmentation
 
 LAYER_NORM_EPS = 1e-6
-"""Of mmsegmentation's layer norms; the library's own are of 1e-5 in places."""
+"""Epsilon of mmsegmentation's layer norms; the library uses 1e-5 in places."""
 State = dict[str, Tensor]
 _ENCODER, _HEAD = "segformer.encoder.", "decode_head."
 _BLOCK = _ENCODER + r"block.{}.{}."
 
 
 def _name(pattern: str) -> Callable[[re.Match[str]], str]:
-    """Fill {} with the match's groups; digits of the authors' names count from 1."""
+    """Fill {} with the match's groups; digits in the authors' names count from 1."""
     return lambda match: pattern.format(*match.groups())
 
 
@@ -31,7 +31,7 @@ def _from_one(pattern: str) -> Callable[[re.Match[str]], str]:
     return lambda match: pattern.format(int(match[1]) - 1, *match.groups()[1:])
 
 
-# The names of both, as a pattern of the whole name and what it becomes.
+# Both kinds of names: a pattern for the whole name, and its replacement.
 _NAMES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), name)
     for pattern, name in (
@@ -81,7 +81,7 @@ _NAMES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tup
         (r"decode_head\.linear_pred\.(\w+)", _name(_HEAD + "classifier.{}")),
     )
 )  # fmt: skip
-# Queries, keys and values in one.
+# Queries, keys and values in one tensor.
 _JOINED = re.compile(r"backbone\.layers\.(\d+)\.1\.(\d+)\.attn\.attn\.in_proj_(weight|bias)")
 _KEYS_VALUES = re.compile(r"backbone\.block(\d)\.(\d+)\.attn\.kv\.(weight|bias)")
 
@@ -92,7 +92,7 @@ def is_mmsegmentation(state: Mapping[str, Tensor]) -> bool:
 
 
 def renamed(state: State) -> State:
-    """Return the weights under the hub's names; those of the hub are left as they are."""
+    """Return the weights under the hub's names; the hub's own names stay unchanged."""
     if not any(name.startswith("backbone.") for name in state):
         return state
     found: State = {}
@@ -107,7 +107,7 @@ def renamed(state: State) -> State:
                 found[_BLOCK.format(stage, block) + f"attention.self.{part}.{kind}"] = values
         else:
             new = _renamed(name)
-            # The library's dense layers are these convolutions of one pixel.
+            # The library's dense layers equal these 1x1 convolutions.
             dense = re.search(r"\.dense[12]\.weight$", new) is not None and value.ndim == 4
             found[new] = value.flatten(1) if dense else value
     return found
@@ -143,7 +143,7 @@ class ConvolutionalHead(nn.Module):
 
 
 def _projection(channels: int, width: int) -> nn.ModuleDict:
-    """A module whose parts are named as mmsegmentation names them."""
+    """Return a module whose parts are named as in mmsegmentation."""
     return nn.ModuleDict(
         {
             "conv": nn.Conv2d(channels, width, kernel_size=1, bias=False),

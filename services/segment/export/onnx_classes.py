@@ -1,4 +1,4 @@
-"""The names of an ONNX file's classes: declared, or found in or beside it."""
+"""Names of an ONNX file's classes: declared, or found in the file or next to it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from services.errors import InvalidArgument
 
-# What other programs call the names of the classes, in a file's own metadata.
+# Keys that other programs use for class names in a file's metadata.
 _METADATA = ("id2label", "names", "classes", "labels")
 
 
 def class_names(file: Path, model: Any, given: Path | None, count: int) -> tuple[str, ...]:
-    """Return the declared names of the classes, those found in or beside the file, or numbers."""
+    """Return the class names: declared, found in the file or next to it, or numbers."""
     found: Any = None
     where = str(given)
     if given is not None:
@@ -76,7 +76,7 @@ def _names_of(value: Any) -> list[str] | None:
 
 
 def json_object(path: Path) -> Mapping[str, Any]:
-    """Return the object that a JSON file holds. Raises InvalidArgument."""
+    """Return the object in a JSON file. Raises InvalidArgument."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -1,9 +1,9 @@
-"""A ready ONNX segmenter as a model directory: its own graph, with the arg max behind it.
+"""A ready ONNX segmenter as a model directory: its own graph, followed by the arg max.
 
-The graph takes float32 (N, 3, H, W) and gives float32 logits with an axis of classes. What its file
-does not say (mean and deviation, names of the classes, a free size) is declared, or found beside
+The graph takes float32 (N, 3, H, W) and gives float32 logits with an axis of classes. Anything that
+its file does not say (mean and deviation, class names, a free size) is declared, or found next to
 it. The engines are compared with the given file on ONNX Runtime, and the directory is written only
-if the graph with its additions gives the same.
+if the graph with its additions gives the same results.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _LABELS = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 @dataclass(frozen=True)
 class _Shape:
-    """What was found by computing a picture."""
+    """What computing a picture showed about the graph."""
 
     classes: int
     channels_last: bool
@@ -75,7 +75,7 @@ def import_onnx(
     """Write `out`, a model directory, from an ONNX file; return its manifest.
 
     Raises InvalidArgument naming what the file lacks, TooLarge for a full disk, InternalError if
-    the graph with its additions does not give what the file gives.
+    the graph with its additions gives other results than the file.
     """
     name = name or file.stem
     if not is_name(name):
@@ -155,7 +155,7 @@ def import_onnx(
 
 
 def _preprocessing(file: Path, source: Source, given: Given) -> ModelPreprocessing:
-    """Return what is declared, or found beside the file, at the size that the graph takes."""
+    """Return the preprocessing, declared or found next to the file, at the graph's size."""
     beside = given.preprocessor or file.parent / PREPROCESSOR_FILE
     stated: Mapping[str, Any] = {}
     if given.preprocessor is not None or beside.is_file():
@@ -170,7 +170,7 @@ def _preprocessing(file: Path, source: Source, given: Given) -> ModelPreprocessi
 
 
 def _shape(source: Source, inputs: list[Floats]) -> tuple[_Shape, bool]:
-    """Compute a picture of each size: what the output is, and whether other sizes work."""
+    """Compute a picture of each size: finds the output's form, and whether other sizes work."""
     first = inputs[0]
     height, width = first.shape[2:]
     try:
@@ -202,7 +202,7 @@ def _shape(source: Source, inputs: list[Floats]) -> tuple[_Shape, bool]:
 
 
 def _takes(source: Source, pixels: Floats, shape: _Shape) -> bool:
-    """Whether the graph computes pictures of that size, and gives logits of the same proportion."""
+    """Whether the graph computes pictures of that size, with logits of the same proportion."""
     try:
         output = source.run(pixels)
     except Exception:  # noqa: BLE001  # a size that is baked in fails in many ways
@@ -222,7 +222,7 @@ def _channels_last(output: Floats, shape: _Shape, background: float | None) -> F
 def _append(
     model: Any, output: str, shape: _Shape, background: float | None, kind: LabelsType
 ) -> None:
-    """Give the graph two outputs in place of its own: logits (N, h, w, C) and their arg max."""
+    """Replace the graph's outputs with two: logits (N, h, w, C) and their arg max."""
     nodes, last = [], output
     if not shape.channels_last:
         nodes.append(helper.make_node("Transpose", [last], ["assay_last"], perm=[0, 2, 3, 1]))

@@ -1,4 +1,4 @@
-"""An ONNX file as somebody else wrote it: which of its tensors are used, on ONNX Runtime."""
+"""A third-party ONNX file on ONNX Runtime: which of its tensors are used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ERRORS_ONLY = 3
 
 @dataclass(frozen=True)
 class Names:
-    """The tensors of a graph to use, where it has several, and the file with the class names."""
+    """The tensors to use if a graph has several, and the file with the class names."""
 
     input: str | None = None
     output: str | None = None
@@ -29,7 +29,7 @@ class Names:
 
 
 class Source:
-    """The given file on ONNX Runtime, and the tensors of it that are used."""
+    """The given file on ONNX Runtime, and the tensors that are used."""
 
     def __init__(self, file: Path, model: Any, names: Names) -> None:
         options = ort.SessionOptions()
@@ -81,11 +81,11 @@ _NEEDED = {
     "output": "logits as float32 with an axis of classes are needed: export the graph without its "
     "arg max, whose labels hold no probabilities, and without other post-processing",
 }
-"""What a graph must take and give, and the remedy where it does not."""
+"""What a graph must accept and produce, and the remedy if it does not."""
 
 
 def _chosen(tensors: Any, name: str | None, what: str, fits: Callable[[Any], bool]) -> Any:
-    """Return the named tensor, or the only one that fits. Raises InvalidArgument listing them."""
+    """Return the named tensor, or the only suitable one. Raises InvalidArgument listing them."""
     listed = ", ".join(f"{one.name} {one.shape} of {one.type}" for one in tensors) or "none"
     if name is not None:
         for one in tensors:

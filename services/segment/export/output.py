@@ -15,7 +15,7 @@ from services.errors import InvalidArgument, TooLarge
 def check_output(out: Path, room: int) -> None:
     """Check that `out` can be made with `room` bytes in it, before any work is done.
 
-    Raises InvalidArgument if it exists and is not an empty directory, TooLarge if the disk hasn't
+    Raises InvalidArgument if it exists and is not an empty directory, TooLarge if the disk lacks
     the room.
     """
     if out.exists() and not out.is_dir():
@@ -55,7 +55,7 @@ def atomic_directory(out: Path) -> Iterator[Path]:
 
 
 def output_error(out: Path, error: OSError) -> InvalidArgument | TooLarge:
-    """Return what a caller is told about a failure to write `out`."""
+    """Return the error that a caller gets for a failure to write `out`."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return TooLarge(f"out: the disk of {out} is full; free some or choose another disk")
     if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:

@@ -53,10 +53,10 @@ _PACKAGES = ("onnx", "onnxruntime", "onnxscript", "openvino", "torch", "transfor
 
 @dataclass(frozen=True)
 class Source:
-    """An unmodified model and what is to be recorded about it.
+    """An unmodified model and the facts to record about it.
 
-    `background` is the logit of the class that is put before the only one of a model; `classes`
-    have both.
+    `background` is the logit of the class that is added before the only class of a model; `classes`
+    contains both.
     """
 
     model: SegformerForSemanticSegmentation
@@ -73,7 +73,7 @@ class Source:
 
     @property
     def background(self) -> float | None:
-        """The logit of the class that a model of one class gets before its own."""
+        """The logit of the background class that is added to a one-class model."""
         return None if self.threshold is None else log_odds(self.threshold)
 
 
@@ -84,10 +84,10 @@ def checkpoint_source(
     progress: Progress,
     given: Given,
 ) -> Source:
-    """Return the source that a checkpoint directory, a file of weights or a hub name is.
+    """Return the source for a checkpoint directory, a file of weights or a hub name.
 
-    A model of one class gets a second one before it, the background: a pixel has the class where
-    its probability, the sigmoid of its logit, is above the given threshold.
+    A one-class model gets the background as its first class: a pixel has the other class where its
+    probability, the sigmoid of its logit, is above the given threshold.
     """
     loaded = load_checkpoint(checkpoint, progress, given)
     words, classes, threshold = f"the checkpoint {loaded.name}", loaded.classes, None
@@ -153,10 +153,10 @@ def export(
 ) -> Manifest:
     """Write `out`, a model directory, if the graph passes the parity gate; return its manifest.
 
-    The graph multiplies in `precision`. Facts are those of the source model, whatever that is.
+    The graph multiplies in `precision`. Facts are those of the source model in any case.
 
-    Raises InvalidArgument for the name or `out`, Unavailable where nothing can run a graph in that
-    precision, TooLarge for a full disk, InternalError for a graph that isn't the model.
+    Raises InvalidArgument for the name or `out`, Unavailable if nothing can run a graph in that
+    precision, TooLarge for a full disk, InternalError for a graph that is not the model.
     """
     if not is_name(source.name):
         raise InvalidArgument("name", f"{source.name!r} is not a name: {NAME_RULE}")

@@ -1,10 +1,10 @@
-"""A folded SegFormer in a narrower number type, where that costs no accuracy that matters.
+"""A folded SegFormer in a narrower number type, as far as accuracy allows.
 
-fp16: everything but layer norms, softmax and the classifier. Those stay in fp32: norms and softmax
-sum many values, and rounded logits would make ties of classes that are close.
+fp16: everything except layer norms, softmax and the classifier. Those stay in fp32: norms and
+softmax sum many values, and rounded logits would make ties between classes that are close.
 
-bf16: the products of the linear layers and of attention only, with sums in fp32 between them.
-bf16 has three bits less than fp16, and no engine here has bf16 convolutions or resizing.
+bf16: only the products of the linear layers and of attention, with sums in fp32 between them. bf16
+has three bits fewer than fp16, and no engine here has bf16 convolutions or resizing.
 
 The input and the outputs are those of the fp32 graph. Softmax is in fp32 in the source model.
 """
@@ -52,7 +52,7 @@ class _Narrow(nn.Module):
 
 
 def in_precision(folded: FoldedSegformer, precision: Precision) -> nn.Module:
-    """Return the module in that number type. What is given is never changed."""
+    """Return the module in that number type. Never changes the given one."""
     wide, narrow = torch.float32, _TYPES[precision]
     if narrow is wide:
         return folded

@@ -1,7 +1,7 @@
 """Reads a checkpoint's preprocessor_config.json. Pure.
 
-The file is read itself, since library versions disagree on the class that it names (published
-SegFormers name SegformerFeatureExtractor, which newer libraries refuse).
+The library does not read the file, since its versions disagree on the class that the file names
+(published SegFormers name SegformerFeatureExtractor, which newer libraries refuse).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ ADE20K_PREPROCESSING = ModelPreprocessing(
 )
 
 
-# Processors that do the same, by the names that versions of the library gave them.
+# Equivalent processors, by the names that versions of the library gave them.
 _TYPES = {
     "SegformerImageProcessor", "SegformerImageProcessorFast", "SegformerImageProcessorPil",
     "SegformerFeatureExtractor",
 }  # fmt: skip
-# Keys that are honoured, or say nothing of a picture's pixels.
+# Keys that are honoured, or that do not affect a picture's pixels.
 _KNOWN = {
     "do_resize", "size", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean",
     "image_std", "do_reduce_labels", "reduce_labels", "image_processor_type",
@@ -53,12 +53,12 @@ def parse_preprocessing(
 ) -> ModelPreprocessing:
     """Return what the processor of that configuration does to a picture.
 
-    Keys that are absent have the processor's defaults: resize to 512 x 512 bilinearly, scale by
-    1/255, normalise with ImageNet's mean and deviation. `size` may be a number (both sides, the
-    old form), a list of height and width, or {"height", "width"}; `given_size`, (height, width),
-    goes before it. Without resizing pictures keep their size, and `size` is what the model was made
-    for. `resampler` is not in the file: the library's version decides it. Raises InvalidArgument
-    naming the key that cannot be honoured.
+    Absent keys have the processor's defaults: resize to 512 x 512 bilinearly, scale by 1/255,
+    normalise with ImageNet's mean and deviation. `size` may be a number (both sides, the old form),
+    a list of height and width, or {"height", "width"}; `given_size`, (height, width), overrides it.
+    Without resizing, pictures keep their size, and `size` is the one that the model was made for.
+    `resampler` is not in the file: the library's version determines it. Raises InvalidArgument
+    naming a key that cannot be honoured.
     """
     _check_keys(config)
     if given_size is not None:
@@ -75,7 +75,7 @@ def parse_preprocessing(
     if _flag(config, "do_normalize"):
         mean = _triple(config.get("image_mean", _IMAGENET_MEAN), "image_mean")
         std = _triple(config.get("image_std", _IMAGENET_STD), "image_std")
-    # The manifest's values are scaled to [0, 1]: another factor moves into mean and deviation.
+    # The manifest's values are scaled to [0, 1]; another factor is put into mean and deviation.
     factor = 1.0 if math.isclose(scale, 1 / 255, rel_tol=1e-6) else 1 / (255 * scale)
     values = {
         "height": height,
@@ -95,7 +95,7 @@ def parse_preprocessing(
 
 
 def _check_keys(config: Mapping[str, Any]) -> None:
-    """Raise InvalidArgument for a processor that does something else to a picture's pixels."""
+    """Raise InvalidArgument for a processor that changes a picture's pixels in another way."""
     unknown = [key for key, value in config.items() if key not in _KNOWN and value]
     type_key = next((key for key in ("image_processor_type", "feature_extractor_type")
                      if config.get(key) is not None), None)  # fmt: skip

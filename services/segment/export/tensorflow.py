@@ -1,4 +1,4 @@
-"""Reads tf_model.h5, as transformers 4 wrote it, without TensorFlow. Needs h5py alone."""
+"""Reads tf_model.h5, as transformers 4 wrote it, without TensorFlow. Needs only h5py."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _LAST = {
 def read_tensorflow(path: Path) -> dict[str, torch.Tensor]:
     """Return the weights by PyTorch's names and in its order of axes.
 
-    Raises Unavailable where h5py is not installed, OSError for a damaged file, ValueError for one
-    that holds something else.
+    Raises Unavailable if h5py is not installed, OSError for a damaged file, ValueError for a file
+    of something else.
     """
     try:
         import h5py  # noqa: PLC0415  # an extra

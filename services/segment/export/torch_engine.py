@@ -1,7 +1,7 @@
-"""A model's source architecture, run by torch as Transformers runs it: for timings alone.
+"""A model's source architecture, run by torch as Transformers runs it: only for timings.
 
-Its weights are drawn at random, since a served folder holds a graph and no checkpoint: how long a
-run takes does not depend on them, and what it gives means nothing.
+Its weights are random, since a served folder holds a graph and no checkpoint: the time of a run
+does not depend on them, and its results mean nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PREFIX = "segformer-"
 
 
 class TorchEngine:
-    """Runs pictures of (3, H, W) by torch in fp32 on processors."""
+    """Runs pictures of (3, H, W) with torch in fp32 on processors."""
 
     name = TORCH
     precision: Precision = "fp32"
@@ -28,7 +28,7 @@ class TorchEngine:
     def __init__(self, manifest: Manifest, *, threads: int) -> None:
         """Build the architecture with the model's classes.
 
-        Raises EngineUnavailable for one that is none of the published sizes.
+        Raises EngineUnavailable for an architecture of unpublished size.
         """
         size = manifest.architecture.removeprefix(_PREFIX)
         if size not in ARCHITECTURES or not manifest.architecture.startswith(_PREFIX):

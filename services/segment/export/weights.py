@@ -1,8 +1,8 @@
-"""Finds a checkpoint's weights and reads them as one state dict. Runs no code that they bring.
+"""Finds a checkpoint's weights and reads them as one state dict. Runs no code from the checkpoint.
 
-Written by transformers (whole or in shards), by torch.save, by Lightning, by mmsegmentation or by
-TensorFlow. Names are returned as the hub's checkpoints have them, without what a wrapper puts
-before all of them: `module.`, `_orig_mod.`, `model.` and the like.
+Reads files of transformers (whole or in shards), torch.save, Lightning, mmsegmentation and
+TensorFlow. Names are returned as in the hub's checkpoints, without a wrapper's common prefix:
+`module.`, `_orig_mod.`, `model.` and the like.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ WEIGHT_FILES = ("model.safetensors", *INDEX_FILES[:1], "pytorch_model.bin", *IND
                 "tf_model.h5")  # fmt: skip
 PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 """Files that torch.save, Lightning and mmsegmentation write."""
-# Where programs keep the state dict in what they save.
+# Keys under which programs store the state dict in their files.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
-# A name that every SegFormer has once, by who wrote it.
+# A name that occurs once in every SegFormer, by the writing program.
 _ANCHORS = (
     "decode_head.classifier.weight",
     "decode_head.linear_pred.weight",
@@ -41,10 +41,10 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict by the hub's names, and what its file says beside it.
+    """A state dict by the hub's names, and other information from its file.
 
-    `convolutional_head` says that it is mmsegmentation's decode head, which computes more than the
-    published one; `classes` are the names that the file holds, if it does.
+    `convolutional_head` means mmsegmentation's decode head, which computes more than the published
+    one; `classes` are the names in the file, if any.
     """
 
     state: State
@@ -54,7 +54,7 @@ class Weights:
 
 
 def find_weights(directory: Path) -> Path | None:
-    """Return the file to read: one of WEIGHT_FILES, else the only other one that torch wrote."""
+    """Return the file to read: one of WEIGHT_FILES, else the only other file from torch."""
     for name in WEIGHT_FILES:
         if (directory / name).is_file():
             return directory / name
@@ -101,7 +101,7 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a file holds: tensors by name, or a dictionary with them somewhere in it."""
+    """Return a file's contents: tensors by name, or a dictionary that contains them."""
     try:
         _require_fetched(path)
         if path.suffix == ".safetensors":
@@ -134,7 +134,7 @@ def _require_fetched(path: Path) -> None:
 
 
 def _tensors(content: Mapping[str, Any], path: Path) -> State:
-    """Return the state dict in what a program saved."""
+    """Return the state dict from a program's saved object."""
     inner = content
     while not any(isinstance(value, torch.Tensor) for value in inner.values()):
         for wrapper in _WRAPPERS:
@@ -150,7 +150,7 @@ def _tensors(content: Mapping[str, Any], path: Path) -> State:
 
 
 def _stripped(state: State, path: Path) -> State:
-    """Return the state dict without the prefix of all of a model's names."""
+    """Return the state dict without a prefix that all of a model's names share."""
     for anchor in _ANCHORS:
         prefixes = sorted(name[: -len(anchor)] for name in state if name.endswith(anchor))
         if len(prefixes) > 1:
@@ -170,7 +170,7 @@ def _stripped(state: State, path: Path) -> State:
 
 
 def _class_names(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names that mmsegmentation saved beside the weights."""
+    """Return the class names that mmsegmentation saved with the weights."""
     meta = content.get("meta")
     if not isinstance(meta, Mapping):
         return None

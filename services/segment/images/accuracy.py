@@ -1,8 +1,8 @@
 """How well label maps agree with masks, by mmsegmentation's definitions. Pure: numpy.
 
 Everything is computed from counts of pixels, which add up: pairs may be counted in any order, in
-parts and in parallel, and give the same figures to the last bit. Over the pixels of all pairs that
-a mask does not leave out, and for each class,
+parts and in parallel, with figures equal to the last bit. Over the pixels of all pairs that a mask
+does not leave out, and for each class,
 
     IoU      = common / (mask + predicted - common)      mIoU its mean over classes with either
     accuracy = common / mask                             mAcc its mean over classes in a mask
@@ -21,18 +21,18 @@ from services.segment.engines.engine import Labels
 
 Mask = Labels
 Counts = NDArray[np.int64]
-# Instead of a class id: a pixel that is left out, and a value that means nothing.
+# In place of a class id: a pixel that is left out, and a value without meaning.
 LEFT_OUT, NO_CLASS = -1, -2
-# Counting takes some 30 bytes a pixel: it is done on so many pixels at a time.
+# Counting takes some 30 bytes a pixel, so it is done on this many pixels at a time.
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class MaskMeaning:
-    """What a mask's values mean for a model of `classes` classes.
+    """The meaning of a mask's values for a model of `classes` classes.
 
-    A value is a class id or, with `zero_is_none`, 0 is left out and others are a class id plus
-    one. `ignore` is the value that is left out; None is the largest of the mask's type.
+    A value is a class id; with `zero_is_none`, 0 is left out and other values are a class id plus
+    1. `ignore` is the value to leave out; None means the largest of the mask's type.
     """
 
     classes: int
@@ -51,7 +51,7 @@ class MaskMeaning:
         return ids
 
     def unknown_value(self, mask: Mask) -> int | None:
-        """Return a value of the mask that is neither a class nor left out, if there is one."""
+        """Return a mask value that is neither a class nor left out; None if there is none."""
         ids = self.ids(mask)
         for part in _chunks(mask):
             wrong = ids[part] == NO_CLASS
@@ -62,11 +62,11 @@ class MaskMeaning:
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Pixels by class, and those that were left out; `a + b` is what both counted together.
+    """Pixels by class, and the number left out; `a + b` is what both counted together.
 
-    `mask`, `predicted` and `common` are (classes,); `confusion` is (classes, classes), rows the
-    mask's class and columns the prediction's, or None if it was not requested. `lower` and
-    `higher` are the pixels whose label is one below and one above the mask's class.
+    `mask`, `predicted` and `common` are (classes,). `confusion` is (classes, classes), with rows
+    for the mask's class and columns for the prediction's, or None if it was not requested. `lower`
+    and `higher` count pixels whose label is one below and one above the mask's class.
     """
 
     mask: Counts
@@ -92,7 +92,7 @@ class Tally:
 
     @property
     def pixels(self) -> int:
-        """Pixels that count."""
+        """Number of pixels that count."""
         return int(self.mask.sum())
 
 
@@ -101,7 +101,7 @@ class Figures:
     """Shares in [0, 1]; those of a class are None if there is nothing to divide by.
 
     `one_lower` and `one_higher` are the pixel accuracy with all of the mask's classes one lower or
-    higher: far larger, they say that the mask's values were taken for the wrong ones.
+    higher: if far larger than the accuracy, the mask's values were misread.
     """
 
     pixel_accuracy: float
@@ -123,8 +123,8 @@ def empty_tally(classes: int, *, confusion: bool) -> Tally:
 def count(mask: Mask, labels: Labels, meaning: MaskMeaning, *, confusion: bool) -> Tally:
     """Count the pixels of a (height, width) mask and of the label map of that size.
 
-    Values that `meaning.unknown_value` finds are left out: ask it first. Raises ValueError if the
-    shapes differ or a label is not below `meaning.classes`.
+    Values that `meaning.unknown_value` finds are left out: call that first. Raises ValueError if
+    the shapes differ or a label is not below `meaning.classes`.
     """
     if mask.shape != labels.shape:
         raise ValueError(f"a mask of {mask.shape} and labels of {labels.shape}")
@@ -141,7 +141,7 @@ def count(mask: Mask, labels: Labels, meaning: MaskMeaning, *, confusion: bool) 
 
 
 def figures(tally: Tally) -> Figures:
-    """Return the figures of what was counted. Raises ValueError if no pixel was."""
+    """Return the figures of the counts. Raises ValueError if no pixel was counted."""
     if not tally.pixels:
         raise ValueError("no pixel counts")
     either = tally.mask + tally.predicted - tally.common

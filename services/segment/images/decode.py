@@ -1,10 +1,10 @@
 """Encoded bytes or a pixel tensor to one RGB picture.
 
-Adapter of Pillow. The number of pixels is checked from the file's header, before any pixel is
-decoded, and so is what else would make decoding long (services.segment.images.limits). Conversion
-to RGB is Pillow's `convert("RGB")`, as Hugging Face's examples do it: alpha is dropped, palettes
-are looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as Pillow does for 16-bit
-colour. EXIF orientation is applied. Of a file with several frames or pages the first counts.
+Adapter of Pillow. The number of pixels, and everything else that would make decoding long
+(services.segment.images.limits), is checked from the file's header before any pixel is decoded.
+Conversion to RGB is Pillow's `convert("RGB")`, as in Hugging Face's examples: alpha is dropped,
+palettes are looked up, CMYK is inverted. 16-bit greyscale keeps its high byte, as Pillow does for
+16-bit colour. EXIF orientation is applied. Of several frames or pages, the first is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALWAYS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 def _other_formats() -> tuple[str, ...]:
-    """Return those that this Pillow, and pillow-heif where it is installed, decode as well."""
+    """Return the other formats that this Pillow, and pillow-heif if installed, can decode."""
     found = [
         name
         for name, feature in (("AVIF", "avif"), ("JPEG2000", "jpg_2000"))
@@ -40,7 +40,7 @@ def _other_formats() -> tuple[str, ...]:
 
 FORMATS = (*ALWAYS, *_other_formats())
 NOTICES = "assay notices"
-"""Key of a decoded picture's `info`: sentences on what the file probably is not meant to be."""
+"""Key of a decoded picture's `info`: sentences on what the file probably should not be."""
 # Pillow itself warns above this and refuses above twice this; settings stay below.
 PILLOW_LIMIT = 89_478_485
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
@@ -59,23 +59,23 @@ _SUBFILE_TYPE, _REDUCED, _DNG_VERSION = 254, 1, 50706
 _BITS, _SAMPLE_FORMAT, _SIGNED, _FLOAT = 258, 339, 2, 3
 _FRAMED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
 _SEVERAL = "of its frames or pages the first was taken: send the others as files of their own"
-# Values of 12 bits, as cameras and scanners store them in 16.
+# 12-bit values, which cameras and scanners store in 16 bits.
 _TWELVE_BITS = 1 << 12
 
 
 def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.Image:
     """Decode a whole image file to an RGB picture, upright.
 
-    Raises BadImage if the bytes are no image of a known format, are cut off or damaged, or would
-    take their decoder far longer than honest files of the size do; ImageTooLarge, before pixels are
-    decoded, if it has more than `max_pixels` pixels or too long a side.
+    Raises BadImage if the bytes are not an image of a known format, are cut off or damaged, or
+    would take their decoder far longer than ordinary files of their size; ImageTooLarge, before
+    pixels are decoded, for more than `max_pixels` pixels or too long a side.
     """
     if not data:
         raise BadImage(field, f"empty; {_RETRY}")
     try:
         check_pieces(data, field)
         _check_canon(data, field)
-        # Nothing is left to close: what is opened is memory. Closed, it would have to be copied.
+        # Left open: it only holds memory, and closing would require a copy.
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(image.height, image.width, max_pixels, field)
         _check_first(image, field)
@@ -99,7 +99,7 @@ def decode(data: bytes, max_pixels: int, field: str = "image.encoded") -> Image.
         raise
     except Exception as error:
         # Pillow's decoders raise a dozen classes on hostile bytes (SyntaxError, struct.error,
-        # IndexError, zlib.error, ...); for the caller all mean the same.
+        # IndexError, zlib.error, ...); callers treat them all alike.
         raise BadImage(field, f"damaged or cut off ({error}); {_RETRY}") from error
 
 
@@ -126,7 +126,7 @@ def _noticed(picture: Image.Image, notice: str) -> Image.Image:
 
 
 def _has_several(image: Image.Image) -> bool:
-    """Say whether there are frames or pages behind the first one. Looks no further than that."""
+    """Return whether frames or pages follow the first one. Looks no further than that."""
     if image.format not in _FRAMED:
         return False  # cameras put previews behind a JPEG picture
     try:
@@ -136,7 +136,7 @@ def _has_several(image: Image.Image) -> bool:
 
 
 def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:
-    """Check what the size in pixels doesn't say of the time and memory of decoding."""
+    """Check properties that affect the time and memory of decoding, besides the pixel count."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
         check_tile(tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH), max_pixels, field)
@@ -145,7 +145,7 @@ def _check_work(image: Image.Image, max_pixels: int, field: str) -> None:
 
 
 def _check_canon(data: bytes, field: str) -> None:
-    """Refuse Canon's raw files, a TIFF that begins with a preview and does not say so in a tag."""
+    """Refuse Canon's raw files: TIFFs that begin with a preview without a tag that says so."""
     if data.startswith(_TIFF) and data[_MARK] == b"CR":
         raise BadImage(field, "; ".join(describe(data, FORMATS)))
 
@@ -170,7 +170,7 @@ def _rgb(image: Image.Image, field: str) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255; the high byte is what it keeps of 16-bit colour.
+        # Pillow's own conversion would clip at 255; for 16-bit colour it keeps the high byte.
         values = np.asarray(image)
         picture = Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
         if 0 < values.max() < _TWELVE_BITS:
@@ -187,7 +187,9 @@ def _rgb(image: Image.Image, field: str) -> Image.Image:
             "channel, without a sign",
         )
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-        image = image.convert("RGBA")  # Pillow warns about the direct way; the colours are equal
+        image = image.convert(
+            "RGBA"
+        )  # Pillow warns about the direct conversion, which gives equal colours
     return image.convert("RGB")
 
 
@@ -202,9 +204,9 @@ def _kind_of_grey(image: Image.Image) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 if there is none that can be read.
+    """Return the EXIF orientation, 1 if none can be read.
 
-    Read after the pixels: a PNG may hold it behind them.
+    Call this after reading the pixels: a PNG may store it after them.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return 1  # Pillow has turned it while loading

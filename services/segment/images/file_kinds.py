@@ -1,6 +1,6 @@
 """Recognises files that are not pictures by their first bytes, and says what to do. Pure.
 
-So the sender learns more than that the file is not an image.
+This tells the sender more than that the file is not an image.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection
 from services.common.counts import plural
 
 _CONVERT = "convert it to JPEG or PNG"
-# Formats that not every server decodes, by Pillow's names: how they begin, their name, what helps.
+# Formats that only some servers decode, by Pillow's names: first bytes, name, remedy.
 _FORMATS: dict[str, tuple[re.Pattern[bytes], str, str]] = {
     "AVIF": (re.compile(rb"....ftypavi[fs]", re.DOTALL), "AVIF", _CONVERT),
     "JPEG2000": (
@@ -25,7 +25,7 @@ _FORMATS: dict[str, tuple[re.Pattern[bytes], str, str]] = {
         f"{_CONVERT}, or install pillow-heif on the server (the extra heic)",
     ),
 }
-# Formats that every Pillow decodes, by how they begin: what has no more than that is damaged.
+# Formats that every Pillow decodes, with their first bytes: a file with one of these is damaged.
 _DAMAGED: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(start, re.DOTALL), name)
     for start, name in (
@@ -41,7 +41,7 @@ _BYTES_THEMSELVES = "send the decoded bytes themselves"
 _DEVELOP = "develop it to JPEG or PNG"
 _LOOK = "the download or the copy may not have ended: look at the file"
 _FRAMES = "send single frames as JPEG or PNG"
-# How other files begin, what they are, and what helps. The first that fits counts.
+# First bytes of other files, what those files are, and the remedy. The first match is used.
 _OTHERS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
     (re.compile(start, re.DOTALL | re.IGNORECASE), what, remedy)
     for start, what, remedy in (
@@ -92,9 +92,10 @@ _HEAD = 512
 
 
 def describe(data: bytes, formats: Collection[str]) -> tuple[str, str]:
-    """Return what the bytes are, and what to do instead of sending them; "" for the usual.
+    """Return what the bytes are, and what to send instead; "" for the usual case.
 
-    `formats` are those that are decoded, by Pillow's names: a file of theirs is a damaged one.
+    `formats` are those that the server decodes, by Pillow's names: a file in one of them is
+    damaged.
     """
     head = _as_bytes(data[:_HEAD])
     for kind, (start, name, remedy) in _FORMATS.items():
@@ -114,7 +115,7 @@ def describe(data: bytes, formats: Collection[str]) -> tuple[str, str]:
 
 
 def _as_bytes(head: bytes) -> bytes:
-    """Return a text of UTF-16, or with a byte order mark, as its plain bytes."""
+    """Return a text in UTF-16, or with a byte order mark, as plain bytes."""
     for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if head.startswith(mark):
             return head[2:].decode(encoding, "replace").encode()

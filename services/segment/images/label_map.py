@@ -1,4 +1,4 @@
-"""A label map's bytes, and how much of it each class covers. Adapter of zstandard."""
+"""A label map's bytes, and the share of it that each class covers. Adapter of zstandard."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from services.segment.images.label_png import label_png
 
 # Level 1 shrinks a label map thirtyfold in half a millisecond; higher ones cost more than that.
 _ZSTD_LEVEL = 1
-# What pixels have that a filter leaves out, by the bytes of a label.
+# The values for pixels that a filter leaves out, by the bytes of a label.
 OTHER = {1: 255, 2: 65_535}
 _local = threading.local()
 
 
 class Encoding(Enum):
-    """How a label map is given: as bytes, as a mask for each class, or not at all."""
+    """How a label map is returned: as bytes, as a mask for each class, or not at all."""
 
     RAW = "raw"
     ZSTD = "zstd"
@@ -45,8 +45,8 @@ class Share:
 def encode(labels: Labels, encoding: Encoding) -> bytes:
     """Encode a (height, width) map as bytes.
 
-    RAW is its elements, rows first, little-endian; ZSTD one frame of them; PNG a greyscale picture
-    of 8 or 16 bits whose values are class ids. Raises ValueError for what isn't bytes.
+    RAW is its elements, rows first, little-endian; ZSTD is one frame of those; PNG is a greyscale
+    picture of 8 or 16 bits whose values are class ids. Raises ValueError for other encodings.
     """
     if encoding is Encoding.ZSTD:
         return compressed(labels)
@@ -60,15 +60,15 @@ def encode(labels: Labels, encoding: Encoding) -> bytes:
 def compressed(values: Labels) -> bytes:
     """Return one zstd frame of the elements, rows first, little-endian."""
     compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
-    if compressor is None:  # one a thread: it is not safe to share, and keeps its buffers
+    if compressor is None:  # one for each thread: sharing is unsafe, and it keeps its buffers
         compressor = _local.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
     return compressor.compress(_little_endian(values).data)
 
 
 def keep(labels: Labels, wanted: Iterable[int], classes: int) -> tuple[Labels, int]:
-    """Return the map with all but the `wanted` of `classes` classes replaced, and by what.
+    """Return the map with all but the `wanted` of `classes` classes replaced, and the replacement.
 
-    That is 255 if it is not a class, or else 65535, in two bytes.
+    The replacement is 255 if that is not a class, otherwise 65535, in two bytes.
     """
     other = OTHER[1 if classes <= OTHER[1] else 2]
     kind: type[np.uint8 | np.uint16] = np.uint8 if other == OTHER[1] else np.uint16
@@ -99,7 +99,7 @@ def warm() -> None:
 
 @njit(cache=True, nogil=True)
 def _count(labels, classes):  # type: ignore[no-untyped-def]
-    """Count each label; the last element counts those that are no class."""
+    """Count each label; the last element counts labels that are not classes."""
     counts = np.zeros(classes + 1, dtype=np.int64)
     for label in labels:
         counts[min(np.int64(label), classes)] += 1

@@ -1,7 +1,8 @@
 """Label maps as PNG files. Pure: zlib and numpy.
 
-Rows are not filtered, and only repeated bytes are looked for: of a label map, whose neighbours are
-equal, that takes a third of the time of Pillow's filters and match search, and half of the bytes.
+Rows are not filtered, and the compressor looks only for repeated bytes: for a label map, whose
+neighbours are equal, that takes a third of the time of Pillow's filters and match search, and half
+of the bytes.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ _GREYSCALE = 0
 
 
 def label_png(labels: Labels) -> bytes:
-    """Return a greyscale PNG of 8 or 16 bits, whose values are those of a (height, width) map."""
+    """Return a greyscale PNG of 8 or 16 bits with the values of a (height, width) map."""
     height, width = labels.shape
     item_bytes = labels.dtype.itemsize
-    rows = np.zeros((height, 1 + width * item_bytes), np.uint8)  # each begins with its filter: none
+    rows = np.zeros(
+        (height, 1 + width * item_bytes), np.uint8
+    )  # each begins with its filter, 0 (none)
     big_endian = np.ascontiguousarray(labels, labels.dtype.newbyteorder(">"))
     rows[:, 1:] = big_endian.view(np.uint8)
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY, zlib.Z_RLE)

@@ -1,7 +1,7 @@
-"""How large pictures may be, and what a file may make its decoder do, checked before it does it.
+"""Limits on the size of pictures and on a file's decoding work, checked before decoding.
 
-A number of pixels bounds neither time nor memory: a few kilobytes can hold a hundred thousand scans
-of one JPEG, millions of segments, or a tile that is much larger than the picture. Honest files are
+A number of pixels limits neither time nor memory: a few kilobytes can contain a hundred thousand
+scans of one JPEG, millions of segments, or a tile much larger than the picture. Ordinary files are
 far from every limit here. Pure: numpy.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from services.errors import BadImage, ImageTooLarge, InvalidArgument
 
-# Resizing and upsampling a picture that is one pixel high takes several times its own memory.
+# Resizing or upsampling a picture one pixel high takes several times its own memory.
 MAX_SIDE = 32_768
 
 
@@ -26,7 +26,7 @@ def check_size(
     empty: type[InvalidArgument] = BadImage,
     large: type[InvalidArgument] = ImageTooLarge,
 ) -> None:
-    """Raise `empty` where there are no pixels, `large` above `max_pixels` or MAX_SIDE a side."""
+    """Raise `empty` if there are no pixels, `large` above `max_pixels` or MAX_SIDE a side."""
     if height < 1 or width < 1:
         raise empty(field, f"{width} x {height} has no pixels: both sides must be at least 1")
     if height * width > max_pixels or max(height, width) > MAX_SIDE:
@@ -38,18 +38,18 @@ def check_size(
         )
 
 
-# Progressive files have ten scans or so; each costs a pass over all coefficients.
+# Progressive files have about ten scans; each costs a pass over all coefficients.
 MAX_SCANS = 100
-# Cameras write some dozen segments, PNG writers a chunk for every 8 KiB. Pillow reads them in
-# Python, a microsecond or several each.
+# Cameras write a few dozen segments, PNG writers a chunk for every 8 KiB. Pillow reads them in
+# Python, in a microsecond or several each.
 MAX_PIECES = 65_536
-# Pillow decodes these in Python: half a second for so many pixels.
+# Pillow decodes these in Python: half a second for this many pixels.
 MAX_RLE_PIXELS = 1_048_576
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GIF = (b"GIF87a", b"GIF89a")
-# A marker that is neither stuffing, nor a restart, nor filling.
+# A marker other than stuffing, restarts and filling.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _TO_MARKER = re.compile(rb"[^\xff]*\xff+")
 # Markers without a length: stuffing, TEM, restarts, start and end of image.
@@ -61,7 +61,7 @@ _EXTENSION, _FRAME, _TRAILER = b"!,;"
 def check_pieces(data: bytes, field: str) -> None:
     """Raise BadImage if a JPEG, PNG or GIF has too many segments, chunks, blocks or scans.
 
-    A file that is damaged passes: saying so is its decoder's part.
+    A damaged file passes: its decoder reports the damage.
     """
     if data.startswith(_PNG):
         _check_chunks(data, field)
@@ -81,7 +81,7 @@ def check_tile(width: object, height: object, max_pixels: int, field: str) -> No
 
 
 def _largest(tag: object) -> int:
-    """Return the value of a TIFF tag, the largest where the file has several; 0 for none."""
+    """Return the largest value of a TIFF tag in the file; 0 if the tag is absent."""
     values = tag if isinstance(tag, tuple) else (tag,)
     return max((int(value) for value in values if isinstance(value, int | float)), default=0)
 
@@ -132,7 +132,7 @@ def _first_scan(data: bytes, field: str) -> int | None:
 
 
 def _scan_markers(data: bytes, first: int) -> int:
-    """Count what looks like the start of a scan from `first` on; bytes.count is slower."""
+    """Count apparent starts of scans from `first` on; bytes.count would be slower."""
     values = np.frombuffer(data, dtype=np.uint8, offset=first)
     behind = np.flatnonzero(values[:-1] == 0xFF) + 1
     return int(np.count_nonzero(values[behind] == _SCAN))
@@ -158,7 +158,7 @@ def _check_blocks(data: bytes, field: str) -> None:
         return
     flags = data[10]
     offset = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-    inside = False  # an extension, whose blocks each begin with their size, the last with 0
+    inside = False  # in an extension: each block begins with its size, the last with 0
     for _ in range(MAX_PIECES):
         if offset >= len(data):
             return

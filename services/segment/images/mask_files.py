@@ -1,7 +1,7 @@
 """Encoded masks to arrays of their stored values. Adapter of Pillow and zstandard.
 
-A mask's values are numbers and no brightness: nothing is scaled, no palette is looked up and no
-orientation applied.
+A mask's values are numbers rather than brightness: nothing is scaled, no palette is looked up and
+no orientation applied.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from services.errors import BadImage, ImageTooLarge, InvalidArgument
 from services.segment.engines.engine import Labels
 from services.segment.images.limits import check_pieces, check_size
 
-# Of a PNG: signature, length and name of its first chunk, width, height; then these two bytes.
+# Start of a PNG: signature, length and name of its first chunk, width, height; then two bytes.
 _DEPTH_AT, _COLOR_AT = 24, 25
 _GREY, _PALETTE = 0, 3
 _WANTED = "a greyscale or palette PNG whose values are class ids is needed"
 
 
 def decode_png(data: bytes, max_pixels: int, field: str) -> Labels:
-    """Return the (height, width) stored values: uint16 of a 16-bit file, else uint8.
+    """Return the (height, width) stored values: uint16 for a 16-bit file, else uint8.
 
-    Raises BadImage if the bytes are no such PNG or have too many chunks, ImageTooLarge, before
+    Raises BadImage if the bytes are not such a PNG or have too many chunks; ImageTooLarge, before
     pixels are decoded, above `max_pixels` pixels or too long a side.
     """
     try:
@@ -43,12 +43,12 @@ def decode_png(data: bytes, max_pixels: int, field: str) -> Labels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(field, f"more than {max_pixels} pixels") from error
     except Exception as error:
-        # As for pictures: Pillow raises a dozen classes on hostile bytes, and all mean the same.
+        # As for pictures: Pillow raises a dozen classes on hostile bytes, all treated alike.
         raise BadImage(field, f"not a PNG, damaged or cut off ({error}); {_WANTED}") from error
     if depth == 16:
         return values.astype(np.uint16)
     if color == _GREY and depth < 8:
-        # Pillow stretches 1, 2 and 4 bits to the range of brightness: back to what is stored.
+        # Pillow stretches 1, 2 and 4 bits to the range of brightness: restore the stored values.
         if values.dtype == np.bool_:
             return values.astype(np.uint8)
         values = values // (255 // (2**depth - 1))
@@ -80,7 +80,7 @@ def _check_color(color: int, mode: str, field: str) -> None:
 
 
 def _decompressed(data: bytes, needed: int, field: str) -> bytes:
-    """Return at most one byte more than is needed, whatever the frame says of its size."""
+    """Return at most one byte more than needed, whatever size the frame states."""
     try:
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             return reader.read(needed + 1)

@@ -1,9 +1,9 @@
-"""A label map as one mask a class, in COCO's compressed run-length encoding. Pure: numpy, numba.
+"""A label map as one mask for each class, in COCO's compressed run-length encoding.
 
-A mask's counts are the lengths of its runs of 0 and 1 alternately, columns first, beginning with 0.
-Each count, from the fourth on less the one two before it, is written five bits a character, the
-lowest first, from "0" up. All masks are made in one walk over the map, which a run belongs to one
-class of; the walk is made twice, first for the sizes.
+A mask's counts are the lengths of its alternating runs of 0 and 1, columns first, beginning with 0.
+From the fourth on, each count has the count two before it subtracted. A count is written five bits
+a character, the lowest first, from "0" up. One walk over the map makes all masks, since each run
+belongs to one class; a first walk finds the sizes. Pure: numpy, numba.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from services.segment.engines.engine import Labels
 
 @dataclass(frozen=True)
 class Mask:
-    """Where the class `class_id` is: `area` pixels, at least 1, and the compressed counts."""
+    """The pixels of the class `class_id`: `area`, at least 1, and the compressed counts."""
 
     class_id: int
     counts: bytes
@@ -28,7 +28,7 @@ class Mask:
 def encode_masks(labels: Labels, classes: int) -> list[Mask]:
     """Return the masks of the classes that are present, by id.
 
-    Labels that are not below `classes` are no class.
+    Labels of `classes` or above are not classes.
     """
     flat = np.ascontiguousarray(labels.T).reshape(-1)
     sizes, areas = _walk(flat, np.zeros(classes, dtype=np.int64), np.empty(0, dtype=np.uint8))
@@ -50,15 +50,15 @@ def warm() -> None:
 
 @njit(cache=True, nogil=True)
 def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
-    """Write each class's characters from its begin on, if `text` is not empty; count them.
+    """Write each class's characters from its start, if `text` is not empty; count them.
 
-    Returns the characters and the pixels of each class.
+    Returns the number of characters and of pixels for each class.
     """
     classes = starts.size
     sizes = np.zeros(classes, dtype=np.int64)
     areas = np.zeros(classes, dtype=np.int64)
     ends = np.zeros(classes, dtype=np.int64)  # of each class's last run
-    # The last two counts of each class and how many there are.
+    # The last two counts of each class, and the number of its counts.
     zeros = np.zeros(classes, dtype=np.int64)
     ones = np.zeros(classes, dtype=np.int64)
     runs = np.zeros(classes, dtype=np.int64)
@@ -93,7 +93,7 @@ def _walk(labels, starts, text):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _write(value, text, at):  # type: ignore[no-untyped-def]
-    """Write one number at `at`, if `text` is not empty; return the index behind it."""
+    """Write one number at `at`, if `text` is not empty; return the index after it."""
     more = True
     while more:
         bits = value & 0x1F

@@ -1,4 +1,4 @@
-"""What a caller wants of one picture, what that costs, and how it is made of the model's output."""
+"""Requested outputs for a picture: their cost, and how to make them from the model's output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.segment.images.top_classes import TopClasses
 from services.segment.manifest import Manifest
 
 MAX_TOP = 16
-# Work for a pixel, as measured on one machine, in that for a pixel of a label map in zstd.
+# Work for a pixel, measured on one machine, relative to a pixel of a label map in zstd.
 _PNG_WORK = 2
 _OVERLAY_WORK = {PictureFormat.JPEG: 6, PictureFormat.PNG: 60}
 _BEST_WORK, _NEXT_WORK = 200, 100
@@ -29,17 +29,17 @@ _ITEM_BYTES = 32
 
 @dataclass(frozen=True)
 class OriginalSize:
-    """The picture's own."""
+    """The picture's own size."""
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """That of the model's logits."""
+    """The size of the model's logits."""
 
 
 @dataclass(frozen=True)
 class GivenSize:
-    """That which the caller gives."""
+    """A size that the caller gives."""
 
     height: int
     width: int
@@ -47,10 +47,10 @@ class GivenSize:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which outputs are made.
+    """Which outputs to make.
 
-    `classes` is the filter: those ids alone; empty, all. `threshold` is the probability above which
-    the second of two classes is the label; None, the model's.
+    `classes` filters by id; empty means all. `threshold` is the probability above which the second
+    of two classes is the label; None means the model's own.
     """
 
     size: OriginalSize | ModelSize | GivenSize = field(default_factory=OriginalSize)
@@ -61,7 +61,7 @@ class Wanted:
     threshold: float | None = None
 
     def check(self, classes: int) -> None:
-        """Raise InvalidArgument if a model of so many classes can't give it."""
+        """Raise InvalidArgument if a model of `classes` classes cannot give these outputs."""
         unknown = [index for index in self.classes if index >= classes]
         if unknown:
             raise InvalidArgument(
@@ -79,7 +79,7 @@ class Wanted:
 
     @property
     def work(self) -> int:
-        """What a pixel of these outputs costs, in pixels of a label map in zstd."""
+        """Cost of a pixel of these outputs, in pixels of a label map in zstd."""
         return (
             (_PNG_WORK if self.encoding is Encoding.PNG else 1)
             + (_OVERLAY_WORK[self.overlay.format] if self.overlay else 0)
@@ -99,7 +99,7 @@ class EncodedTop:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """An encoded label map of (height, width) elements of `item_bytes` bytes, with what was wanted.
+    """An encoded label map of (height, width) elements of `item_bytes` bytes, with extra outputs.
 
     `other` is the value of pixels that the filter leaves out; `picture` the overlay's file;
     `notices` what was noticed when the picture was decoded.
@@ -130,7 +130,7 @@ class Outputs:
         self._model_size = manifest.graph.logits_size(how.height, how.width)
 
     def size(self, wanted: Wanted, height: int, width: int) -> tuple[int, int]:
-        """Return the (height, width) of the map of a picture of `height` and `width`."""
+        """Return the (height, width) of the map for a picture of `height` and `width`."""
         match wanted.size:
             case OriginalSize():
                 return height, width
@@ -140,9 +140,9 @@ class Outputs:
                 return wanted.size.height, wanted.size.width
 
     def require_fits(self, wanted: Wanted, size: tuple[int, int], max_bytes: int) -> None:
-        """Raise TooLarge if it is known before any work that a reply can't hold the outputs.
+        """Raise TooLarge if it is clear before any work that the outputs exceed a reply.
 
-        The best classes count uncompressed: probabilities shrink little, and their planes take
+        The best classes count uncompressed: probabilities compress little, and their planes take
         memory meanwhile.
         """
         pixels = math.prod(size)
@@ -161,9 +161,9 @@ class Outputs:
         picture: Callable[[], Image.Image],
         max_bytes: int,
     ) -> Segmentation:
-        """Return the outputs of (height, width) that are made of one picture's logits and labels.
+        """Return the outputs of (height, width) for one picture's logits and labels.
 
-        `picture` gives the RGB picture for the overlay. Raises TooLarge if the reply would have
+        `picture` returns the RGB picture for the overlay. Raises TooLarge if the reply would have
         more than `max_bytes`.
         """
         labels = output.labels
@@ -245,7 +245,7 @@ def _encoded(best: TopClasses) -> EncodedTop:
 
 
 def _require(what: str, size: tuple[int, int], nbytes: int, max_bytes: int, advice: str) -> None:
-    """Raise TooLarge if something of `nbytes` bytes is more than a reply holds."""
+    """Raise TooLarge if something of `nbytes` bytes exceeds a reply."""
     if nbytes > max_bytes:
         height, width = size
         raise TooLarge(

@@ -1,4 +1,4 @@
-"""A picture with each class in its colour laid over it. Adapter of Pillow."""
+"""A picture overlaid with its classes' colours. Adapter of Pillow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PictureFormat(Enum):
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """How the picture is encoded, and how much of a pixel is the class's colour, in (0, 1]."""
+    """The picture's encoding, and the share of a class's colour in a pixel, in (0, 1]."""
 
     format: PictureFormat = PictureFormat.JPEG
     opacity: float = DEFAULT_OPACITY

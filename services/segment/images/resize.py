@@ -1,13 +1,14 @@
 """Resizes an RGB picture as one of three libraries does, bit for bit.
 
-Labels depend on it: the libraries round differently, and OpenCV does not smooth what it shrinks. On
-one photograph of seven torchvision's and Pillow's arithmetic gave other labels in 0.3 % of pixels.
+Labels depend on the library: libraries round differently, and OpenCV does not smooth when it
+shrinks. On one photograph in seven, torchvision and Pillow gave different labels in 0.3 % of
+pixels.
 
-* "pillow" is Pillow itself: what Hugging Face's processors do without torchvision.
-* "torchvision" is torch's antialiased bilinear resize of bytes, which its processors do where
+* "pillow" is Pillow itself, which Hugging Face's processors use without torchvision.
+* "torchvision" is torch's antialiased bilinear resize of bytes, which those processors use if
   torchvision is installed: weights of 16 bits, the widths first.
-* "opencv" is OpenCV's INTER_LINEAR of bytes, which mmsegmentation does: weights of 11 bits, of two
-  pixels each way whatever the size.
+* "opencv" is OpenCV's INTER_LINEAR of bytes, which mmsegmentation uses: weights of 11 bits, from
+  two pixels in each direction whatever the size.
 
 Adapter of Pillow; the kernels release the GIL.
 """
@@ -28,7 +29,7 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-# Bits of a weight that torch keeps at most, and of one of OpenCV's.
+# Most bits that torch keeps of a weight, and the bits of an OpenCV weight.
 _TORCH_BITS, _MAX_TORCH_WEIGHT = 22, 1 << 15
 _OPENCV_ONE = 1 << 11
 
@@ -46,7 +47,7 @@ def check_resampler(resampler: Resampler, resample: Resample, field: str) -> Non
 def resize(
     picture: Image.Image, height: int, width: int, resample: Resample, resampler: Resampler
 ) -> Pixels:
-    """Return (height, width, 3) of an RGB picture of any size. A picture of that size is itself."""
+    """Return (height, width, 3) of an RGB picture; a picture of that size is unchanged."""
     if picture.size == (width, height):
         return np.asarray(picture)
     if resampler == "pillow":
@@ -77,13 +78,13 @@ def _torchvision(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def _sealed(pixels: Pixels) -> Pixels:
-    """Make it read-only, as a picture's are: kernels are compiled for such arrays alone."""
+    """Make an array read-only, like a picture's: kernels are compiled only for such arrays."""
     pixels.setflags(write=False)
     return pixels
 
 
 def _torch_weights(size: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
-    """Return each output's first input and its weights, and by how many bits those are shifted."""
+    """Return each output's first input and weights, and the bits by which weights are shifted."""
     scale = size / wanted
     support = max(1.0, scale)
     centers = scale * (np.arange(wanted) + 0.5)
@@ -97,12 +98,12 @@ def _torch_weights(size: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[n
     while bits < _TORCH_BITS and int(0.5 + weights.max() * (1 << bits + 1)) < _MAX_TORCH_WEIGHT:
         bits += 1
     whole = (weights * (1 << bits) + 0.5).astype(np.int32)
-    # Outputs near the end have fewer inputs: their other weights are 0, of any input.
+    # Outputs near the end have fewer inputs: the remaining weights are 0, for any input.
     return np.minimum(first, size - taps.size), _moved(whole, first, size), bits
 
 
 def _moved(weights: NDArray[np.int32], first: NDArray[np.int64], size: int) -> NDArray[np.int32]:
-    """Shift the weights of outputs whose inputs would go beyond the last one."""
+    """Shift the weights of outputs whose inputs would extend past the last one."""
     count = weights.shape[1]
     out = np.zeros_like(weights)
     for index, start in enumerate(first):
@@ -113,7 +114,7 @@ def _moved(weights: NDArray[np.int32], first: NDArray[np.int64], size: int) -> N
 
 def _opencv(pixels: Pixels, height: int, width: int) -> Pixels:
     out = np.empty((height, width, 3), np.uint8)
-    # Beyond a border both neighbours are the last pixel: along the widths it gets all the weight,
+    # Past a border both neighbours are the last pixel: along the widths it gets all the weight,
     # along the heights both weights, each rounded.
     rows = _opencv_weights(pixels.shape[0], height, whole_at_borders=False)
     columns = _opencv_weights(pixels.shape[1], width, whole_at_borders=True)
@@ -169,7 +170,7 @@ def _weighted_rows(pixels, first, weights, bits, out):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True)
 def _between(pixels, tops, bottoms, downs, lefts, rights, afters, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Interpolate the widths in 11 bits, then the heights, which drops bits twice on the way."""
+    """Interpolate the widths in 11 bits, then the heights, dropping bits twice on the way."""
     height, width, channels = out.shape
     for y in range(height):
         top, bottom = pixels[tops[y]], pixels[bottoms[y]]

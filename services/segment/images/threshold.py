@@ -1,4 +1,4 @@
-"""From which probability on a pixel has the second of two classes. Pure."""
+"""The probability from which a pixel has the second of two classes. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from services.segment.manifest import Manifest
 
 
 def ground_shift(manifest: Manifest, threshold: float | None) -> float:
-    """Return what the first class's logits are raised by, so that the arg max decides at it.
+    """Return the raise of the first class's logits that makes the arg max decide at `threshold`.
 
-    The probability is the softmax of the two logits; of a source model with one class, whose first
-    logit was added by the export, it is the sigmoid of its own. None is the model's own threshold.
-    Raises InvalidArgument unless there are two classes and it is between 0 and 1.
+    The probability is the softmax of the two logits; for a one-class source model, whose first
+    logit was added by the export, it is the sigmoid of its own logit. None means the model's own
+    threshold. Raises InvalidArgument unless there are two classes and the threshold is between 0
+    and 1.
     """
     if threshold is None:
         return 0.0
@@ -35,7 +36,7 @@ def shifted(output: Output, shift: float) -> Output:
         return output
     logits = output.logits.copy()
     logits[..., 0] += np.float32(shift)
-    labels: Labels = (logits[..., 1] > logits[..., 0]).astype(np.uint8)  # of two classes
+    labels: Labels = (logits[..., 1] > logits[..., 0]).astype(np.uint8)  # for two classes
     return Output(logits, labels)
 
 

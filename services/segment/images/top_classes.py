@@ -1,8 +1,8 @@
 """The best classes of each pixel with their probabilities, without the (H, W, classes) tensor.
 
-A probability is the softmax over all classes of the logits that the labels come from, interpolated
-at the pixel as `services.segment.images.upsample` does it. Pure: numpy and numba; the kernel
-releases the GIL.
+A probability is the softmax over all classes of the logits that give the labels, interpolated at
+the pixel as in `services.segment.images.upsample`. Pure: numpy and numba; the kernel releases the
+GIL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from services.segment.engines.engine import Labels
 from services.segment.images.upsample import axis
 
-# Of a probability of 1.
+# Scale of the probabilities: 1 becomes this.
 SCALE = 65_535
 
 
@@ -32,11 +32,11 @@ class TopClasses:
 
 
 def top_classes(logits: NDArray[np.float32], labels: Labels, k: int) -> TopClasses:
-    """Return the `k` best classes of every pixel of a label map, at most as many as there are.
+    """Return the `k` best classes of every pixel of a label map, or all if there are fewer.
 
-    `logits` is (h, w, C) float32, `labels` the (height, width) map that was made of them. Equal
-    classes come in their order, after the label. Logits that are not finite give values without
-    meaning, never an error.
+    `logits` is (h, w, C) float32, `labels` the (height, width) map made from them. Ties come in
+    order of class, after the label. Logits that are not finite give meaningless values, never an
+    error.
     """
     height, width = labels.shape
     classes: Labels = np.empty((k, height, width), dtype=labels.dtype)
@@ -80,7 +80,7 @@ def fill(logits, labels, vertical, horizontal, planes):  # type: ignore[no-untyp
                     for k in range(best.size):
                         share = np.exp(values[best[k]] - largest) / total
                         classes[k, y, x] = best[k]
-                        if share >= np.float32(0):  # it is not NaN
+                        if share >= np.float32(0):  # excludes NaN
                             share = min(share, np.float32(1))  # a rounded sum may be too small
                             probabilities[k, y, x] = round(share * SCALE)
                         else:
@@ -120,10 +120,10 @@ def _rank(values, label, best):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _exponentials(values, largest):  # type: ignore[no-untyped-def]
-    """Return the sum of exp(value - largest), each exact to six digits or so.
+    """Return the sum of exp(value - largest), each exact to about six digits.
 
-    2 ** x of an integer part, put into the exponent's bits, and a polynomial on [0, 1): the loop
-    has no call and no branch, so that eight classes are summed at a time.
+    Each is 2 ** x of an integer part, put into the exponent's bits, times a polynomial on [0, 1).
+    The loop has no call and no branch, so eight classes are summed at a time.
     """
     total = np.float32(0)
     for c in range(values.size):

@@ -1,20 +1,20 @@
 """Upsampling and arg max in one pass, without the (height, width, classes) tensor.
 
-The labels are those of bilinear interpolation of the logits (align_corners=False, as
-torch.nn.functional.interpolate does it) followed by arg max over the classes, the first class
-winning a tie. Two facts make it two orders of magnitude cheaper than doing just that:
+The labels equal bilinear interpolation of the logits (align_corners=False, as in
+torch.nn.functional.interpolate) followed by arg max over the classes, the first class winning a
+tie. Two facts make this two orders of magnitude cheaper:
 
-* Bilinear weights are convex. Where the four low-resolution corners around a cell of output
-  pixels have one arg max, that class wins in the whole cell: nothing is interpolated.
-* Elsewhere a class can win only if its largest corner reaches the smallest corner of every other
-  class, so of those that are the arg max of a corner. Few classes do; only those are interpolated.
+* Bilinear weights are convex. If the four low-resolution corners around a cell of output pixels
+  have one arg max, that class wins in the whole cell: nothing is interpolated.
+* Otherwise a class can win only if its largest corner reaches the smallest corner of every class
+  that is the arg max of a corner. Few classes do; only those are interpolated.
 
-Ties: in exact arithmetic both shortcuts give the first class, as arg max does. In float32 two
+Ties: in exact arithmetic both shortcuts give the first class, like arg max. In float32 two
 different values may round to one; then the label is a class whose interpolated value equals the
 largest one, though perhaps not the first such class. This was seen once in 12.6 million pixels.
 
-Pure: numpy and numba. The kernel releases the GIL. It is compiled on first use and cached on
-disk; `warm` compiles it before a service takes requests.
+Pure: numpy and numba. The kernel releases the GIL. It is compiled on first use and cached on disk;
+`warm` compiles it before a service takes requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from services.segment.engines.engine import Labels, Output
 
 _HALF = np.float32(0.5)
-# Pixels of a cell are computed as many at a time: vectors of eight, four of them at once.
+# This many pixels of a cell are computed at once: four vectors of eight.
 _LANES = 32
 
 
@@ -41,9 +41,9 @@ def label_map(output: Output, height: int, width: int) -> Labels:
 def upsample_argmax(logits: NDArray[np.float32], labels: Labels, height: int, width: int) -> Labels:
     """Return the (height, width) label map of one picture.
 
-    `logits` is (h, w, C) float32, `labels` its arg max (h, w). The result is of `labels`' type.
-    Values that are not finite give labels without meaning, never an error.
-    Raises ValueError if shapes or types don't fit, or a label is not a class.
+    `logits` is (h, w, C) float32, `labels` its arg max (h, w). The result has the type of `labels`.
+    Values that are not finite give meaningless labels, never an error. Raises ValueError if shapes
+    or types do not fit, or a label is not a class.
     """
     if logits.ndim != 3 or labels.shape != logits.shape[:2] or 0 in logits.shape:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
@@ -90,9 +90,9 @@ def axis(size: int, wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]
 def fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-def]
     """Fill `out`, one row of low-resolution cells after the other.
 
-    `vertical` and `horizontal` are `axis`'s. Cells without outputs are passed over, so that parts
-    of a map can be filled. Arrays are handed on whole, with indices into them: each view of one
-    would be counted, atomically, for each cell.
+    `vertical` and `horizontal` come from `axis`. Cells without outputs are skipped, so that parts
+    of a map can be filled. Arrays are passed whole, with indices into them: each view would be
+    reference-counted, atomically, for each cell.
     """
     height, width, classes = logits.shape
     (downs, rows), (afters, columns) = vertical, horizontal
@@ -129,7 +129,7 @@ def fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-
             size += -size % _LANES
             for pixel in range(size):
                 best[pixel] = -np.inf
-                # Stays where no value compares: logits that are NaN.
+                # Remains if no value compares: logits that are NaN.
                 winners[pixel] = labels[top, left]
             for candidate in range(count):
                 k = candidates[candidate]
@@ -145,7 +145,7 @@ def fill(logits, labels, vertical, horizontal, out):  # type: ignore[no-untyped-
 def _runs(labels, top, bottom, columns, out, y, mixed):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see fill
     """Fill row `y` of `out` where the corners of cells have one label, run by run.
 
-    Puts the columns of the other cells into `mixed`; returns how many they are.
+    Puts the columns of the other cells into `mixed`; returns their number.
     """
     width = labels.shape[1]
     cells = left = 0
@@ -154,7 +154,7 @@ def _runs(labels, top, bottom, columns, out, y, mixed):  # type: ignore[no-untyp
         end = left
         while end < width and labels[top, end] == label == labels[bottom, end]:
             end += 1
-        # The corners left up to end have one label: so have the cells between them.
+        # The corners left up to end have one label, and so have the cells between them.
         last = end if end == width else end - 1
         if last > left:
             for x in range(columns[left], columns[last]):
@@ -181,9 +181,9 @@ def _around(logits, corners, k):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _bound(logits, labels, corners):  # type: ignore[no-untyped-def]
-    """Return what the winner reaches everywhere in a cell.
+    """Return a value that the winner reaches everywhere in a cell.
 
-    That is the largest, over the labels of the corners, of a class's smallest corner.
+    This is the largest, over the labels of the corners, of a class's smallest corner.
     """
     top, bottom, left, right = corners
     bound = np.float32(-np.inf)
@@ -197,7 +197,7 @@ def _bound(logits, labels, corners):  # type: ignore[no-untyped-def]
 def _reach(logits, corners, bound, reaching):  # type: ignore[no-untyped-def]
     """Mark the classes whose largest corner reaches the bound.
 
-    Comparisons are compiled to vector instructions here; `max`, which minds NaN, is not.
+    Comparisons are compiled to vector instructions here; `max`, which handles NaN, is not.
     """
     for k in range(logits.shape[2]):
         a, b, c, d = _around(logits, corners, k)
@@ -208,7 +208,7 @@ def _reach(logits, corners, bound, reaching):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _collect(reaching, eights, candidates):  # type: ignore[no-untyped-def]
-    """Put the marked classes into `candidates`, in order; return how many they are.
+    """Put the marked classes into `candidates`, in order; return their number.
 
     `eights` are the same bytes, eight at a time: nearly all of them are 0.
     """
@@ -224,7 +224,7 @@ def _collect(reaching, eights, candidates):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _contest(k, around, size, down, after, best, winners):  # type: ignore[no-untyped-def]  # noqa: PLR0917  # flat, see fill
-    """Let class `k` win the pixels of a cell where its value is larger than the best so far."""
+    """Give class `k` the pixels of a cell where its value exceeds the best so far."""
     top_left, top_right, bottom_left, bottom_right = around
     one = np.float32(1)
     for pixel in range(size):

@@ -1,1 +1,1 @@
-"""CUDA kernels beside the model: pictures are resized and label maps made where the logits are."""
+"""CUDA kernels that resize pictures and make label maps on the GPU that holds the logits."""

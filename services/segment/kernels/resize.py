@@ -1,8 +1,8 @@
-"""Pillow's bilinear resize on a GPU, byte for byte, and the model's input of it in the same pass.
+"""Pillow's bilinear resize on a GPU, byte for byte, with the model's input made in the same pass.
 
-Pillow takes the mean of the pixels under a triangle, along one side and then along the other, with
-weights of 22 bits and bytes in between. All of that is whole numbers, so the order of a GPU's
-threads changes nothing; which side is first does, and Pillow 13 changed that.
+Pillow takes the mean of the pixels under a triangle, along one side and then the other, with
+weights of 22 bits and bytes in between. All of that is integer arithmetic, so the order of a GPU's
+threads changes nothing; the order of the sides does, and Pillow 13 changed that.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ THREADS = (32, 8)
 BITS = 22
 _HEIGHTS_MAY_BE_FIRST = int(PIL.__version__.partition(".")[0]) >= 13
 _HALF = 1 << (BITS - 1)
-# Pictures of few sizes come again and again.
+# Pictures come in few sizes.
 _SIZES_KEPT = 64
 
 
 @lru_cache(_SIZES_KEPT)
 def weights(size: int, wanted: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return each output's first input, and the weights of that and of those after it.
+    """Return each output's first input, and the weights of that input and the following ones.
 
-    All outputs have as many weights; those beyond an output's last input are 0.
+    All outputs have the same number of weights; those past an output's last input are 0.
     """
     scale = size / wanted
     support = max(scale, 1.0)
@@ -37,15 +37,15 @@ def weights(size: int, wanted: int) -> tuple[NDArray[np.int32], NDArray[np.int32
     taps = np.arange(int((last - first).max()))
     distance = np.abs((taps + first[:, None] - centers[:, None] + 0.5) * (1.0 / support))
     shares = np.where(taps < (last - first)[:, None], np.maximum(1.0 - distance, 0.0), 0.0)
-    # Pillow adds them one after the other.
+    # Pillow adds the weights one after the other.
     shares /= np.cumsum(shares, axis=1)[:, -1:]
     return first.astype(np.int32), (shares * (1 << BITS) + 0.5).astype(np.int32)
 
 
 def heights_first(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    """Say whether this Pillow resizes the heights of a (height, width) picture before its widths.
+    """Return whether this Pillow resizes a (height, width) picture's heights before its widths.
 
-    Pillow 13 does where they lose more than twice as many pixels.
+    Pillow 13 does if the heights lose more than twice as many pixels.
     """
     lost = size[0] - wanted[0]
     return _HEIGHTS_MAY_BE_FIRST and lost > 0 and lost > 2 * (size[1] - wanted[1])
@@ -79,7 +79,7 @@ def launch_last(  # noqa: PLR0917  # flat, as kernels are
 ) -> None:
     """Resize the other side into `out` (3, height, width) float32, of `size`.
 
-    `table` (3, 256) has what each byte of a channel becomes.
+    `table` (3, 256) is the result for each byte of a channel.
     """
     cuda.select_device(gpu)  # type: ignore[no-untyped-call]
     _resize_to_values[_blocks(size), THREADS](pixels, first, taps, table, out, heights)
@@ -97,7 +97,7 @@ def _mean(pixels, first, taps, y, x, channel, heights):  # type: ignore[no-untyp
     place = y if heights else x
     for tap in range(taps.shape[1]):
         weight = taps[place, tap]
-        if weight != 0:  # beyond the last input there is no pixel
+        if weight != 0:  # past the last input there is no pixel
             row = first[y] + tap if heights else y
             column = x if heights else first[x] + tap
             total += weight * np.int32(pixels[row, column, channel])

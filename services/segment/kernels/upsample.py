@@ -1,9 +1,9 @@
-"""`images.upsample` on a GPU: makes label maps where the logits are, so only maps are copied.
+"""`images.upsample` on a GPU: makes label maps next to the logits, so that only maps are copied.
 
 A thread computes one pixel and skips the same work as the processor: if the four corners of its
 cell have one label, the pixel gets it; otherwise a class is interpolated only if its largest corner
-is at least the winner's smallest value in the cell. The order of the arithmetic is the processor's.
-The compiler may join a product and a sum, which rounds once instead of twice.
+is at least the winner's smallest value in the cell. The arithmetic has the processor's order, but
+the compiler may fuse a product and a sum, which rounds once instead of twice.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def positions(size: int, wanted: int) -> tuple[NDArray[np.int32], NDArray[np.flo
 def launch(arrays: Sequence[Any], size: tuple[int, int], *, gpu: int = 0) -> None:
     """Fill the last of the arrays, (height, width) of `size`, on a GPU.
 
-    The others are logits (h, w, C), labels (h, w), and `positions`: of the heights, then of the
-    widths. All are arrays that a kernel takes: on the GPU, or numpy's under the simulator.
+    The others are logits (h, w, C), labels (h, w), and `positions` of the heights and of the
+    widths. All are arrays that a kernel accepts: on the GPU, or numpy's under the simulator.
     """
     cuda.select_device(gpu)  # type: ignore[no-untyped-call]
     height, width = size
@@ -63,7 +63,7 @@ def _label(logits, labels, lower, weights, out):  # type: ignore[no-untyped-def]
     down, after = weights[y], weights[height + x]
     up, before = one - down, one - after
     best = np.float32(-np.inf)
-    winner = np.int32(label)  # stays where no value compares: logits that are NaN
+    winner = np.int32(label)  # remains if no value compares: logits that are NaN
     for k in range(logits.shape[2]):
         a, b = logits[top, left, k], logits[top, right, k]
         c, d = logits[bottom, left, k], logits[bottom, right, k]

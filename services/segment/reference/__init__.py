@@ -1,6 +1,6 @@
-"""The reference model: a small SegFormer trained on drawn scenes, so that any machine can run.
+"""The reference model: a small SegFormer trained on drawn scenes, so any machine can run it.
 
-`MODEL_DIRECTORY` holds the exported model that is shipped with the package.
+`MODEL_DIRECTORY` contains the exported model that the package includes.
 """
 
 from pathlib import Path

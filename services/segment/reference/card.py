@@ -1,4 +1,4 @@
-"""The reference model's card: what it is for, how it was made, what it measured."""
+"""The reference model's card: its purpose, how it was made, and its measurements."""
 
 from __future__ import annotations
 

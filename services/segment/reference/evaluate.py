@@ -17,7 +17,7 @@ from services.segment.reference.scenes.canvas import Floats
 from services.segment.reference.scenes.draw import draw_scene
 from services.segment.reference.scenes.labels import DRAWN
 
-# Scenes that no training sees: training draws seeds from 0 up.
+# Scenes that training never sees: training draws seeds from 0 up.
 HELD_OUT_SEED = 1_000_000
 HELD_OUT_SCENES = 60
 HELD_OUT_SIZE = (384, 512)
@@ -25,7 +25,7 @@ HELD_OUT_SIZE = (384, 512)
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean IoU over the classes that occur, IoU by class id, share of pixels that are right."""
+    """Mean IoU over the classes present, IoU by class id, share of pixels that are right."""
 
     mean_iou: float
     iou: dict[int, float]
@@ -84,7 +84,7 @@ class Predictor:
     def labels(self, rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the class id of each pixel of a picture (H, W, 3).
 
-        Only the classes that scenes are drawn with can win.
+        Only classes that occur in drawn scenes can win.
         """
         graph = self.manifest.graph
         pixels = model_input(rgb, self.manifest.preprocessing)

@@ -1,10 +1,9 @@
 """Measures the packaged graph on OpenVINO again: `python -m services.segment.reference.remeasure`.
 
 For a new OpenVINO, without training again. The source model's weights are not kept, so OpenVINO is
-compared with ONNX Runtime on the export's own probes, on which all of ONNX Runtime's labels
-equalled the source's: a label agrees with one if it agrees with the other. The recorded difference
-is the measured one plus ONNX Runtime's own, which is an upper bound of the difference to the
-source.
+compared with ONNX Runtime on the export's own probes. All of ONNX Runtime's labels there equalled
+the source's, so a label that agrees with one agrees with the other. The recorded difference is the
+measured one plus ONNX Runtime's own, an upper bound of the difference from the source.
 
 Bf16 is measured with this processor's instructions, or those that ONEDNN_MAX_CPU_ISA allows. A
 failed record keeps bf16 from being served on any processor.
@@ -35,9 +34,9 @@ _PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 def remeasured(directory: Path) -> Manifest:
-    """Return the manifest with OpenVINO's parities, and its parts' digests, as they are now.
+    """Return the manifest with OpenVINO's present parities, and its parts' digests.
 
-    Raises ValueError if ONNX Runtime's labels were not all the source's.
+    Raises ValueError unless all of ONNX Runtime's labels equalled the source's.
     """
     manifest = read_manifest(directory)
     verify_files(directory, manifest)

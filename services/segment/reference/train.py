@@ -1,8 +1,8 @@
 """Trains the reference model: `python -m services.segment.reference.train --out DIR`.
 
-A SegFormer a tenth the size of B0, from random weights, on drawn scenes only; then exports it,
-measures it on scenes that it never saw, and writes its model card. Everything is seeded: the same
-machine and library versions give the same file.
+Trains a SegFormer a tenth the size of B0, from random weights, on drawn scenes only; then exports
+it, measures it on unseen scenes, and writes its model card. Everything is seeded: the same machine
+and library versions give the same file.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def train(training: Training) -> Model:
 
 
 def widen(model: Model, classes: int) -> Model:
-    """Return the model with a classifier of `classes` classes; those never drawn never win."""
+    """Return the model with a classifier of `classes` classes; classes never drawn never win."""
     wide: Model = Model(small_config(classes)).train(False)
     state = model.state_dict()
     for key, fill in (
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=Training.steps, help="batches to train for")
     given = parser.parse_args(arguments)
     training = Training(seed=given.seed, scenes=given.scenes, steps=given.steps)
-    # One thread: sums over several are not in the same order each time.
+    # One thread: sums over several threads vary in order.
     torch.set_num_threads(1)
     try:
         check_output(given.out, 1 << 26)

@@ -1,1 +1,1 @@
-"""Models being served: the repository, desired state, and one model's pipeline."""
+"""Serving of models: the repository, desired state, and one model's pipeline."""

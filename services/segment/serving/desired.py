@@ -1,10 +1,10 @@
-"""Which models are to be served, in a file that all replicas read. Pure: JSON and files.
+"""The desired models, in a file that all replicas read. Pure: JSON and files.
 
     {"schema": 1, "models": [{"name": "segformer-b0", "version": "2"}, ...]}
 
 An empty version means the latest one, an empty list every present model. The file is replaced as a
-whole: a reader sees the old state or the new one, and a writer that is killed leaves the old one.
-Writers take turns by a lock on "<name>.lock" beside the file, which ends with their process.
+whole: readers see either the old or the new state, and a writer that is killed leaves the old one.
+Writers take turns with a lock on "<name>.lock" next to the file, which ends with their process.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _schema(value: int) -> int:
 
 
 class DesiredModel(Document):
-    """A model by name; an empty version means the last one, whichever that is."""
+    """A model by name; an empty version means the latest one."""
 
     name: Annotated[str, AfterValidator(_name)]
     version: Annotated[str, AfterValidator(_version)]
@@ -73,13 +73,13 @@ class _Content(Document):
 
 @dataclass(frozen=True)
 class Desired:
-    """The models that are to be served, in order; none of them means every model that is there."""
+    """The models to serve, in order; an empty list means every present model."""
 
     models: tuple[DesiredModel, ...] = ()
 
     @property
     def revision(self) -> str:
-        """The state's digest, "sha256:<hex>"; how a file is laid out does not matter."""
+        """The state's digest, "sha256:<hex>"; the file's layout does not matter."""
         return "sha256:" + hashlib.sha256(encode(self)).hexdigest()
 
 
@@ -116,10 +116,10 @@ class DesiredFile:
         self.path = path
 
     def read(self) -> Desired | None:
-        """Return what is wanted, None if nobody has said so yet.
+        """Return the desired state; None if there is no file yet.
 
-        Raises InvalidArgument if the file is not valid, Unavailable if it, or its folder, cannot
-        be read.
+        Raises InvalidArgument if the file is not valid, Unavailable if the file or its folder
+        cannot be read.
         """
         try:
             data = self._bytes()
@@ -132,12 +132,12 @@ class DesiredFile:
         return decode(data, str(self.path))
 
     def replace(self, state: Desired, expected_revision: str = "") -> None:
-        """Write the state, as a whole, unless another than `expected_revision` is there.
+        """Write the whole state, unless the file's revision differs from `expected_revision`.
 
-        What is there already is no change, and never refused: a call may be repeated. A damaged
-        file has no revision and is replaced. Raises RevisionMismatch, StorageFull for a full disk,
-        Unavailable for whatever else keeps the file from being read or written; none of them says
-        where the file is, as a caller may be told.
+        Writing the state that is already there is never refused, so a call may be repeated. A
+        damaged file has no revision and is replaced. Raises RevisionMismatch, StorageFull for a
+        full disk, Unavailable for any other failure to read or write the file. No error names the
+        file's path, since callers see errors.
         """
         try:
             with self._locked():
@@ -171,7 +171,7 @@ class DesiredFile:
             return None
 
     def _bytes(self) -> bytes | None:
-        """Return what the file holds, up to one byte too many; None if it is not there."""
+        """Return the file's bytes, up to one too many; None if there is no file."""
         try:
             with self.path.open("rb") as file:
                 return file.read(_MAX_BYTES + 1)
@@ -190,7 +190,7 @@ class DesiredFile:
     def _write(self, data: bytes) -> None:
         folder, prefix = self.path.parent, f".{self.path.name}."
         for left in folder.glob(f"{prefix}*"):
-            left.unlink(missing_ok=True)  # of a writer that was killed: we hold the lock
+            left.unlink(missing_ok=True)  # left by a killed writer, since we hold the lock
         handle, name = tempfile.mkstemp(prefix=prefix, dir=folder)
         work = Path(name)
         try:

@@ -1,8 +1,8 @@
-"""Tells an engine that is broken from a picture that it cannot compute.
+"""Distinguishes a broken engine from a picture that the engine cannot compute.
 
-A CUDA context that has faulted answers every later run with an error, and only a new process has a
-new context. After a failed run the guard has the engine compute a picture that it has computed
-before: if that works, the failure was the picture's own; if not, it counts against the engine.
+A CUDA context that has faulted answers every later run with an error, and only a new process gets a
+new context. After a failed run the guard has the engine compute a picture that worked before: if
+that works, the picture was at fault; if not, the failure counts against the engine.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import structlog
 from services.errors import Unavailable
 
 MAX_FAILURES = 5
-"""Failures in a row, each with a failed trial, after which an engine is given up."""
+"""Consecutive failures, each with a failed trial, after which an engine is given up."""
 _log = structlog.get_logger(__name__)
 
 
 class EngineGuard:
-    """Counts one engine's failures. Used in the engine's thread alone.
+    """Counts one engine's failures. Used only in the engine's thread.
 
     `trial` computes a picture that the engine is known to compute; `give_up` is called once, with
     the reason, when the engine has failed for good.
@@ -39,11 +39,11 @@ class EngineGuard:
             raise self._unavailable()
 
     def succeeded(self) -> None:
-        """Start counting again."""
+        """Reset the count."""
         self._failures = 0
 
     def failed(self, error: Exception) -> None:
-        """Judge a run that failed with `error`; return if the error is the picture's own.
+        """Judge a run that failed with `error`; return if the picture is at fault.
 
         Raises Unavailable if the engine fails its trial as well: another server can answer.
         """
@@ -51,7 +51,7 @@ class EngineGuard:
             self._trial()
         except Exception as again:  # noqa: BLE001  # engines' exceptions share no base class
             self._failures += 1
-            _log.error(  # an engine's trace says nothing that its message does not
+            _log.error(  # an engine's trace adds nothing to its message
                 "engine failed",
                 model=self._name,
                 error=repr(error),

@@ -1,4 +1,4 @@
-"""Batches that fit into the device's memory: from one that does not, halves are computed."""
+"""Fits batches into the device's memory: a batch that does not fit is computed in halves."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import structlog
 from services.errors import AssayError, Overloaded
 from services.segment.engines.engine import Engine, Floats, OnDevice, Output
 
-# What allocators say: ONNX Runtime's arena, CUDA, cuDNN and the processor's.
+# Messages of allocators: ONNX Runtime's arena, CUDA, cuDNN and the processor's.
 _WORDS = ("out of memory", "failed to allocate memory", "alloc_failed", "bad_alloc")
 _RETRY_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an engine's error says that there was no memory; they share no class."""
+    """Whether an engine's error means that memory ran out; such errors share no class."""
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in _WORDS)
 
 
 class FittingBatches:
-    """Runs one engine's batches in parts that fit. Used in the engine's thread alone."""
+    """Runs one engine's batches in parts that fit. Used only in the engine's thread."""
 
     def __init__(self, name: str, engine: Engine) -> None:
         self._name = name
@@ -30,15 +30,15 @@ class FittingBatches:
         self._most: int | None = None
 
     def run(self, batch: Sequence[Floats | OnDevice]) -> list[Output]:
-        """Compute a batch, some of which this engine may have prepared, in parts that fit.
+        """Compute a batch in parts that fit; this engine may have prepared some of its pictures.
 
-        Raises Overloaded for a picture that finds no memory by itself, and what the engine does.
+        Raises Overloaded for a picture that does not fit even alone, and what the engine raises.
         """
         outputs: list[Output] = []
         while len(outputs) < len(batch):
             part = batch[len(outputs) : len(outputs) + (self._most or len(batch))]
             try:
-                # What is on a device is there because this engine put it there.
+                # Inputs on a device are there because this engine put them there.
                 outputs += self._engine.run(cast("list[Floats]", part))
             except AssayError:
                 raise

@@ -1,4 +1,4 @@
-"""The models of a running server: each loaded into a pipeline, and which of them take requests."""
+"""Models of a running server: each loaded into a pipeline, and which of them take requests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Loaded:
-    """A model's pipelines, one for each device that it runs on, and how many use them.
+    """A model's pipelines, one for each device that it runs on, and how many callers use them.
 
-    `measured_here` is how exact it is on this processor, where that had to be measured.
+    `measured_here` is its exactness on this processor, if that had to be measured.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Loaded:
 
     @property
     def pipeline(self) -> Pipeline:
-        """The pipeline with the least to do."""
+        """The pipeline with the least work."""
         return min(self._pipelines, key=lambda pipeline: pipeline.load)
 
     @property
@@ -59,12 +59,12 @@ class Loaded:
 
     @property
     def backlog(self) -> float:
-        """Seconds of its engines that what waits will take."""
+        """Engine seconds that waiting work will take."""
         return sum(pipeline.backlog for pipeline in self._pipelines)
 
     @contextmanager
     def use(self) -> Iterator[Loaded]:
-        """Keep the pipelines open meanwhile."""
+        """Keep the pipelines open during the block."""
         self._users += 1
         self._unused.clear()
         try:
@@ -75,7 +75,7 @@ class Loaded:
                 self._unused.set()
 
     async def close(self) -> None:
-        """Wait until nobody uses the pipelines, and close them. Nobody may start to."""
+        """Wait until nobody uses the pipelines, and close them. New uses must not start."""
         await self._unused.wait()
         for pipeline in self._pipelines:
             await pipeline.close()
@@ -83,19 +83,19 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Table:
-    """What requests find, replaced as a whole: models, and those of them that are at work."""
+    """What requests can find, replaced as a whole: the models, and those that are loaded."""
 
     repository: Repository = field(default_factory=lambda: Repository(()))
     loaded: Mapping[Identity, Loaded] = field(default_factory=dict)
 
 
 class Models:
-    """Opens models, finds what a request means, and closes what no request uses any more."""
+    """Opens models, resolves requests to models, and closes models that no request uses."""
 
     def __init__(
         self, settings: SegmentSettings, give_up: Callable[[str], None] = lambda _: None
     ) -> None:
-        """`give_up` is called, in the event loop, with the reason, if an engine fails for good."""
+        """`give_up` is called with the reason, in the event loop, if an engine fails for good."""
         self._settings = settings
         self._give_up = give_up
         self.choice = settings.choice
@@ -107,7 +107,7 @@ class Models:
 
     @property
     def repository(self) -> Repository:
-        """The models that requests find, and those that their licence keeps from being served."""
+        """The models that requests find, and those that are not served because of their licence."""
         return self._table.repository
 
     @property
@@ -122,23 +122,23 @@ class Models:
 
     @property
     def draining(self) -> frozenset[Identity]:
-        """Models that take no more requests and finish what they have."""
+        """Models that take no more requests but finish those they have."""
         return frozenset(self._draining.values())
 
     @property
     def load(self) -> tuple[float, float]:
-        """Recent pictures a second, and how busy all engines are: see `recent_work`."""
+        """Recent pictures a second, and utilization of all engines: see `recent_work`."""
         waiting = sum(loaded.backlog for loaded in self._table.loaded.values())
         return self.metrics.recent.load(waiting)
 
     def measured_here(self, model: RegisteredModel) -> ModelParity | None:
-        """Return how exact a served model is on this processor, where it had to be measured."""
+        """Return a served model's exactness on this processor, if it had to be measured."""
         loaded = self._table.loaded.get(model.identity)
         return loaded.measured_here if loaded else None
 
     @contextmanager
     def lease(self, model: RegisteredModel) -> Iterator[Loaded]:
-        """Yield what runs a model of `repository`; it stays open until the block ends.
+        """Yield the running model for a model of `repository`; it stays open until the block ends.
 
         Raises LicenseNotAccepted, or Unavailable if the model was replaced since it was found.
         """
@@ -150,11 +150,11 @@ class Models:
             yield loaded
 
     async def open(self, model: RegisteredModel) -> None:
-        """Check, open and warm a model, in a thread; requests don't find it yet.
+        """Check, open and warm a model, in a thread; requests do not find it yet.
 
-        Raises InvalidArgument, naming the file and what is wrong with it; PreconditionFailed for
-        a model that was not measured to be exact enough in the number type that the settings ask
-        for, or isn't on this processor; or whatever else keeps it from working.
+        Raises InvalidArgument, naming the file and what is wrong with it; PreconditionFailed if the
+        model was not measured to be exact enough in the settings' number type, or is not on this
+        processor; or any other error that keeps it from working.
         """
         loop = asyncio.get_running_loop()
 
@@ -164,9 +164,9 @@ class Models:
         self._opened[model.identity] = await asyncio.to_thread(self._open, model, give_up)
 
     def publish(self, listed: Collection[RegisteredModel], serving: Collection[Identity]) -> None:
-        """Let requests find `serving`, which are loaded, and `listed` ones that may not be served.
+        """Let requests find `serving`, which are loaded, and `listed`, which may not be served.
 
-        Every other loaded model is retired: it finishes what it has and is closed.
+        Every other loaded model is retired: it finishes its requests and is closed.
         """
         loaded = {identity: self._opened[identity] for identity in serving}
         models = [item.model for item in loaded.values()]

@@ -1,4 +1,4 @@
-"""One model at work: picture to tensor, tensor to logits in batches, logits to a label map."""
+"""Runs one model: picture to tensor, tensor to logits in batches, logits to a label map."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from services.segment.windows.options import Inference as How
 from services.segment.windows.options import Settled, Size, settled
 from services.segment.windows.run import InWindows
 
-# Timed runs at start, after one that is not: what the first deadlines are judged by.
+# Timed runs at the start, after one untimed run; they determine the first deadlines.
 _WARM_RUNS = 2
-# Sides in pixels of the square maps that are made at start, to learn what making them costs.
+# Sides in pixels of square maps made at the start, to learn the cost of making maps.
 _WARM_SIDES = (64, 512, 2048)
 _BLANK = Image.new("RGB", (1, 1))
 
@@ -57,7 +57,7 @@ _AS_THE_MODEL = How()
 
 @dataclass(frozen=True)
 class Inference:
-    """What was requested of one picture: `labels` (height, width), `logits` (h, w, C) float32."""
+    """Requested results for one picture: `labels` (height, width), `logits` (h, w, C) float32."""
 
     labels: Labels | None
     logits: NDArray[np.float32] | None
@@ -67,7 +67,7 @@ class Inference:
 class _Prepared:
     tensor: Floats | OnDevice
     map_size: tuple[int, int]
-    units: int  # of work behind the model, in pixels of a plain label map
+    units: int  # of work after the model, in pixels of a plain label map
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Pipeline:
         *,
         give_up: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """Serve what `engine` computes; `give_up` is called, in a thread, if it fails for good."""
+        """Serve the results of `engine`; `give_up` is called, in a thread, if it fails for good."""
         if manifest.preprocessing.pads:
             raise InvalidArgument(
                 manifest.name, "its preprocessing pads pictures, which this release can't serve"
@@ -106,7 +106,7 @@ class Pipeline:
         self._manifest = manifest
         self._engine = engine
         self._pool = pool
-        # Beside the engine's thread, behind which everybody waits.
+        # Separate from the engine's thread, for which everybody waits.
         self._compile_for = engine.compile_for if isinstance(engine, CompilesSizes) else None
         self._preprocessor = Preprocessor(manifest.preprocessing)
         self._on_device = engine.prepared if isinstance(engine, PreparesPictures) else None
@@ -134,7 +134,7 @@ class Pipeline:
 
     @property
     def load(self) -> int:
-        """Requests that were admitted and are not answered yet."""
+        """Number of requests admitted and not answered yet."""
         return len(self._batcher)
 
     @property
@@ -145,7 +145,7 @@ class Pipeline:
 
     @property
     def backlog(self) -> float:
-        """Seconds of the engine that what waits will take."""
+        """Engine seconds that waiting work will take."""
         return self._batcher.backlog
 
     def warm(self) -> None:
@@ -179,12 +179,12 @@ class Pipeline:
     ) -> tuple[Segmentation, Trace]:
         """Segment the picture that `decode` returns; `admission` has the size of its input.
 
-        For an overlay it is decoded again rather than held while it waits: a queue of pictures
-        would take gigabytes. With `admitted` a full queue is waited for, as `Scheduler.submit`
-        says; pictures in windows, or in their own proportions, wait in any case, and get at most
-        `max_pixels` pixels. Raises what `decode` raises, what `Scheduler.submit` raises,
-        InvalidArgument if the model can't give what is wanted, and TooLarge if the outputs are over
-        `max_bytes`.
+        For an overlay, the picture is decoded again rather than held while it waits: a queue of
+        pictures would take gigabytes. With `admitted` the call waits while the queue is full, as in
+        `Scheduler.submit`; pictures in windows, or in their own proportions, always wait, and get
+        at most `max_pixels` pixels. Raises what `decode` raises, what `Scheduler.submit` raises,
+        InvalidArgument if the model cannot give the requested outputs, and TooLarge if the outputs
+        are over `max_bytes`.
         """
         wanted.check(len(self._manifest.classes))
         way = settled(how, self._manifest)
@@ -204,7 +204,7 @@ class Pipeline:
                 result, trace = await self._in_one(work, admission, admitted)
             else:
                 if admitted is not None:
-                    admitted.set()  # it waits for its turn without a place in the queue
+                    admitted.set()  # the picture waits without a place in the queue
                 result, trace = await self._by_windows(work, admission)
         except Exception:
             statistics.failed(time.monotonic() - start)
@@ -288,15 +288,15 @@ class Pipeline:
         """Compute a picture, or a prepared (3, H, W), that `source` returns.
 
         `admission` has the size of the input, the tensor and the answer. The labels have the
-        picture's own size, or H and W. Those of another size than the manifest's need a bucket of
-        their own. With `admitted` a full queue is waited for, as `Scheduler.submit` says. Raises
-        what `source` and `Scheduler.submit` raise.
+        picture's own size, or H and W. Pictures of another size than the manifest's need their own
+        bucket. With `admitted` the call waits while the queue is full, as in `Scheduler.submit`.
+        Raises what `source` and `Scheduler.submit` raise.
         """
 
         def measure(height: int, width: int) -> _Measured:
             if labels:
                 return (height, width), height * width
-            # Nothing is left to do but to hand the logits on.
+            # Nothing remains to do except to pass the logits on.
             return (height, width), math.prod(self._manifest.graph.logits_size(height, width))
 
         def finish(output: Output, size: tuple[int, int]) -> Inference:
@@ -322,10 +322,10 @@ class Pipeline:
         *,
         resampler: Resampler | None = None,
     ) -> tuple[R, Trace]:
-        """Have one item prepared, computed and finished.
+        """Prepare, compute and finish one item.
 
-        `measure` gives the size of the map that is made of an input of that height and width,
-        and the units of work that this takes; `finish` makes the answer.
+        `measure` returns the size of the map for an input of that height and width, and the units
+        of work that making it takes; `finish` makes the answer.
         """
 
         def prepare() -> _Prepared:
@@ -354,7 +354,7 @@ class Pipeline:
     async def close(self) -> None:
         """Wait for the running batch and free the graph. No request may be open."""
         await self._scheduler.close()
-        # Now, and not when the garbage of the scheduler's and its own references is collected.
+        # Free the graph now, rather than when reference cycles are collected.
         del self._engine, self._parts, self._compile_for, self._on_device
 
     def _run(self, items: list[_Prepared]) -> list[tuple[Output, _Prepared]]:
@@ -363,7 +363,7 @@ class Pipeline:
         try:
             outputs = self._parts.run([item.tensor for item in items])
         except AssayError:
-            raise  # what is wrong with the request
+            raise  # the request is at fault
         except Exception as error:
             # Engines' exceptions share no base class. A batch is computed again item by item.
             if len(items) == 1:
@@ -372,7 +372,8 @@ class Pipeline:
         self._guard.succeeded()
         seconds = time.monotonic() - start
         self._metrics.computed(len(items), seconds)
-        # As in a full batch: a replica with less to do is no slower for its smaller batches.
+        # As in a full batch: a replica with less work is not slower because its batches are
+        # smaller.
         each = self._batcher.seconds_each
         self._metrics.worked(len(items), len(items) * each if each else seconds)
         return list(zip(outputs, items, strict=True))

@@ -16,12 +16,12 @@ from services.segment.serving.repository import Identity
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do.
+    """What to do next.
 
-    `everything` says that every model that is there is wanted. `wanted` are those that are there
-    and to be served; `absent` what is wanted and not there. `serving` are those of the loaded ones
-    that take requests; every other loaded one is to be retired. `load` is the next one to load,
-    None when there is nothing to do.
+    `everything` means that every present model is wanted. `wanted` are the models that are present
+    and should be served; `absent` those that are wanted but not present. `serving` are the loaded
+    models that take requests; all other loaded ones should be retired. `load` is the next model to
+    load, None if there is none.
     """
 
     everything: bool
@@ -39,15 +39,15 @@ def plan(
 ) -> Plan:
     """Plan the next step.
 
-    `present` are the models that are there and may be served, by name and version, the last
-    version last, at most one of a name and version. `failed` are those that could not be loaded,
-    and whether it is time to try again.
+    `present` are the present models that may be served, by name and version, the latest version
+    last, at most one of each name and version. `failed` maps those that could not be loaded to
+    whether it is time to try again.
 
     * A wanted model that is loaded takes requests.
-    * While a name's wanted models are not all loaded, whatever else is loaded of it stays.
+    * Until all wanted models of a name are loaded, everything loaded of that name stays.
     * While nothing is loaded of any wanted name, everything that is loaded stays.
-    * Where the last version is wanted and cannot be loaded, and nothing of its name is loaded, the
-      last one that can is loaded in its place.
+    * If the latest version is wanted and cannot be loaded, and nothing of its name is loaded, the
+      latest version that can be loaded replaces it.
     """
     wanted, absent = _wanted(desired, present)
     missing, ready = wanted - set(loaded), wanted & set(loaded)
@@ -55,13 +55,13 @@ def plan(
     if not any(x in ready or x.name in waiting for x in loaded):
         waiting = {identity.name for identity in loaded}
     replaced = {(identity.name, identity.version) for identity in ready}
-    # Of one name and version the first that was loaded, where its directory was replaced twice.
+    # Of one name and version the first loaded one, if its directory was replaced twice.
     kept = {(x.name, x.version): x for x in reversed([*loaded]) if x.name in waiting}
     stays = {x for key, x in kept.items() if key not in replaced}
     queue = [
         *(x for x in present if x in missing and x not in failed),
         *_substitutes(desired, present, loaded, failed),
-        *(x for x in present if x in missing and x in failed),  # these have had a turn
+        *(x for x in present if x in missing and x in failed),  # these have already been tried
     ]
     load = next((identity for identity in queue if failed.get(identity, True)), None)
     return Plan(not desired.models, frozenset(wanted), absent, frozenset(ready | stays), load)
@@ -90,7 +90,7 @@ def _substitutes(
     loaded: Collection[Identity],
     failed: Mapping[Identity, bool],
 ) -> list[Identity]:
-    """Return what to load where the last version failed and its name has nothing loaded."""
+    """Return what to load if the latest version failed and its name has nothing loaded."""
     names = {identity.name for identity in loaded}
     found = []
     for model in desired.models:

@@ -27,7 +27,7 @@ from services.segment.serving.repository import Identity, RegisteredModel, Surve
 from services.segment.serving.states import ModelStatus, statuses
 from services.segment.settings import SegmentSettings
 
-# A model whose files stay as they are is tried again after pauses that double up to this.
+# A model with unchanged files is tried again after pauses that double up to this.
 _MAX_PAUSE_SECONDS = 300.0
 _log = structlog.get_logger(__name__)
 _Signature = tuple[tuple[str, int, int, int], ...]
@@ -37,7 +37,7 @@ _Signature = tuple[tuple[str, int, int, int], ...]
 class _Failure:
     """Why a model could not be loaded, from which files, and when to try again.
 
-    With other files that is `soonest`: one that is being copied has others at every look.
+    With changed files, the time is `soonest`: a model being copied has other files at every look.
     """
 
     problem: str
@@ -48,7 +48,7 @@ class _Failure:
 
 
 class Reconciler:
-    """Follows the file of `settings.desired`; without one, serves what is there at the start."""
+    """Follows the file of `settings.desired`; without one, serves the models found at the start."""
 
     def __init__(self, settings: SegmentSettings, models: Models) -> None:
         self._settings = settings
@@ -64,14 +64,14 @@ class Reconciler:
         self._closing = False
         self._follower: asyncio.Task[None] | None = None
         self.reconciled_at: datetime | None = None
-        """When what is served was last compared with what is wanted."""
+        """When the served models were last compared with the desired ones."""
 
     async def start(self) -> None:
-        """Load what is wanted, and go on following it.
+        """Load the desired models, and keep following the file.
 
-        Raises InvalidArgument naming the file that is wrong, or what is missing that the settings
-        ask for. Where a file says what is wanted,
-        a model that cannot be loaded is no reason, as long as another one is served.
+        Raises InvalidArgument naming the file that is wrong, or what the settings require and is
+        missing. If a file lists the desired models, one that cannot be loaded is no error as long
+        as another is served.
         """
         settings = self._settings
         await asyncio.to_thread(self._models.choice.require_available)
@@ -81,7 +81,7 @@ class Reconciler:
             while await self._step(strict=True):
                 pass
             return
-        await asyncio.to_thread(self._file.read)  # what is wrong with it keeps us from starting
+        await asyncio.to_thread(self._file.read)  # an error in it prevents the start
         while await self._look():
             pass
         if not self._models.loaded:
@@ -89,20 +89,20 @@ class Reconciler:
         self._follower = asyncio.create_task(self._follow(), context=Context())
 
     async def close(self) -> None:
-        """End following; a model that is being loaded is waited for."""
+        """Stop following; wait for a model that is being loaded."""
         self._closing = True
         self._changed.set()
         if self._follower is not None:
             await self._follower
 
     async def wanted(self) -> Desired:
-        """Return what is wanted now."""
+        """Return the desired state."""
         return await asyncio.to_thread(self._read)
 
     async def want(self, state: Desired, expected_revision: str) -> None:
-        """Write what is wanted, for all replicas, and begin at once on this one.
+        """Write the desired state for all replicas, and apply it here at once.
 
-        Raises InvalidArgument for a model that is not there, and what `DesiredFile.replace` does.
+        Raises InvalidArgument for a missing model, and what `DesiredFile.replace` raises.
         """
         if self._file is None:
             raise Unsupported(
@@ -116,7 +116,7 @@ class Reconciler:
             _require_known(f"models[{index}]", model, known)
         try:
             await asyncio.to_thread(self._file.replace, state, expected_revision)
-        except (TooLarge, Unavailable) as error:  # callers are not told where the file is
+        except (TooLarge, Unavailable) as error:  # callers must not learn the file's path
             file, cause = str(self._file.path), str(error.__cause__)
             _log.warning("cannot write the desired models", file=file, error=cause)
             raise
@@ -124,7 +124,7 @@ class Reconciler:
         self._changed.set()
 
     def statuses(self, state: Desired) -> list[ModelStatus]:
-        """Return how far each model is, where `state` is wanted."""
+        """Return the status of each model, if `state` is desired."""
         return statuses(
             self._plan(state, self._survey, dict.fromkeys(self._failures, False)),
             self._survey.models,
@@ -144,11 +144,11 @@ class Reconciler:
                 while not self._closing and await self._look():
                     pass
             except Exception:  # noqa: BLE001  # logged, with its trace
-                # Whatever it is, what is served goes on being served, and we look again.
+                # Whatever the error, serving continues, and the next look tries again.
                 _log.exception("cannot reconcile the models")
 
     async def _look(self) -> bool:
-        """Read what is wanted and what is there, and take a step; say whether there is more."""
+        """Compare desired and present models, and take a step; return whether more remain."""
         self._desired = await asyncio.to_thread(self._read)
         self._survey = await asyncio.to_thread(self._read_models)
         for item in self._survey.failures:
@@ -157,7 +157,7 @@ class Reconciler:
         return await self._step()
 
     async def _step(self, *, strict: bool = False) -> bool:
-        """Let requests find what they may, and load the next model; say whether there was one."""
+        """Publish what requests may find, and load the next model; return whether there was one."""
         found = self._survey
         there = {model.identity: model for model in found.models}
         self._failures = {key: item for key, item in self._failures.items() if key in there}
@@ -178,8 +178,8 @@ class Reconciler:
         try:
             await self._models.open(model)
         except Exception as error:  # ONNX Runtime's errors share no base class
-            # Whatever it is, it is this model's and keeps no other from being served. The error
-            # itself is not kept: its trace would keep the memory that the attempt took.
+            # Whatever the error, it affects only this model. The error itself is not kept: its
+            # trace would keep the memory that the attempt took.
             if strict:
                 raise
             before = self._failures.get(identity)
@@ -199,7 +199,7 @@ class Reconciler:
             self._loading = None
 
     def _due(self, there: Mapping[Identity, RegisteredModel]) -> dict[Identity, bool]:
-        """Return the models that could not be loaded, and whether to try again; reads the disk."""
+        """Return the failed models, and whether to try each again; reads the disk."""
         now = time.monotonic()
         return {
             identity: now >= item.again_at
@@ -224,7 +224,7 @@ class Reconciler:
         return (models.get(identity) or self._models.loaded[identity]).order
 
     def _read(self) -> Desired:
-        """Return what the file says; if it can't be read, what it said last."""
+        """Return the file's state; if the file cannot be read, its last state."""
         if self._file is None:
             return self._desired
         try:
@@ -245,7 +245,7 @@ class Reconciler:
         return survey(self._settings.models, self._settings.accepted_licenses)
 
     def _warn_once(self, about: str, problem: str, event: str, /, **fields: str) -> None:
-        """Log a problem of something the first time, and again when it is another one."""
+        """Log a problem the first time, and again when it changes."""
         if self._warned.get(about) != problem:
             self._warned[about] = problem
             _log.warning(event, **fields)
@@ -263,7 +263,7 @@ class Reconciler:
                 )
 
     def _require_some(self, file: DesiredFile) -> None:
-        """Refuse to start with nothing, unless a licence is all that is lacking."""
+        """Refuse to start without models, unless only a licence is lacking."""
         for identity, item in self._failures.items():
             raise InvalidArgument(f"model {identity.name} {identity.version}", item.problem)
         for failure in self._survey.failures:
@@ -273,7 +273,7 @@ class Reconciler:
 
 
 def _without_paths(error: Exception, directory: Path) -> str:
-    """Return what callers may be told: where a server keeps its files is its operator's to know."""
+    """Return the message for callers, without paths: only the operator may know those."""
     if isinstance(error, AssayError):
         return str(error).replace(f"{directory}/", "")
     return f"{type(error).__name__}; the server's log says why"
@@ -295,7 +295,7 @@ def _require_known(field: str, model: DesiredModel, known: set[tuple[str, str]])
 
 
 def _signature(directory: Path) -> _Signature:
-    """Return what changes when a file of the directory does; empty if it can't be read."""
+    """Return a value that changes with any file of the directory; empty if it cannot be read."""
     try:
         stats = [(path.name, path.stat()) for path in sorted(directory.iterdir())]
     except OSError:

@@ -1,4 +1,4 @@
-"""Which models there are, which of them may be served, and which one a request means. Pure."""
+"""Which models exist, which of them may be served, and which one a request means. Pure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from services.segment.manifest import (
     read_manifest,
 )
 
-# Where a version ends, in its sort text.
+# The end of a version in its sort text.
 _END = "1"
 
 
 class Identity(NamedTuple):
-    """What makes a model this one: the same version with another digest is another model."""
+    """What identifies a model: the same version with another digest is another model."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A model directory. `accepted` says whether its weights' licence allows serving them here."""
+    """A model directory. `accepted` says whether its licence permits serving it here."""
 
     directory: Path
     manifest: Manifest
@@ -48,7 +48,7 @@ class RegisteredModel:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Name and version: what identifies the model."""
+        """Name and version, which identify the model."""
         return self.manifest.name, self.manifest.version
 
     @property
@@ -58,7 +58,7 @@ class RegisteredModel:
 
     @property
     def order(self) -> tuple[str, str, str]:
-        """What models are sorted by: the name, then the version as `version_key` orders it."""
+        """Sort key of models: the name, then the version as `version_key` orders it."""
         return self.manifest.name, version_key(self.manifest.version), self.manifest.version
 
     def require_accepted(self) -> None:
@@ -68,7 +68,7 @@ class RegisteredModel:
 
 
 def _not_accepted(manifest: Manifest) -> str:
-    """Return why the weights are not served, and what whoever runs the server can do."""
+    """Return why the weights are not served, and what the operator can do."""
     name, terms = manifest.name, manifest.license
     accept = f"add {terms.id!r} to ASSAY_SEGMENT_ACCEPTED_LICENSES"
     if terms.id == UNSTATED_WEIGHTS:
@@ -103,15 +103,15 @@ class Repository:
                 )
 
     def __iter__(self) -> Iterator[RegisteredModel]:
-        """Models by name, then version, the default version of each last."""
+        """Iterate over models by name, then version, the default version of each last."""
         return iter(sorted(self._models.values(), key=lambda model: model.order))
 
     def resolve(self, name: str, version: str = "", digest: str = "") -> RegisteredModel:
         """Return the model that a reference means.
 
-        An empty name means the only one that is served; an empty version the highest that is
-        served, by `version_key`. Raises InvalidArgument, NotFound, DigestMismatch for another
-        digest, or Unavailable while there is no model at all.
+        An empty name means the only served model; an empty version the highest one served, by
+        `version_key`. Raises InvalidArgument, NotFound, DigestMismatch for another digest, or
+        Unavailable while there is no model at all.
         """
         names = {known for known, _ in self._models}
         if not name:
@@ -139,7 +139,7 @@ class Repository:
 def discover(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Repository:
     """Read the models under `paths`: model directories, or folders with NAME/ or NAME/VERSION/.
 
-    Raises InvalidArgument naming a path that holds no model, or whose manifest is wrong.
+    Raises InvalidArgument naming a path that contains no model, or whose manifest is wrong.
     """
     accepted = frozenset(accepted_licenses)
     return Repository(
@@ -149,7 +149,7 @@ def discover(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Re
 
 @dataclass(frozen=True)
 class ReadFailure:
-    """A folder or model directory that cannot be read now, and why."""
+    """A folder or model directory that cannot be read now, and the reason."""
 
     path: Path
     error: Exception
@@ -157,7 +157,7 @@ class ReadFailure:
 
 @dataclass(frozen=True)
 class Survey:
-    """The models that can be read now, by name and version, and what cannot."""
+    """The models that can be read now, by name and version, and the failures."""
 
     models: tuple[RegisteredModel, ...] = ()
     failures: tuple[ReadFailure, ...] = ()
@@ -171,7 +171,7 @@ class Survey:
 def survey(paths: Iterable[Path], accepted_licenses: Iterable[str] = ()) -> Survey:
     """Read what can be read under `paths`; a directory that is being copied is a failure.
 
-    Of two directories with different models of one name and version, the first counts.
+    If two directories contain different models of one name and version, the first counts.
     """
     accepted = frozenset(accepted_licenses)
     found: dict[tuple[str, str], RegisteredModel] = {}
@@ -215,7 +215,7 @@ def _model_directories(path: Path) -> list[Path]:
         directory
         for pattern in ("*/", "*/*/")
         for directory in sorted(path.glob(pattern))
-        # A name with a dot is one that is being filled.
+        # A name that begins with a dot belongs to a directory that is being filled.
         if not any(part.startswith(".") for part in directory.relative_to(path).parts)
         and _claims_to_be_model(directory)
     ]
@@ -229,15 +229,14 @@ def _model_directories(path: Path) -> list[Path]:
 
 
 def _claims_to_be_model(directory: Path) -> bool:
-    """Say whether either file is there: with one of two, reading says what is missing."""
+    """Return whether either file exists: if only one does, reading reports the missing one."""
     return any((directory / name).is_file() for name in (MANIFEST_FILE, MODEL_FILE))
 
 
 def version_key(version: str) -> str:
     """Return a text that sorts as versions do: 9, 10-rc1, 10-rc2, 10, 10.1.
 
-    Numbers are compared as numbers. Letters, and what follows a hyphen, mark what comes before
-    the release.
+    Numbers compare as numbers. Letters, and anything after a hyphen, mark a pre-release.
     """
     return "".join(map(_part, re.findall(r"\d+|[A-Za-z]+|-", version))) + _END
 

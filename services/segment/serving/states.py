@@ -1,4 +1,4 @@
-"""How far each model of a repository is on this replica. Pure."""
+"""The state of each model of a repository on this replica. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.segment.serving.repository import Identity, RegisteredModel, versi
 
 
 class ModelState(Enum):
-    """How far a model is."""
+    """How far a model has come."""
 
     AVAILABLE = "available"
     LOADING = "loading"
@@ -24,7 +24,7 @@ class ModelState(Enum):
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """A model; its digest is empty if it is not there."""
+    """A model with its state; its digest is empty if it is not present."""
 
     identity: Identity
     state: ModelState
@@ -41,9 +41,10 @@ def statuses(
     loading: Identity | None,
     problems: Mapping[Identity, str],
 ) -> list[ModelStatus]:
-    """Return every model that is there, at work or wanted, by name and version.
+    """Return the status of every present, loaded or wanted model, by name and version.
 
-    `problems` says why models could not be loaded. Wanted and not serving yet is LOADING.
+    `problems` says why models could not be loaded. A wanted model that does not serve yet is
+    LOADING.
     """
     found: dict[Identity, ModelStatus] = {}
 
@@ -55,7 +56,7 @@ def statuses(
     absent = {(model.name, model.version) for model in plan.absent}
 
     def is_absent(identity: Identity) -> bool:
-        """Whether it is desired and no model folder holds it."""
+        """Whether the model is desired but in no model folder."""
         return identity[:2] in absent or (identity.name, "") in absent
 
     for model in present:
@@ -71,7 +72,7 @@ def statuses(
             note(identity, ModelState.LOADING if identity in plan.wanted else ModelState.AVAILABLE)
     for identity in draining:
         note(identity, ModelState.DRAINING)
-    for identity in serving:  # also where its folder is gone
+    for identity in serving:  # even if its folder is gone
         note(identity, ModelState.SERVING, desired=is_absent(identity))
     known = {
         status.identity[:2] for status in found.values() if status.state != ModelState.DRAINING

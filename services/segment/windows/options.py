@@ -1,7 +1,7 @@
-"""How a picture goes through a model where not as its preprocessing says. Pure.
+"""How a picture goes through a model, if other than its preprocessing says. Pure.
 
-`Inference` is what a caller requests, `Settled` the same with nothing left open and checked for one
-model, and `Plan` what that means for a picture of one size. Sizes and the order of the windows are
+`Inference` is what a caller requests, `Settled` the same with all defaults resolved and checked for
+one model, and `Plan` its meaning for a picture of one size. Sizes and the order of the windows are
 mmsegmentation's: its Resize with kept proportions, the size divisor of the SegFormer authors'
 AlignedResize, and its slide inference, whose last windows are moved back to the border.
 """
@@ -17,27 +17,27 @@ from services.segment.images.resize import check_resampler
 from services.segment.manifest import Manifest, Resampler
 
 MAX_GROWTH = 4
-"""Most pixels that a graph of free size computes at once, in those of the model's own input."""
+"""Most pixels of one input to a graph of free size, as a multiple of the model's own input."""
 MIN_SIDE = 32
-"""Least pixels a side that it does."""
+"""Least pixels a side for a graph of free size."""
 MAX_WINDOWS = 4096
-"""Most windows a picture."""
+"""Most windows in a picture."""
 MAX_MULTIPLE = 256
-# The longer edge in the shorter ones: 2048 and 512, as ADE20K is evaluated.
+# The longer edge as a multiple of the shorter: 2048 and 512, as ADE20K is evaluated.
 _LONG = 4
 
 Size = tuple[int, int]
 """Height and width."""
 Span = tuple[int, int]
-"""From the first pixel up to the one after the last."""
+"""From the first pixel to the one after the last."""
 ResizeMode = Literal["stretch", "keep_ratio", "none"]
 
 
 @dataclass(frozen=True)
 class Edges:
-    """A picture is made as large as fits both edges, then its sides rounded up to a multiple.
+    """Scale a picture to the largest size within both edges, then round its sides up to a multiple.
 
-    A `long` of 0 is no bound.
+    A `long` of 0 means no limit.
     """
 
     short: int
@@ -47,7 +47,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class Grid:
-    """Size of windows and from one to the next, (height, width) each; None is the default."""
+    """Size and stride of windows, (height, width) each; None means the default."""
 
     size: Size | None = None
     stride: Size | None = None
@@ -55,7 +55,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Inference:
-    """What a caller requests; None is the model's, or what goes with the rest."""
+    """A caller's request; None means the model's value, or one that follows from the rest."""
 
     resize: ResizeMode | None = None
     edges: Edges | None = None
@@ -65,7 +65,7 @@ class Inference:
 
 @dataclass(frozen=True)
 class Plan:
-    """One picture's way.
+    """How one picture is computed.
 
     It is resized to each of `sizes` in turn, the last being `size`. Its windows are at all `rows`
     and `columns`, row by row.
@@ -79,7 +79,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Settled:
-    """How one model computes pictures. Without a window they are computed whole."""
+    """How one model computes pictures. Without a window, they are computed whole."""
 
     resize: ResizeMode
     edges: Edges
@@ -102,7 +102,7 @@ class Settled:
         return (self.own[0] * MAX_GROWTH, self.own[1])
 
     def plan(self, height: int, width: int, max_pixels: int) -> Plan:
-        """Return the way of a picture of that size; it is resized to `max_pixels` at most.
+        """Return the plan for a picture of that size; it is resized to at most `max_pixels`.
 
         Raises InvalidArgument.
         """
@@ -138,7 +138,7 @@ class Settled:
         return (scaled,) if aligned == scaled else (scaled, aligned)
 
     def _check_input(self, part: Size, size: Size) -> None:
-        """Raise InvalidArgument if the model takes no input of `part`, of a picture of `size`."""
+        """Raise InvalidArgument if the model cannot take `part` of a picture of `size` as input."""
         if part == self.own:
             return
         if not self.free_size:
@@ -162,7 +162,7 @@ class Settled:
 
 
 def settled(given: Inference, manifest: Manifest) -> Settled:
-    """Return it for one model. Raises InvalidArgument, naming the field."""
+    """Return the request settled for one model. Raises InvalidArgument, naming the field."""
     how = manifest.preprocessing
     own = how.height, how.width
     resize = given.resize or _usual(given, resizes=how.resizes)
@@ -176,12 +176,12 @@ def settled(given: Inference, manifest: Manifest) -> Settled:
         free_size=manifest.graph.dynamic_size,
     )
     if window is not None:
-        found._check_input(window, window)  # it is this module's
+        found._check_input(window, window)  # private to this module
     return found
 
 
 def fitted(height: int, width: int, edges: Edges) -> Size:
-    """Return the size of a picture whose proportions are kept, as mmcv rounds it."""
+    """Return the size of a picture with kept proportions, rounded as mmcv does."""
     scale = edges.short / min(height, width)
     if edges.long:
         scale = min(edges.long / max(height, width), scale)
@@ -189,7 +189,7 @@ def fitted(height: int, width: int, edges: Edges) -> Size:
 
 
 def spans(size: int, window: int, stride: int) -> tuple[Span, ...]:
-    """Return where windows lie along one side: at every stride, the last one at the border."""
+    """Return the windows along one side: one at every stride, the last at the border."""
     count = max(size - window + stride - 1, 0) // stride + 1
     ends = [min(index * stride + window, size) for index in range(count)]
     return tuple((max(end - window, 0), end) for end in ends)

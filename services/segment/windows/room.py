@@ -1,4 +1,4 @@
-"""Bytes that pictures in windows may hold at once. For one event loop."""
+"""Limits the bytes that pictures in windows hold at once. For one event loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.errors import DeadlineExceeded
 
 
 class Room:
-    """So many bytes; who needs more than are left waits, in order."""
+    """A number of bytes; a caller that needs more than are left waits, in order."""
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
@@ -21,9 +21,9 @@ class Room:
 
     @asynccontextmanager
     async def hold(self, nbytes: int, deadline: float) -> AsyncIterator[None]:
-        """Hold so many, `self.nbytes` at most, once they are there.
+        """Hold a number of bytes, at most `self.nbytes`, once they are free.
 
-        Raises DeadlineExceeded if they are not by the deadline, a time of the running loop's clock.
+        Raises DeadlineExceeded if they are not free by the deadline, on the running loop's clock.
         """
         await self._take(nbytes, deadline)
         try:
@@ -40,7 +40,7 @@ class Room:
                 await turn
         except (TimeoutError, asyncio.CancelledError) as error:
             if not turn.cancelled():
-                self._give_back(nbytes)  # it was its turn in this very moment
+                self._give_back(nbytes)  # its turn came at this moment
             else:
                 self._waiting = deque(one for one in self._waiting if one[1] is not turn)
                 self._let_in()

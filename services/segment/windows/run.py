@@ -1,4 +1,4 @@
-"""One picture through its windows: each an item of the model's queue, their logits into strips."""
+"""Runs one picture through its windows: each is an item of the queue, with logits in strips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from services.segment.windows.options import Plan, Settled, Size
 from services.segment.windows.room import Room
 from services.segment.windows.strips import Band, Strip, bands, least_bytes
 
-# Of the room, for one picture: so many are under way at once.
+# One picture gets this fraction (1/n) of the room, so this many are in work at once.
 _SHARE = 4
 R = TypeVar("R")
 _Logits = NDArray[np.float32]
@@ -42,12 +42,12 @@ class Compute(Protocol):
         admission: Admission,
         admitted: asyncio.Event,
     ) -> Coroutine[Any, Any, tuple[_Logits, Trace]]:
-        """Return the logits (h, w, C) of the (3, H, W) that `tensor` gives."""
+        """Return the logits (h, w, C) for the (3, H, W) that `tensor` returns."""
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """The label map of a picture, and its best classes if they were wanted."""
+    """The label map of a picture, and its best classes if requested."""
 
     labels: Labels
     top: TopClasses | None
@@ -55,7 +55,7 @@ class Mapped:
 
 @dataclass
 class _Spent:
-    """What the windows took so far."""
+    """Time that the windows took so far."""
 
     prepare: float = 0.0
     compute: float = 0.0
@@ -79,7 +79,7 @@ class _Spent:
 class InWindows:
     """Labels pictures of one model in windows, or whole in their own proportions.
 
-    The pictures that are under way hold at most `nbytes` bytes of logits beside their pixels.
+    The pictures in work hold at most `nbytes` bytes of logits in addition to their pixels.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class InWindows:
         typical: Callable[[Size | None], float],
         at_once: int,
     ) -> None:
-        """`typical` is the expected seconds of one input; `at_once` of them are under way."""
+        """`typical` is the expected seconds of one input; `at_once` inputs are in work."""
         self._manifest = manifest
         self._compute = compute
         self._pool = pool
@@ -112,10 +112,10 @@ class InWindows:
         shift: float = 0.0,
         max_pixels: int,
     ) -> tuple[Mapped, Trace]:
-        """Label the picture that `decode` returns; its map has the size that `size` gives for it.
+        """Label the picture that `decode` returns; `size` returns the size of its map.
 
         `shift` is added to the logits of the first class. Raises what `decode` and `size` raise,
-        InvalidArgument where the picture cannot go that way, DeadlineExceeded if it cannot in
+        InvalidArgument if the picture cannot be computed this way, DeadlineExceeded if there is no
         time, and what a window's item raises.
         """
         need = least_bytes(how, self._logits(how.largest), len(self._manifest.classes))
@@ -212,7 +212,7 @@ class InWindows:
         return bands(plan, how, logits, len(self._manifest.classes), budget)
 
     def _require_time(self, plan: Plan, how: Settled, admission: Admission) -> None:
-        """Raise DeadlineExceeded if an idle engine would not compute the windows in time."""
+        """Raise DeadlineExceeded if even an idle engine would be too slow for the windows."""
         left = admission.deadline - asyncio.get_running_loop().time()
         count = len(plan.rows) * len(plan.columns)
         seconds = count * self._typical(self._bucket(how.window or plan.size))
@@ -223,7 +223,7 @@ class InWindows:
             )
 
     def _bucket(self, part: Size) -> Size | None:
-        """Return whose batches an input of that size shares; None are the model's own size's."""
+        """Return the batching bucket of an input's size; None is that of the model's own size."""
         how = self._manifest.preprocessing
         return None if part == (how.height, how.width) else part
 
@@ -231,7 +231,7 @@ class InWindows:
         return self._manifest.graph.logits_size(*part)
 
     async def _timed(self, work: Callable[[], R]) -> tuple[R, float]:
-        """Do work in the pool; return its seconds too."""
+        """Do work in the pool; also return its seconds."""
         loop = asyncio.get_running_loop()
 
         def timed() -> tuple[R, float]:
@@ -243,7 +243,7 @@ class InWindows:
 
 
 def _joined(strips: list[Strip]) -> Mapped:
-    """Put bands beside each other."""
+    """Join bands side by side."""
     if len(strips) == 1:
         return Mapped(strips[0].labels, strips[0].top)
     labels: Labels = np.concatenate([strip.labels for strip in strips], axis=1)

@@ -1,9 +1,9 @@
-"""Label maps from the logits of windows, in memory of a few windows whatever the picture's size.
+"""Label maps from the logits of windows, in the memory of a few windows for any picture size.
 
-What is computed is what mmsegmentation computes: each window's logits are interpolated to its own
-size, summed where windows overlap, in their order, and divided by their number; the mean is
-interpolated to the label map's size; its arg max is the label. Nothing of that is ever whole: the
-windows of a strip are kept in low resolution, and the mean is made of a few rows at a time.
+The computation is mmsegmentation's: each window's logits are interpolated to its own size, summed
+in order where windows overlap, and divided by their number; the mean is interpolated to the label
+map's size; its arg max is the label. None of this is ever held whole: the windows of a strip stay
+in low resolution, and the mean is made a few rows at a time.
 
 Pure: numpy and numba. The kernels release the GIL.
 """
@@ -24,14 +24,14 @@ from services.segment.images import top_classes, upsample
 from services.segment.images.top_classes import TopClasses
 from services.segment.windows.options import Plan, Settled, Size, Span
 
-# Of the rows of the mean that are made at a time.
+# Bytes of the rows of the mean that are made at a time.
 _BLOCK_BYTES = 8 << 20
 _Axis = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Band:
-    """Columns of the resized picture, and the windows that they are made of.
+    """Columns of the resized picture, and the windows that cover them.
 
     A label lies between two columns, so the one at the end of `columns` is needed as well.
     """
@@ -41,14 +41,14 @@ class Band:
 
 
 def least_bytes(how: Settled, logits: Size, classes: int) -> int:
-    """Return the bytes of the narrowest strip, of windows whose logits are (h, w)."""
+    """Return the bytes of the narrowest strip, for windows whose logits are (h, w)."""
     if how.window is None:
         return _bytes(logits, classes)
     return _overlapping(how, 0) * _overlapping(how, 1) * _bytes(logits, classes)
 
 
 def bands(plan: Plan, how: Settled, logits: Size, classes: int, budget: int) -> Iterator[Band]:
-    """Yield the parts of a picture whose strips take at most `budget` bytes, or are narrowest.
+    """Yield parts of a picture whose strips take at most `budget` bytes, or are the narrowest.
 
     Windows at the border of two bands belong to both.
     """
@@ -66,12 +66,12 @@ def bands(plan: Plan, how: Settled, logits: Size, classes: int, budget: int) -> 
 
 
 class Strip:
-    """Makes the labels of a band, of (height, the band's share of the width)."""
+    """Makes the labels of a band: (height, the band's share of the width)."""
 
     def __init__(
         self, plan: Plan, band: Band, size: Size, classes: int, kind: str, *, top: int = 0
     ) -> None:
-        """`size` is the whole label map's, `kind` its type; `top` best classes are made as well."""
+        """`size` is that of the whole label map, `kind` its type; also makes `top` best classes."""
         self._plan, self._band, self._classes = plan, band, classes
         start, end = band.columns
         weights, cells = upsample.axis(plan.size[1], size[1])
@@ -89,20 +89,20 @@ class Strip:
         self.top: TopClasses | None = None
         if top:
             self.top = TopClasses(np.empty((top, *shape), kind), np.empty((top, *shape), np.uint16))
-        # Logits of windows that more rows are made of, by row and column.
+        # Logits of windows that later rows need, by row and column.
         self._held: dict[int, list[tuple[int, NDArray[np.float32]]]] = {}
         self._done = 0
         self._before = np.empty((0, self._width, classes), np.float32)
 
     def put(self, row: int, column: int, logits: NDArray[np.float32]) -> None:
-        """Add the logits (h, w, C) of a window; windows come in their order."""
+        """Add a window's logits (h, w, C); windows come in order."""
         self._held.setdefault(row, []).append((column, logits))
 
     def advance(self, row: int) -> bool:
-        """Make some of the labels that no window after this row of windows has a part in.
+        """Make some of the labels that no window after this row of windows affects.
 
-        Returns whether there are more of them. A step takes milliseconds: what others have to do
-        in the same threads comes in between.
+        Returns whether more of them remain. A step takes milliseconds, so that other work of the
+        same threads can run in between.
         """
         rows, height = self._plan.rows, self._plan.size[0]
         end = rows[row + 1][0] if row + 1 < len(rows) else height
@@ -135,7 +135,7 @@ class Strip:
         first = self._done - before
         outputs = cells[first : end + 1].copy()
         if end < self._plan.size[0]:
-            outputs[-1] = outputs[-2]  # what is below the last row is not known yet
+            outputs[-1] = outputs[-2]  # the row below the last is not known yet
         upsample.fill(mean, low, (weights, outputs), self._horizontal, self.labels)
         if self.top is not None:
             planes = self.top.classes, self.top.probabilities
@@ -165,7 +165,7 @@ def warm() -> None:
 
 
 def _overlapping(how: Settled, axis: int) -> int:
-    """Return how many windows share a pixel along a side at most, one that was moved included."""
+    """Return the most windows that share a pixel along a side, including a moved one."""
     assert how.window is not None  # noqa: S101  (its callers look)
     return -(-how.window[axis] // how.stride[axis]) + 1
 
@@ -175,7 +175,7 @@ def _bytes(logits: Size, classes: int) -> int:
 
 
 def _counts(windows: Sequence[Span], size: int) -> NDArray[np.float32]:
-    """Return how many windows have each pixel along a side."""
+    """Return how many windows contain each pixel along a side."""
     counts = np.zeros(size, np.float32)
     for start, end in windows:
         counts[start:end] += 1

@@ -59,8 +59,8 @@ def _wall(
 def draw_street_side(canvas: Canvas, light: Light, side: int, offset: float) -> None:
     """Draw the row of buildings on one side (-1 left, 1 right), `offset` metres from the middle.
 
-    From the farthest to the nearest: each shows the wall that faces the camera, then the one along
-    the street.
+    Draws from the farthest to the nearest: of each, first the wall that faces the camera, then the
+    wall along the street.
     """
     rng, center = canvas.rng, canvas.center
     edges = [float(rng.uniform(3, 8))]

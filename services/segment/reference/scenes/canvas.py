@@ -68,7 +68,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Light:
-    """Where light comes from: the sun's x on the picture, tint of sunlit things, haze."""
+    """Where light comes from: the sun's x in the picture, tint of sunlit things, haze."""
 
     sun_x: float
     sun_y: float
@@ -79,7 +79,7 @@ class Light:
 
 
 class Canvas:
-    """The picture, with the tools that every part of a scene draws with."""
+    """The picture, with the tools that every part of a scene uses to draw."""
 
     def __init__(
         self, rng: np.random.Generator, height: int, width: int, horizon: float, camera: float
@@ -115,7 +115,7 @@ class Canvas:
     def ground(self) -> tuple[Window, Floats, Floats]:
         """Return the window below the horizon and its ground coordinates (across, ahead), metres.
 
-        Ahead is at most 400 m: what is farther is all alike.
+        Ahead is at most 400 m: farther ground looks the same.
         """
         first = int(np.searchsorted(self.y[:, 0], self.horizon))
         rows = self.y[first:]
@@ -125,7 +125,7 @@ class Canvas:
         return window, as_floats(across), as_floats(ahead + 0 * across)
 
     def window(self, x0: float, x1: float, y0: float, y1: float) -> Window | None:
-        """Return the pixels of a rectangle, or None when none is on the picture."""
+        """Return the pixels of a rectangle; None if none is in the picture."""
         height, width = self.labels.shape
         rows = slice(max(int(y0 * height), 0), min(int(np.ceil(y1 * height)), height))
         columns = slice(max(int(x0 * height), 0), min(int(np.ceil(x1 * height)), width))
@@ -138,7 +138,7 @@ class Canvas:
         return self.x[:, window[1]], self.y[window[0]]
 
     def paint(self, window: Window, mask: Mask, paint: AnyFloats, label: int | None) -> None:
-        """Colour a window's masked pixels; `label` None keeps what they are."""
+        """Colour a window's masked pixels; `label` None keeps their labels."""
         region = self.rgb[window]
         values = np.broadcast_to(paint, region.shape)
         region[mask] = values[mask]

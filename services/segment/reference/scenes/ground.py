@@ -1,4 +1,4 @@
-"""What a scene is set in: sky, mountains, and the ground with its materials. Needs only numpy."""
+"""The setting of a scene: sky, mountains, and the ground with its materials. Needs only numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in a scene: trees, cars, people, boats, rocks. Needs only numpy.
+"""Things in a scene: trees, cars, people, boats, rocks. Needs only numpy.
 
 Every function draws one thing that stands on the ground at (x, y) of the picture, sized by the
 camera's perspective, and labels its pixels.

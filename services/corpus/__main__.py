@@ -56,10 +56,10 @@ from services.rpc.settings import load_settings
 from services.rpc.tracing.configured import tracing_of
 
 _log = structlog.get_logger(__name__)
-# Requests of the largest size that are held at once, by calls that read texts or go on streaming.
+# Most requests of the largest size in memory at once, of calls that read texts or keep streaming.
 _HELD_REQUESTS = 64
-# Parameters of glibc's mallopt(3). Its own limit of the second is 32 MiB; a message has at most a
-# tenth of that.
+# Parameters of glibc's mallopt(3). glibc limits the second to 32 MiB; a message has at most a tenth
+# of that.
 _M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES = -1, 64 << 20
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES = -3, 32 << 20
 
@@ -152,8 +152,8 @@ def _registrations(settings: CorpusSettings) -> dict[str, Registration]:
 def _keep_freed_memory() -> None:
     """Let glibc hold up to 64 MiB of freed memory. Elsewhere nothing happens.
 
-    A message's buffers are just over the size from which glibc asks the system for fresh pages
-    each time and returns them after it; faulting those in took a third of the server's processor
+    A message's buffers are just above the size from which glibc gets fresh pages from the system
+    each time and returns them afterwards. The page faults took a third of the server's processor
     time on a stream of frames.
     """
     try:

@@ -34,7 +34,7 @@ from services.errors import InternalError, InvalidArgument, TooLarge
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MOST_PROVED_BYTES = 256 << 20
-"""Text of a proof, and its file: both are held in memory."""
+"""Most bytes of a proof's text, and of its file: both are held in memory."""
 _MOST_TOKENIZER_BYTES = 32 << 20
 _CHUNK_BYTES = 1 << 20
 
@@ -42,14 +42,14 @@ T = TypeVar("T")
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
-    """Proves figures and tries those of others. Streams are coroutines, as CorpusService's are."""
+    """Proves figures and audits published ones. Streams are coroutines, as in CorpusService."""
 
     def __init__(self, selections: Selections, registry: Registry) -> None:
         self._selections, self._registry = selections, registry
         self._proofs, self._audits = OneAtATime("proof"), OneAtATime("audit")
 
     async def close(self) -> None:
-        """End what runs, and the threads."""
+        """End the running work, and the threads."""
         await self._proofs.close()
         await self._audits.close()
 
@@ -86,10 +86,10 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     async def VerifyProof(  # type: ignore[override]  # noqa: N802  # the contract's name
         self, requests: AsyncIterator[audit_pb2.VerifyProofRequest], context: Context
     ) -> None:
-        """Decode a file that the caller sends, and say whether it holds."""
+        """Decode a proof that the caller sends, and say whether it holds."""
         asked, data = await _received(requests)
         proof = await asyncio.to_thread(file_format.parse, data)
-        if proof.totals.text_bytes > MOST_PROVED_BYTES:  # decoding takes as long as it says
+        if proof.totals.text_bytes > MOST_PROVED_BYTES:  # which decides how long decoding takes
             raise TooLarge(
                 f"the proof is of {proof.totals.text_bytes:,} bytes of text, and "
                 f"{MOST_PROVED_BYTES:,} are the most"
@@ -123,7 +123,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         request: audit_pb2.AuditBPBRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> audit_pb2.AuditBPBResponse:
-        """Try a record of a published figure."""
+        """Audit a record of a published figure."""
         source = None
         if request.HasField("corpus"):
             source = await self._source(request.corpus, request.selection)
@@ -135,7 +135,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             texts = {hashlib.sha256(text).hexdigest(): _utf8(text) for text in request.texts}
             if source is not None:
                 texts |= texts_by_digest(record, work.documents(source))
-            # What decides is the cutter that is given, and no path in a record is read.
+            # The given cutter decides; a path in a record is never read.
             verdict = judge(record, cutter and _Stoppable(cutter, work.caller.check), texts)
             return record.name, verdict
 
@@ -180,7 +180,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
 
 class _Work:
-    """What blocking work is watched and ended by: tokens done, and whether it is still wanted."""
+    """Follows and ends blocking work: the tokens done, and whether the caller still waits."""
 
     def __init__(self) -> None:
         self.caller = Caller()
@@ -192,7 +192,7 @@ class _Work:
         self.tokens += tokens
 
     def documents(self, source: Source, most_bytes: int | None = None) -> Iterator[Document]:
-        """Read a selection. Raises TooLarge for more text than that, and CancelledError."""
+        """Read a selection. Raises TooLarge above the limit of text, and CancelledError."""
         size = 0
         for document in source.documents():
             self.caller.check()
@@ -206,7 +206,7 @@ class _Work:
 
 
 class _Stoppable:
-    """A tokenizer that ends the work when it is no longer wanted."""
+    """A tokenizer that ends the work when the caller has left."""
 
     def __init__(self, cutter: Cutter, check: Callable[[], None]) -> None:
         self._cutter, self._check = cutter, check
@@ -218,7 +218,7 @@ class _Stoppable:
 
     @property
     def folds_case(self) -> bool:
-        """Whether it reads every text in small letters."""
+        """Whether it reads every text in lower case."""
         return self._cutter.folds_case
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
@@ -228,7 +228,7 @@ class _Stoppable:
 
 
 async def _last(runner: OneAtATime, work: Callable[[], T], caller: Caller) -> T:
-    """Return what work in a thread returns."""
+    """Return the result of work in a thread."""
     async with aclosing(runner.follow(work, caller)) as steps:
         async for result in steps:
             if result is not None:
@@ -239,7 +239,7 @@ async def _last(runner: OneAtATime, work: Callable[[], T], caller: Caller) -> T:
 async def _received(
     requests: AsyncIterator[audit_pb2.VerifyProofRequest],
 ) -> tuple[audit_pb2.ProofToVerify, bytes]:
-    """Read a stream of requests: what is verified, and the file."""
+    """Read a stream of requests: the options of the verification, and the file."""
     asked: audit_pb2.ProofToVerify | None = None
     data = bytearray()
     async for request in requests:

@@ -45,7 +45,7 @@ def proof(value: Proof) -> audit_pb2.Proof:
 
 
 def proof_verdict(found: Verified, value: Proof) -> audit_pb2.ProofVerdict:
-    """What came of decoding a proof."""
+    """The result of decoding a proof."""
     return audit_pb2.ProofVerdict(
         holds=found.holds,
         failures=[
@@ -58,7 +58,7 @@ def proof_verdict(found: Verified, value: Proof) -> audit_pb2.ProofVerdict:
 
 
 def audit(name: str, verdict: Verdict) -> audit_pb2.AuditBPBResponse:
-    """What came of an audit. Names in it are the record's, which may be no UTF-8."""
+    """The result of an audit. Its names come from the record, and may not be UTF-8."""
     return audit_pb2.AuditBPBResponse(
         name=shown(name),
         status=_STATUSES[verdict.status],

@@ -12,7 +12,7 @@ from services.corpus.stream.waiting import Waiting
 
 T = TypeVar("T")
 
-# Steps without an item before the thread is given to other streams, so that a search that finds
+# Steps without an item after which the thread serves other streams, so that a search that finds
 # little can be stopped. A step reads about a megabyte.
 _MAX_IDLE_STEPS = 8
 
@@ -20,9 +20,9 @@ _MAX_IDLE_STEPS = 8
 class BackgroundIterator(Generic[T]):
     """Iterates a blocking generator in `executor`, for `async for` in the event loop.
 
-    A step runs in a thread while `waiting` allows it to wait for a disk, and else in the event
-    loop. Threads read one item ahead: a consumer that stops reading costs two items and no
-    thread. The generator's None means "still looking" and is not passed on. Use as an async context
+    A step runs in a thread while `waiting` says that it may wait for a disk, otherwise in the event
+    loop. Threads read one item ahead: a consumer that stops reading holds two items and no thread.
+    The generator's None means "still looking" and is not passed on. Use as an async context
     manager: leaving it, also by cancellation, closes the generator in a thread once its step has
     ended.
     """

@@ -44,13 +44,13 @@ _RETRY_SECONDS = 15.0
 
 
 class CorpusBenchmarkService(benchmark_pb2_grpc.CorpusBenchmarkServiceServicer):
-    """Operations that use the machine and not a user's data.
+    """Measures the machine with registered corpora, without a user's data.
 
     Its stream is a coroutine that writes its messages, as CorpusService's are.
     """
 
     def __init__(self, catalog: Catalog, kernel: KernelTimes) -> None:
-        """`kernel` keeps the calibration kernel's times, with one thread."""
+        """Make the service; `kernel` keeps the calibration kernel's times, with one thread."""
         self._catalog = catalog
         self._kernel = kernel
         self._busy = False
@@ -124,7 +124,7 @@ def _response(
         return benchmark_pb2.BenchmarkStorageResponse(
             progress=benchmark_pb2.StorageProgress(**update)
         )
-    # The worker's result is spelled as the message is, but for the intervals' kind and method.
+    # The worker's result has the form of the message, except the intervals' kind and method.
     codecs = [
         {
             **one,
@@ -146,7 +146,7 @@ def _response(
 
 
 def _load(update: dict[str, Any], kernel: KernelTimes) -> common_pb2.MachineLoad:
-    """What the machine did; the timings of the calibration kernel are kept, and judged by them."""
+    """The machine's load; the calibration kernel's timings are stored, and compared with them."""
     seconds, load = update["kernel"], update["load"]
     reference = kernel.add(seconds, datetime.now(UTC).date().isoformat())
     seen = Restart(

@@ -24,7 +24,7 @@ from services.errors import InternalError, InvalidArgument
 from services.rpc.environment import environment
 
 _MAX_SAMPLE = 10_000_000
-"""Spans or documents of a sample: they are held in memory."""
+"""Most spans or documents of a sample: they are held in memory."""
 
 _PACKAGES = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers", "zstandard")
 _ALLOCATIONS = {
@@ -52,14 +52,14 @@ class BpbScorer:
     """The registered language models and their scoring, one job at a time."""
 
     def __init__(self, registry: Registry, store: ScoreStore | None = None) -> None:
-        """Score models of a registry; none is read before `open`, nor kept without a store."""
+        """Score the models of a registry; without a store no score is kept."""
         self._registry = registry
         self._jobs = ScoringJobs(self._registry, store)
 
     async def open(self) -> None:
         """Check the models' directories.
 
-        Raises InvalidArgument, naming what is missing, for one that is not a model's.
+        Raises InvalidArgument, naming what is missing, if a directory is not a model's.
         """
         await asyncio.to_thread(self._registry.check)
 
@@ -73,7 +73,7 @@ class BpbScorer:
         return [bpb_replies.language_model(info) for info in infos]
 
     def check(self, model: common_pb2.ModelRef, definition: scoring_pb2.Definition) -> None:
-        """Look whether a model is there and takes a definition. Blocks. Raises as `score` does."""
+        """Check that a model exists and takes a definition. Blocks. Raises as `score` does."""
         self._jobs.check(model_of("model", model), definition_of(definition))
 
     async def score(
@@ -81,8 +81,8 @@ class BpbScorer:
     ) -> AsyncGenerator[scoring_pb2.ScoreBPBResponse, None]:
         """Score the request's model on documents.
 
-        Yields running figures about once a second, those of each document where they are asked
-        for, and the final ones last. Leaving the iterator ends the work at the next batch: use
+        Yields running figures about once a second, figures of each document if requested, and the
+        final figures last. Leaving the iterator ends the work at the next batch: use
         `contextlib.aclosing`.
 
         Raises what `ScoringJobs.score` raises.
@@ -175,7 +175,7 @@ def _task(
 
 
 def _level_of(request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest) -> float:
-    """Read the level of intervals. Raises InvalidArgument for one that no sample reaches."""
+    """Read the level of intervals. Raises InvalidArgument for a level that no sample reaches."""
     level = request.interval_level or LEVEL
     if not _LEAST_LEVEL <= level <= _MOST_LEVEL:
         raise InvalidArgument(
@@ -185,7 +185,7 @@ def _level_of(request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBReque
 
 
 def _require_once(selection: selection_pb2.Selection, what: str) -> None:
-    """Raise InvalidArgument for a selection that may have one document, or one id, twice."""
+    """Raise InvalidArgument for a selection that may contain a document or an id twice."""
     repeating = {
         "epochs": selection.epochs > 1,
         "mixture": selection.HasField("mixture"),
@@ -203,7 +203,7 @@ def _require_once(selection: selection_pb2.Selection, what: str) -> None:
 def _scope_of(
     request: scoring_pb2.ScoreBPBRequest | scoring_pb2.CompareBPBRequest, sample: Sample | None
 ) -> Scope:
-    """Read what intervals are to speak of. Raises InvalidArgument for what a sample cannot tell."""
+    """Read the scope of intervals. Raises InvalidArgument if the sample does not allow it."""
     if request.interval_scope not in _SCOPES:
         raise InvalidArgument("interval_scope", f"{request.interval_scope} is not a scope")
     scope = _SCOPES[request.interval_scope]
@@ -248,7 +248,7 @@ def definition_of(message: scoring_pb2.Definition) -> Definition:
 
 
 def model_of(field: str, message: common_pb2.ModelRef) -> Model:
-    """Read which model a request's field names. Raises InvalidArgument when it names none."""
+    """Read the model that a request's field names. Raises InvalidArgument if it names none."""
     if not message.name:
         raise InvalidArgument(f"{field}.name", "is empty; ListLanguageModels lists the names")
     return Model(message.name, message.version, message.digest)
@@ -279,9 +279,9 @@ def _sample_of(message: selection_pb2.Selection) -> Sample | None:
 def _documents_of(
     messages: Sequence[scoring_pb2.ScoredText],
 ) -> tuple[list[Document], dict[str, bytes]]:
-    """Read the texts of a request, and what stands before each, by its id.
+    """Read the texts of a request, and the context before each, by its id.
 
-    Raises InvalidArgument for none, and one that is not UTF-8.
+    Raises InvalidArgument if there are no texts, or one is not UTF-8.
     """
     if not messages:
         raise InvalidArgument("texts", "is empty; send at least one")

@@ -44,7 +44,7 @@ _UNITS = {
     Unit.DOCUMENTS: scoring_pb2.SAMPLE_UNIT_DOCUMENTS,
 }
 _PILE_WEIGHTS = {name: row.weight for name, row in published.SUBSETS.items()}
-# The first name that a value has is the one that a reply has.
+# Replies use the first name of a value.
 PRESETS = {
     scoring_pb2.DEFINITION_PRESET_UNSPECIFIED: Preset.LM_EVAL,
     scoring_pb2.DEFINITION_PRESET_LM_EVAL: Preset.LM_EVAL,
@@ -153,7 +153,7 @@ def final(
             model=printed.model,
             source=printed.source,
             bits_per_byte=printed.overall,
-            # Only the paper says by which windows.
+            # Only the paper states its windows.
             definition=scoring_pb2.Definition(preset=scoring_pb2.DEFINITION_PRESET_PILE_PAPER)
             if printed.subsets
             else None,
@@ -185,7 +185,7 @@ def comparison(
 def texts(
     value: Final, environment: common_pb2.Environment, *, token_nats: bool = False
 ) -> scoring_pb2.ScoreTextsResponse:
-    """Figures of texts, as a message, with the likelihoods of their tokens where requested."""
+    """Figures of texts, as a message, with the likelihoods of their tokens if requested."""
     return scoring_pb2.ScoreTextsResponse(
         result=final(value, None, environment),
         texts=[
@@ -231,7 +231,7 @@ def _difference(value: Difference) -> scoring_pb2.BPBDifference:
 
 
 def document_score(value: DocumentScore) -> scoring_pb2.DocumentScore:
-    """One document's sums, and what follows from them."""
+    """One document's sums, and the figures that follow from them."""
     return scoring_pb2.DocumentScore(
         id=value.id,
         subset=value.subset,
@@ -241,7 +241,7 @@ def document_score(value: DocumentScore) -> scoring_pb2.DocumentScore:
 
 
 def document_comparisons(value: Comparison) -> Iterator[scoring_pb2.DocumentComparison]:
-    """Each document's sums of both models, and how these differ."""
+    """Each document's sums of both models, and their difference."""
     others = {one.id: one for one in value.against.scores}
     for score in value.model.scores:
         ours, theirs = document_score(score), document_score(others[score.id])
@@ -258,7 +258,7 @@ def document_comparisons(value: Comparison) -> Iterator[scoring_pb2.DocumentComp
 
 
 def _score(value: Score) -> scoring_pb2.BitsPerByte:
-    """Sums, and what follows from them."""
+    """Sums, and the figures that follow from them."""
     bits = value.bits_per_byte
     return scoring_pb2.BitsPerByte(
         nats=value.nats,
@@ -274,7 +274,7 @@ def _score(value: Score) -> scoring_pb2.BitsPerByte:
 
 
 def _figured(score: Score, figure: Figure | None) -> scoring_pb2.BitsPerByte:
-    """Sums of what was scored, with the figure that they, or they as a sample, give."""
+    """Sums over the scored documents, with the figure that they give, as a sample if it is one."""
     message = _score(score)
     if figure is None:
         for name in ("bits_per_byte", "byte_perplexity", "word_perplexity"):
@@ -301,7 +301,7 @@ def _average(figure: Figure | None) -> scoring_pb2.Average:
 
 
 def _weighted(figure: Figure | None) -> list[scoring_pb2.WeightedScore]:
-    """Return the average by the Pile's weights, none where no weighted subset was scored."""
+    """Return the average by the Pile's weights; None if no weighted subset was scored."""
     if figure is None:
         return []
     return [

@@ -1,4 +1,4 @@
-"""ListCorpora, GetCorpus and DescribeCorpus: what corpora are and hold, as messages."""
+"""Messages of ListCorpora, GetCorpus and DescribeCorpus: corpora and their contents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AVAILABILITY = {
     Availability.BY_NAME: describe_pb2.AVAILABILITY_BY_NAME,
 }
 
-# Files that a message names.
+# Most files that a message names.
 _NAMED = 100
 
 
@@ -46,7 +46,7 @@ def summary(corpus: Corpus) -> describe_pb2.CorpusSummary:
 
 
 def corpus_message(corpus: Corpus) -> describe_pb2.Corpus:
-    """What is known of a corpus without reading its shards, or from counts that there are."""
+    """A corpus without reading its shards: from its registration, or from existing counts."""
     counts: Sequence[ShardCount | None] = [None] * len(corpus.shards)
     if corpus.counted or corpus.indexed:
         counts = corpus.counts().shards
@@ -68,7 +68,7 @@ def corpus_message(corpus: Corpus) -> describe_pb2.Corpus:
 
 
 def description(corpus: Corpus, found: Description) -> describe_pb2.CorpusDescription:
-    """Say what a corpus is and holds."""
+    """Describe a corpus and its contents."""
     counts = found.counts
     return describe_pb2.CorpusDescription(
         corpus=corpus_message(corpus),
@@ -82,7 +82,7 @@ def description(corpus: Corpus, found: Description) -> describe_pb2.CorpusDescri
 
 
 def count_progress(corpus: Corpus, seconds: float) -> describe_pb2.CountProgress:
-    """How far counting is, after so many seconds of it."""
+    """The progress of counting, after `seconds` of it."""
     done, total = corpus.count_progress.bytes_done, corpus.compressed_bytes
     message = describe_pb2.CountProgress(
         shards_done=corpus.count_progress.shards_done,
@@ -125,7 +125,7 @@ def _subset(subset: Subset) -> describe_pb2.SubsetInfo:
 
 
 def rights_message(rights: Rights) -> describe_pb2.SubsetRights:
-    """What may be done with a subset's texts."""
+    """The rights of a subset's texts."""
     return describe_pb2.SubsetRights(
         license=rights.license,
         availability=_AVAILABILITY[rights.availability],
@@ -134,7 +134,7 @@ def rights_message(rights: Rights) -> describe_pb2.SubsetRights:
 
 
 def distance_message(found: Distance) -> describe_pb2.PublishedDistance:
-    """How far shares are from published ones."""
+    """The distance of shares from the published ones."""
     return describe_pb2.PublishedDistance(
         total_variation=found.value,
         interval=interval_message(found.low, found.high, found.level, "drawn-shares@1"),

@@ -1,4 +1,4 @@
-"""CorpusService: what corpora are, and their documents as streams and by id."""
+"""CorpusService: descriptions of corpora, and their documents as streams and by id."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _PROGRESS_SECONDS = 1.0
 class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
     """Streams and describes corpora.
 
-    Streams are coroutines that write their messages, which gRPC takes as well as generators and
-    the stubs do not know of: a cancelled call then ends where it stands, and what it holds is
-    freed at once.
+    Streams are coroutines that write their messages. gRPC accepts these as it does generators,
+    although the stubs' types do not show it: a cancelled call then ends immediately, and its memory
+    is freed at once.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         threads: int,
         max_message_bytes: int,
     ) -> None:
-        """`budget` bounds the memory of open streams."""
+        """Make the service; `budget` bounds the memory of open streams."""
         self._selections, self._tokens, self._budget = selections, tokens, budget
         self._max_message_bytes = max_message_bytes
         # What surrounds a fragment in its message takes less than as much again.
@@ -137,7 +137,7 @@ class CorpusService(corpus_pb2_grpc.CorpusServiceServicer):
         if not 1 <= len(request.ids) <= _MAX_IDS:
             raise InvalidArgument("ids", f"has {len(request.ids)}; give 1 to {_MAX_IDS}")
         limit = self._max_message_bytes - _REPLY_MARGIN_BYTES
-        # A search takes turns with the streams, and ends with its call.
+        # A search shares the reader threads with the streams, and ends with its call.
         search = _documents_reply(corpus, find_documents(corpus, request.ids, limit))
         async with BackgroundIterator(search, self._readers) as found:
             return await anext(aiter(found))

@@ -1,4 +1,4 @@
-"""CorpusAuditService: what corpora are made of, and which test sets they repeat."""
+"""CorpusAuditService: the contents of corpora, and the test sets that they repeat."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from services.errors import DeadlineExceeded, InternalError, InvalidArgument, Ov
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MOST_TEST_BYTES = 256 << 20
-"""Texts of test sets in one call, where there is memory for them."""
+"""Most bytes of test sets in one call, if there is memory for them."""
 _MOST_SETS = 1_000
 _MOST_NAME_BYTES = 200
 _SILENCE_SECONDS = 300
-# Of a text beside its bytes.
+# Memory of a text in addition to its bytes.
 _TEXT_BYTES = 64
 
 Sets = dict[str, list[bytes]]
@@ -40,14 +40,14 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
     def __init__(
         self, selections: Selections, scorer: BpbScorer, most_test_bytes: int = MOST_TEST_BYTES
     ) -> None:
-        """An audit takes up to twenty times `most_test_bytes` of memory for its test sets."""
+        """Make the service. An audit's test sets take up to twenty times `most_test_bytes`."""
         self._selections, self._scorer = selections, scorer
         self._most_test_bytes = min(most_test_bytes, MOST_TEST_BYTES)
         self._runner = OneAtATime("corpus audit")
         self._taken = False
 
     async def close(self) -> None:
-        """End what runs, and the thread."""
+        """End the running audit, and the thread."""
         await self._runner.close()
 
     async def AuditCorpus(  # type: ignore[override]  # noqa: N802  # the contract's name
@@ -55,8 +55,8 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
         requests: AsyncIterator[corpus_audit_pb2.AuditCorpusRequest],
         context: Context,
     ) -> None:
-        """Say what a selection is made of."""
-        # Taken before texts are: those of one caller are held at a time.
+        """Audit the documents of a selection."""
+        # Taken before the texts are read, so that only one caller's texts are held at a time.
         if self._taken:
             raise Overloaded("another corpus audit is running, and they run one at a time", 5.0)
         self._taken = True
@@ -88,7 +88,7 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
         context: Context,
     ) -> tuple[frozenset[str], corpus_audit_pb2.CorpusAudit]:
         """Read the documents; return the ids of contaminated ones, and the reply."""
-        # Here, since numba takes a moment to load and a service that audits nothing does not.
+        # Imported here: numba takes a moment to load, and only audits need it.
         from services.corpus.inspection.inspect import Wanted, Watch, inspect  # noqa: PLC0415
 
         wanted = Wanted(sets, asked.ngram_words or N, asked.near_duplicates, asked.languages)
@@ -115,7 +115,7 @@ class CorpusAuditService(corpus_audit_pb2_grpc.CorpusAuditServiceServicer):
         contaminated: frozenset[str],
         context: Context,
     ) -> corpus_audit_pb2.ScoredWithout:
-        """Score the documents; return the figures with and without those that are contaminated."""
+        """Score the documents; return the figures with and without contaminated ones."""
         request = scoring_pb2.ScoreBPBRequest(
             corpus=asked.corpus,
             selection=asked.selection,
@@ -183,7 +183,7 @@ async def _received(
 
 
 def _require_sound(asked: corpus_audit_pb2.CorpusToAudit) -> None:
-    """Raise InvalidArgument for a wrong n, and for what is not whole documents, each once."""
+    """Raise InvalidArgument for a wrong n, or unless all documents are whole and come once."""
     if asked.ngram_words > MOST_WORDS:
         problem = f"is {asked.ngram_words:,}; an n-gram has 1 to {MOST_WORDS:,} words"
         raise InvalidArgument("ngram_words", problem)

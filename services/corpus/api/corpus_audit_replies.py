@@ -30,12 +30,12 @@ READING = pb.CORPUS_AUDIT_STAGE_READING
 SCORING = pb.CORPUS_AUDIT_STAGE_SCORING
 _MOST_SUBSETS = 1_000
 _MOST_LANGUAGES = 200
-# Of listed hits, so that a result is a message of less than 4 MiB.
+# Most bytes of listed hits, so that the result's message stays below 4 MiB.
 _MOST_PLACES_BYTES = 1 << 20
 
 
 def audit(corpus: Corpus, found: Inspection) -> pb.CorpusAudit:
-    """Say what was found, but for scores."""
+    """Return the findings as a message, without scores."""
     total = found.whole.count.text_bytes
     contamination = found.contamination
     largest = sorted(found.subsets, key=lambda name: -found.subsets[name].count.text_bytes)
@@ -69,7 +69,7 @@ def audit(corpus: Corpus, found: Inspection) -> pb.CorpusAudit:
 
 
 class Figures:
-    """Bits per byte of all documents, of those that are contaminated, and of the others."""
+    """Bits per byte of all documents, of contaminated ones, and of the others."""
 
     def __init__(self, contaminated: Collection[str]) -> None:
         self._contaminated = contaminated
@@ -156,7 +156,7 @@ def _contaminated(message: pb.AuditedPart, share: Share) -> None:
 
 
 def _give_share(message: common_pb2.Interval, of: int, trials: int) -> None:
-    """Fill in the interval of a share; leave it out where there is no trial."""
+    """Fill in the interval of a share; leave it out if there is no trial."""
     if trials:
         found: Interval = share_interval(of, trials, LEVEL)
         message.CopyFrom(interval_of(found))

@@ -16,7 +16,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
-    """Scores language models. Streams are coroutines, as those of CorpusService are."""
+    """Scores language models. Streams are coroutines, as in CorpusService."""
 
     def __init__(self, selections: Selections, scorer: BpbScorer) -> None:
         self._selections = selections
@@ -48,7 +48,7 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
     async def CompareBPB(  # type: ignore[override]  # noqa: N802  # see the class
         self, request: scoring_pb2.CompareBPBRequest, context: Context
     ) -> None:
-        """Score two models on a selection, and how they differ."""
+        """Score two models on a selection, and their difference."""
         source = await self._selections.source(request.corpus, request.selection)
         async with aclosing(self._scorer.compare(request, source)) as updates:
             async for update in updates:

@@ -24,7 +24,7 @@ _MAX_COUNTINGS = 16
 
 @dataclass(frozen=True)
 class Source:
-    """The documents of a resolved selection. `digests` say which, by the request's field names.
+    """The documents of a resolved selection, identified by `digests`, by the request's field names.
 
     `documents` is called twice, in a thread.
     """
@@ -39,7 +39,7 @@ class Selections:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        # Counting takes as long as reading a corpus: beside the readers, one a corpus.
+        # Counting takes as long as reading a corpus: it has its own threads, one a corpus.
         self._counters = ThreadPoolExecutor(_MAX_COUNTINGS, "corpus-counter")
         self._countings = SingleFlight(self._counters)
 
@@ -78,20 +78,20 @@ class Selections:
         return Source(corpora.corpus_ref(corpus), selection.digests(), documents)
 
     async def resolve(self, corpus: Corpus, message: selection_pb2.Selection) -> Selection:
-        """Check a selection and spell it out; one that names a subset counts the corpus first."""
+        """Check and resolve a selection; if it names a subset, the corpus is counted first."""
         wanted = _selection_of(message)
         if wanted.filters:
             await self.count(corpus)
         return corpus.resolve(wanted)
 
     async def count(self, corpus: Corpus) -> None:
-        """See to it that the documents are counted; from then on `corpus.counts` is quick."""
+        """Count the documents, if they are not counted; afterwards `corpus.counts` is quick."""
         if not corpus.counted:
             await self._countings.run(corpus.ref.name, corpus.counts)
 
 
 def _selection_of(message: selection_pb2.Selection) -> Selection:
-    """Read a request's selection, but for its sample."""
+    """Read a request's selection without its sample."""
     if message.preset not in set(selection_pb2.SubsetPreset.values()):
         raise InvalidArgument("selection.preset", f"{message.preset} is not a preset")
     return Selection(
@@ -132,7 +132,7 @@ def _corpora_of(message: selection_pb2.Selection) -> tuple[tuple[str, float], ..
         raise InvalidArgument("selection.corpora", "and `mixture` both mix; give one of them")
     weights = {one.corpus.name: one.weight for one in message.corpora}
     checked = mixture("weights", weights, field="selection.corpora")
-    # In the order of the names, as the shards are: the order of the request says nothing.
+    # In the order of the names, as the shards are; the order in the request has no effect.
     return tuple((name, dict(checked.by_subset).get(name, 0.0)) for name in sorted(weights))
 
 

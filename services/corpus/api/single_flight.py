@@ -1,4 +1,4 @@
-"""Does a long piece of blocking work once, however many wait for it."""
+"""Runs a long piece of blocking work once for all callers that wait for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 
 
 class SingleFlight:
-    """Runs at most one piece of work a key at a time, in `executor`.
+    """Runs at most one piece of work for each key at a time, in `executor`.
 
     The work continues when its callers leave, so later callers wait for less of it.
     """
@@ -18,7 +18,7 @@ class SingleFlight:
         self._running: dict[Hashable, asyncio.Future[None]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], object]) -> None:
-        """Return, or raise what it raises, once `work` was done, by whoever asked first."""
+        """Return once `work` is done, whichever caller started it. Raises what the work raises."""
         running = self._running.get(key)
         if running is None:
             loop = asyncio.get_running_loop()

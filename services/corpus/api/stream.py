@@ -24,8 +24,8 @@ from services.errors import CursorMismatch, InvalidArgument
 Messages = Generator[bytes | None, None, None]
 """Messages, serialised. None means that nothing is ready yet.
 
-While a client is slow its stream stands still here: what these generators hold then is memory for
-each such client, so none of them keeps a chunk that it has passed on.
+A slow client's stream pauses here, and these generators' memory counts for each such client. So
+none of them keeps a chunk that it has passed on.
 """
 
 _DELIVERIES = frozenset(stream_pb2.Delivery.values())
@@ -35,7 +35,7 @@ _MAX_CHUNK_BYTES = FRAGMENT_BYTES
 
 
 def limits_of(request: stream_pb2.StreamCorpusRequest, fragment_bytes: int) -> Limits:
-    """Read a request's sizes, and check what can be checked without its corpus.
+    """Read a request's sizes, and check everything that does not need its corpus.
 
     Raises InvalidArgument.
     """
@@ -118,7 +118,7 @@ def _naming(corpus: Corpus, found: Messages) -> Messages:
             if message is None:
                 yield None
                 continue
-            # Messages that are serialised one behind the other are one message.
+            # Concatenated serialised messages are one message.
             first = head + message
             del message
             yield first
@@ -163,7 +163,8 @@ def _planned(
     else:
         position = beginning(request, codec, plan)
         if request.resume:
-            # A rank that ends before its first chunk must have a cursor to be dealt again from.
+            # A rank that ends before its first chunk needs a cursor too, for another number of
+            # ranks.
             place = stream_pb2.StreamCorpusResponse(cursor=codec.encode(position))
             yield place.SerializeToString()
     shards = corpus.shards_of(selection)

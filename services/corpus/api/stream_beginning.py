@@ -23,7 +23,7 @@ REMAINDERS = {
 def share_of(
     request: stream_pb2.StreamCorpusRequest, codec: CursorCodec, plan: StreamPlan
 ) -> spans.Share:
-    """Return the equal share of the rank of a request, from where it begins."""
+    """Return the equal share of the request's rank, from the position where it begins."""
     rank, world_size = _rank_of(request)
     batch, remainder = request.batch_documents or 1, REMAINDERS[request.remainder]
     whole = ((0, int(plan.counts.sum())),) if plan.counts.any() else ()

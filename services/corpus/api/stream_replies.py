@@ -1,4 +1,4 @@
-"""Messages of StreamCorpus, of what was read."""
+"""Messages of StreamCorpus."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _bad_lines(found: Sequence[BadLine]) -> list[stream_pb2.BadLine]:
 def document_message(
     document: Document, *, continues: bool = False, whole: bool = True
 ) -> stream_pb2.Document:
-    """A document, or, where it is not `whole`, a fragment of one, which has no digest."""
+    """A document, or, unless it is `whole`, a fragment of a document, which has no digest."""
     return stream_pb2.Document(
         id=document.id,
         subset=document.subset,
@@ -109,9 +109,9 @@ def frames_message(
 ) -> bytes:
     """Serialise `head` with a FrameBatch of `frames`, each given as its fields and its data.
 
-    A message that is built and then serialised copies the data of a frame into it, into each
-    message around it, and into what is sent: half of the server's processor time on a stream of
-    frames. Here protobuf serialises everything but the data, which is copied once.
+    Building a message and serialising it would copy a frame's data into the message, into each
+    message around it, and into the bytes to send: half of the server's processor time on a stream
+    of frames. Here protobuf serialises everything except the data, which is copied once.
     """
     batch: list[bytes | memoryview] = []
     for fields, data in frames:

@@ -25,7 +25,7 @@ from services.errors import CursorMismatch, InvalidArgument, TooLarge
 MAX_LENGTH = 1 << 18
 MAX_GLOBAL_BATCH = 1 << 24
 _KEPT = 8
-# Of a sequence in a message; what surrounds the id of a piece's document.
+# Bytes of a sequence in a message, and of a piece besides its document's id.
 _MOST_BYTES = 3 << 20
 _PIECE_BYTES = 12
 _PACKINGS = {
@@ -46,13 +46,13 @@ class _Asked:
 
     @property
     def sequences(self) -> list[object]:
-        """What decides the sequences."""
+        """The options that decide the sequences."""
         cut = self.cut
         return [self.tokenizer.digest, cut.length, cut.separator, cut.packing.value]
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits of what the sequences and their steps are."""
+        """Sixteen hex digits that identify the sequences and their steps."""
         parts = [*self.sequences, self.batch, self.wrap]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -61,7 +61,7 @@ class TokenStreams:
     """Makes the messages of streams of tokens. Safe to share between threads."""
 
     def __init__(self, tokenizers: Tokenizers, root: Path, cache_bytes: int) -> None:
-        """Tokens are kept below `root`: `cache_bytes` of them, and what a stream needs."""
+        """Store tokens below `root`: up to `cache_bytes`, and any that an open stream needs."""
         self._tokenizers, self._store = tokenizers, TokenStore(root, cache_bytes)
         self._numbered: dict[str, Numbering] = {}
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class TokenStreams:
         codec: CursorCodec,
         chunk_bytes: int,
     ) -> Generator[bytes | None, None, None]:
-        """Cut the texts if that has not been done, and yield sequences, serialised."""
+        """Tokenize the texts if they are not tokenized yet, and yield serialised sequences."""
         asked = self._asked(request)
         corpus.check_indexed(selection)
         corpus.check_unchanged(selection)
@@ -209,7 +209,7 @@ def _chunks(
     shards: Sequence[Shard],
     chunk_bytes: int,
 ) -> Iterator[tuple[int, stream_pb2.TokenBatch]]:
-    """Yield (sequences so far, some of them as a message), of about `chunk_bytes` each."""
+    """Yield (sequences so far, the latest ones as a message of about `chunk_bytes`)."""
     batch, done = stream_pb2.TokenBatch(id_bytes=asked.tokenizer.id_bytes), 0
     ids: list[bytes] = []
     size = 0

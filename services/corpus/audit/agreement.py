@@ -1,7 +1,7 @@
-"""Whether numbers that were published of the same tokens agree with each other.
+"""Whether the published numbers about the same tokens agree with each other.
 
 Nats, a loss, a figure and a list of likelihoods each state the same sum. The other questions read
-only the first of them that there is.
+only the first of these that is present.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SINGLE_PRECISION = 1e-5
 
 @dataclass(frozen=True)
 class _Stated:
-    """A sum of nats that a published number states, and what it may be off by."""
+    """A sum of nats that a published number states, and its largest rounding error."""
 
     nats: float
     doubt: float
@@ -37,9 +37,9 @@ Statements = dict[str, list[_Stated]]
 
 
 def compare_sums(trial: Trial) -> None:
-    """Note numbers of one document, or of all of them, that state different sums.
+    """Record numbers of one document, or of all documents, that state different sums.
 
-    What a mistake explains is that mistake's: call this after all four questions.
+    Call this after all four questions, because a mistake may explain the difference.
     """
     for number, count in _of_documents(trial).items():
         trial.contradict(f"the {number} of {plural(count, 'document')}, which {_ANOTHER}")
@@ -60,7 +60,7 @@ _ANOTHER = "states another sum of nats than the other numbers"
 
 
 def _of_documents(trial: Trial) -> dict[str, int]:
-    """Count the documents of which a number does not agree, by the number's name."""
+    """Count the documents with a number that does not agree, by the number's name."""
     explained = any(finding.mistakes for finding in trial.findings)
     found: dict[str, int] = {}
     for document, source in zip(trial.record.documents, trial.evidence.sources, strict=True):
@@ -95,14 +95,14 @@ def _of_totals(trial: Trial) -> Statements:
 
 
 def _stated(sums: Sums, exact: int | None, counted: int | None, sizes: Sequence[int]) -> Statements:
-    """Return what each number states; a loss may be the mean over those scored or counted."""
+    """Return the sum that each number states; a loss may be over scored or counted tokens."""
     stated: Statements = {}
     if sums.nats is not None:
         stated["nats"] = [_Stated(sums.nats.value, sums.nats.half_digit)]
     if sums.loss is not None:
         counts = {one for one in (exact, counted) if one is not None}
         if exact is None and sums.nats is not None and sums.loss.value > 0:
-            # Fewer tokens may have been scored than there are, which the quotient then tells.
+            # If fewer tokens were scored than counted, the quotient shows it.
             most = math.inf if counted is None else counted + max(AROUND)
             counts.add(round(min(sums.nats.value / sums.loss.value, most, 1e18)))
         stated["loss"] = [_times(sums.loss, count) for count in sorted(counts)]
@@ -124,7 +124,7 @@ def _disagreeing(stated: Statements) -> Iterator[str]:
 
 
 def _add_up(trial: Trial, totals: Statements) -> bool:
-    """Whether the totals state the sum of the documents; true where either is not known."""
+    """Whether the totals equal the sum over the documents; True if either is unknown."""
     documents = trial.record.documents
     parts = [document_nats(one) for one in documents]
     nats = [one for one in parts if one is not None]
@@ -135,7 +135,7 @@ def _add_up(trial: Trial, totals: Statements) -> bool:
 
 
 def _compare_counts(trial: Trial) -> None:
-    """Compare the tokens in total with those of the documents where every one was scored."""
+    """Compare the total of tokens with the documents' sum, if every token was scored."""
     documents, tokens = trial.record.documents, trial.record.totals.tokens
     scored = sum_of([exactly_scored(one) for one in documents])
     pattern = trial.pattern

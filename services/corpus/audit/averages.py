@@ -15,7 +15,7 @@ LN2 = math.log(2)
 
 
 def nats_of(sums: Sums) -> float | None:
-    """Return a sum of nats, as published or as it follows from what was."""
+    """Return a sum of nats, as published or computed from other published numbers."""
     if sums.nats is not None:
         return sums.nats.value
     if sums.loss is not None and (scored := scored_in(sums)) is not None:
@@ -26,7 +26,7 @@ def nats_of(sums: Sums) -> float | None:
 
 
 def rounding_of(sums: Sums) -> float:
-    """Return by how much `nats_of` may be off, because what it is computed from was rounded."""
+    """Return the largest error of `nats_of` from the rounding of published numbers."""
     if sums.nats is not None:
         return sums.nats.half_digit
     if sums.loss is not None and (scored := scored_in(sums)) is not None:
@@ -37,7 +37,7 @@ def rounding_of(sums: Sums) -> float:
 
 
 def document_nats(document: PublishedDocument) -> float | None:
-    """Return a document's nats, as published or of its tokens."""
+    """Return a document's nats, as published or as the sum over its tokens."""
     if (nats := nats_of(document.sums)) is not None:
         return nats
     if document.token_nats is None:
@@ -46,14 +46,14 @@ def document_nats(document: PublishedDocument) -> float | None:
 
 
 def document_rounding(document: PublishedDocument) -> float:
-    """Return by how much `document_nats` may be off, because numbers were rounded."""
+    """Return the largest error of `document_nats` from rounding."""
     if nats_of(document.sums) is not None:
         return rounding_of(document.sums)
     return document.token_half_digit * len(document.token_nats or ())
 
 
 def sum_of(counts: Iterable[int | None]) -> int | None:
-    """Add up counts; None where one is not known, or there is none."""
+    """Add up counts; None if one is unknown, or there are none."""
     listed = list(counts)
     known = [count for count in listed if count is not None]
     return sum(known) if known and len(known) == len(listed) else None
@@ -61,9 +61,9 @@ def sum_of(counts: Iterable[int | None]) -> int | None:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that the published sums give, by the mistakes that compute it so, or none.
+    """A figure that the published sums give, and the mistakes, if any, that lead to it.
 
-    `doubt` is what it may be off by, because the sums were rounded.
+    `doubt` is its largest error from the rounding of the sums.
     """
 
     mistakes: tuple[Mistake, ...]
@@ -76,13 +76,13 @@ class Figure:
 
 
 def publishes_bytes(record: Record) -> bool:
-    """Whether a record says anywhere how many bytes were counted."""
+    """Whether a record states its bytes anywhere."""
     counts = (one.sums.bytes for one in record.documents)
     return record.totals.bytes is not None or any(count is not None for count in counts)
 
 
 def whole_nats(record: Record) -> tuple[float, float] | None:
-    """Return the nats of everything, and what they may be off by, as published or added up."""
+    """Return the total nats, as published or added up, and their largest rounding error."""
     parts = [(document_nats(one), document_rounding(one)) for one in record.documents]
     found = [(nats, doubt) for nats, doubt in parts if nats is not None]
     if found and len(found) == len(parts):
@@ -96,13 +96,13 @@ def whole_nats(record: Record) -> tuple[float, float] | None:
 
 
 def figures(evidence: Evidence) -> Iterator[Figure]:
-    """Compute the figure in every way that is looked for, the right one first.
+    """Compute the figure in every known way, the right one first.
 
-    Bytes are those published, and those of the texts or of the evaluation set where none are.
+    Bytes are the published ones, or else those of the texts or of the evaluation set.
     """
     averages = list(_averages(evidence))
     yield from averages
-    for one in averages:  # Whatever was divided by, the unit is a mistake of its own.
+    for one in averages:  # A wrong unit is a separate mistake, with any divisor.
         mistakes = (*one.mistakes, Mistake.NATS_FOR_BITS)
         yield Figure(mistakes, one.value * LN2, one.doubt * LN2)
 
@@ -136,7 +136,7 @@ def _averages(evidence: Evidence) -> Iterator[Figure]:
 
 @dataclass(frozen=True)
 class _Ratio:
-    """A document's own figure, and what it may be off by."""
+    """A document's own figure, and its largest rounding error."""
 
     value: float
     doubt: float

@@ -27,7 +27,7 @@ def size(text: str) -> int:
 
 
 def special_sizes(evidence: Evidence) -> dict[int, str]:
-    """Return what one or two special tokens around a text can add to its bytes, with spellings."""
+    """Return the bytes that one or two special tokens can add to a text, with spellings."""
     own = tuple(evidence.cutter.specials) if evidence.cutter else ()
     found: dict[int, str] = {}
     for names in (own, own or _SPECIALS):
@@ -39,7 +39,7 @@ def special_sizes(evidence: Evidence) -> dict[int, str]:
 
 
 def of_texts(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
-    """Ways to count that the text alone decides."""
+    """Ways to count bytes that depend only on the text."""
     yield Mistake.CHARACTERS, lambda i: len(evidence.text(i))
     for fold in (str.lower, str.casefold):
         yield Mistake.CASE_FOLDED, lambda i, fold=fold: size(fold(evidence.text(i)))  # type: ignore[misc]
@@ -74,14 +74,14 @@ def sentinels(evidence: Evidence) -> Iterator[tuple[Mistake, Predict]]:
 
 
 def of_scored_tokens(cuts: Mapping[int, Cut], pattern: Pattern) -> Predict:
-    """The bytes of the scored tokens alone, which are a sound count."""
+    """The bytes of the scored tokens only, which is a sound count."""
     return lambda i: pattern.covered(cuts[i].sizes)
 
 
 def with_tokens(
     cuts: Mapping[int, Cut], sources: Sequence[int | None]
 ) -> Iterator[tuple[Mistake, Predict]]:
-    """Mistaken ways to count that go by tokens; `sources` are the texts' bytes by place."""
+    """Mistaken ways to count bytes by tokens; `sources` are the texts' bytes by place."""
     if any(cut.replaced != _total(cut) for cut in cuts.values()):
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].replaced + cuts[i].own_space
@@ -89,7 +89,7 @@ def with_tokens(
         yield Mistake.REPLACEMENT_BYTES, lambda i: cuts[i].alone
     for total in (lambda i: _total(cuts[i]), lambda i: sources[i] or 0):
         for spaces in (lambda i: cuts[i].spaces, lambda i: cuts[i].marked):
-            # The tokenizer's own space in front: counted as text, and then a second time, too.
+            # The space that the tokenizer adds in front: counted as text, once or twice.
             for own in range(3):
                 yield (
                     Mistake.LEADING_SPACE_TWICE,
@@ -111,7 +111,7 @@ def _scored(evidence: Evidence, place: int) -> str:
 
 
 def _capitals(text: str, word: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """Return the bytes of a text in small letters and how many marks it has, by scheme."""
+    """Return the bytes of a text in lower case, and its number of marks, by scheme."""
     found = word.findall(text)
     words = [one for one in found if one[0].isupper()]
     whole = sum(1 for one in words if len(one) > 1 and one.isupper())

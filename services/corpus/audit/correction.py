@@ -1,4 +1,4 @@
-"""What a figure is without its mistakes."""
+"""The figure without the recognised mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_NATS = "the windows' own sums are not published"
 
 @dataclass(frozen=True)
 class Correction:
-    """The figure, what it is of, and whether that is an estimate."""
+    """The figure, the text that it is about, and whether it is an estimate."""
 
     value: float
     of: str
@@ -31,14 +31,14 @@ class Correction:
 
 @dataclass(frozen=True)
 class _Part:
-    """Nats or bytes, and why they are an estimate; "" if they are exact."""
+    """Nats or bytes, and the reason if they are an estimate; "" if they are exact."""
 
     value: float
     estimated: str = ""
 
 
 def corrected(trial: Trial) -> Correction | None:
-    """Compute the figure of the scored tokens over the bytes that they stand for."""
+    """Divide the nats of the scored tokens by the bytes that these tokens cover."""
     nats, covered = _nats(trial), _covered(trial)
     if nats is None or covered is None or not covered.value:
         return None
@@ -71,7 +71,7 @@ def _nats(trial: Trial) -> _Part | None:
 
 
 def _covered(trial: Trial) -> _Part | None:
-    """Return the bytes of source that the scored tokens stand for, None if it is not known."""
+    """Return the source's bytes that the scored tokens cover; None if unknown."""
     evidence, pattern = trial.evidence, trial.pattern
     sources = [one for one in evidence.sources if one is not None]
     complete = pattern is None or not pattern.mistakes
@@ -91,7 +91,7 @@ def _covered(trial: Trial) -> _Part | None:
 
 
 def _share(trial: Trial) -> float:
-    """Estimate the share of bytes that were scored by that of tokens."""
+    """Estimate the share of scored bytes by the share of scored tokens."""
     pattern, tokens = trial.pattern, _tokens(trial)
     if pattern is None:
         return 1.0
@@ -103,7 +103,7 @@ def _share(trial: Trial) -> float:
 
 
 def _tokens(trial: Trial) -> Counts | None:
-    """Return the tokens of each document, None if they are not known."""
+    """Return the tokens of each document; None if unknown."""
     evidence = trial.evidence
     counts: list[int | None]
     if evidence.cutter is not None and evidence.all_texts:

@@ -37,7 +37,7 @@ _SHOWN = 10
 def judge(
     record: Record, cutter: Cutter | None = None, known_texts: Mapping[str, bytes] | None = None
 ) -> Verdict:
-    """Try a record.
+    """Audit a record.
 
     `cutter` is its tokenizer, `known_texts` holds texts of the evaluation set by SHA-256 in hex,
     for documents that are published by digest.
@@ -58,7 +58,7 @@ def judge(
     compare_with_set(trial)
     recomputed = _which_average(trial, explained=explained)
     compare_sums(trial)
-    # Numbers that cannot be are not corrected.
+    # Impossible numbers are not corrected.
     correction = None if never or not trial.correctable else corrected(trial)
     return _verdict(trial, never, recomputed, correction)
 
@@ -104,7 +104,7 @@ def _listed(problems: list[str]) -> tuple[str, ...]:
 def _which_average(trial: Trial, *, explained: bool) -> float | None:
     """Compare the claim with the figures that the published sums give; return the right one.
 
-    `explained` says that a count of bytes, published or what the claim implies, was.
+    `explained` says whether a count of bytes, published or implied by the claim, was explained.
     """
     ways = list(figures(trial.evidence))
     if not ways:
@@ -120,10 +120,10 @@ def _which_average(trial: Trial, *, explained: bool) -> float | None:
     fewest = min(map(len, fitting), default=0)
     likely = [mistakes for mistakes in fitting if len(mistakes) == fewest]
     detail = f"the claim, {claim.value} where {sums} give {right:.6g}"
-    # Of two mistakes at once one is the unit, and several averages may fit beside it.
+    # If there are two mistakes, one is the unit; several averages may fit with it.
     for alternatives in zip(*likely, strict=True):
         trial.accuse(alternatives, detail)
-    # What is not published was judged as the count of bytes that the claim implies.
+    # Without published bytes, the count that the claim implies was judged.
     if not likely and (published or not (explained or trial.findings)):
         trial.accuse((), detail)
     return right

@@ -1,4 +1,4 @@
-"""Whether the record's documents are the evaluation set, by what its keeper knows of it."""
+"""Whether the record's documents are the evaluation set, by the set's known counts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from services.corpus.audit.trial import Trial
 def compare_with_set(trial: Trial) -> None:
     """Compare sums over the documents with the evaluation set's own counts.
 
-    A difference that a mistake explains is that mistake's: call this after the tokens and bytes
-    were judged.
+    Call this after tokens and bytes were judged, because a mistake may explain a difference.
     """
     record = trial.record
     if not record.documents:
@@ -33,7 +32,7 @@ def compare_with_set(trial: Trial) -> None:
 def _differences(trial: Trial) -> Iterator[tuple[str, int, int]]:
     evidence, known, documents = trial.evidence, trial.record.known, trial.record.documents
     totals = trial.record.totals
-    # The texts are what is compared where they are known: a mistaken count of them was judged.
+    # If the texts are known, they are compared: their mistaken counts were judged before.
     sizes = evidence.sources
     if None in sizes and not any(finding.mistakes for finding in trial.findings):
         sizes = [document.sums.bytes for document in documents]
@@ -51,7 +50,7 @@ def _differences(trial: Trial) -> Iterator[tuple[str, int, int]]:
     pattern = trial.pattern
     if tokens is None or known.tokens is None or trial.folded or (pattern and pattern.mistakes):
         return
-    # Some count a token before or behind each text, which tokens of the texts show if known.
+    # Some count a token before or after each text; the texts' tokens show this if they are known.
     shown = evidence.cutter is not None and evidence.with_text
     around = (0, *((pattern.extra,) if pattern and shown else AROUND))
     if tokens not in {known.tokens + each * len(documents) for each in around}:

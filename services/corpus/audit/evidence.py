@@ -1,4 +1,4 @@
-"""What an audit can measure by itself: the texts that were published or are known by digest."""
+"""Texts that an audit can measure: published ones, and ones that are known by digest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.corpus.audit.record import PublishedDocument, Record
 from services.corpus.audit.tokenizer import Cut, Cutter
 
-# Text that is cut into tokens to recognise a mistake, in bytes: a second or two of work. What a
-# mistake is worth is then computed over all documents.
+# Bytes of text that are tokenized to recognise a mistake: a second or two of work. The effect of a
+# mistake is then computed over all documents.
 _SAMPLE_BYTES = 2_000_000
 
 
@@ -51,7 +51,7 @@ class Evidence:
         return text
 
     def cuts(self, places: Iterable[int]) -> dict[int, Cut]:
-        """Cut the texts of documents into tokens; needs a tokenizer."""
+        """Tokenize the texts of documents; needs a tokenizer."""
         assert self.cutter is not None, "callers look for a tokenizer first"  # noqa: S101
         wanted = list(places)
         new = [place for place in wanted if place not in self._cuts]
@@ -61,7 +61,7 @@ class Evidence:
         return {place: self._cuts[place] for place in wanted}
 
     def sample(self, first: Iterable[int]) -> list[int]:
-        """Choose documents with text, those in `first` before others, up to 2 MB of text."""
+        """Choose documents with text, up to 2 MB of it, beginning with those in `first`."""
         chosen: dict[int, None] = {}
         room = _SAMPLE_BYTES
         for group in (first, self.with_text):
@@ -85,7 +85,7 @@ def _text(document: PublishedDocument, known: Mapping[str, bytes]) -> str | None
 
 
 def wrong_digest(document: PublishedDocument) -> bool:
-    """Whether a document's text is not the one that its digest names."""
+    """Whether a document's text does not match its digest."""
     if document.text is None or not document.sha256:
         return False
     data = document.text.encode("utf-8", "surrogatepass")

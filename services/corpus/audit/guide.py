@@ -12,15 +12,15 @@ from services.corpus.audit.verdict import Mistake
 from services.corpus.bpb.scored_windows import guide_windows
 
 Likelihoods = Sequence[float | None]
-# Windows that lie between the longest document whose sum is right and the shortest whose is not.
+# Windows to try, between the longest document with a right sum and the shortest with a wrong one.
 _MOST_BETWEEN = 512
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One document's -log p by token, None for one that was not scored, and its published nats.
+    """One document's -log p by token, None for a token not scored, and its published nats.
 
-    `half_digit` is what each of the likelihoods may be off by.
+    `half_digit` is the largest rounding error of each likelihood.
     """
 
     token_nats: Likelihoods
@@ -29,27 +29,27 @@ class Listed:
 
     @property
     def plain(self) -> float:
-        """The sum of what is listed."""
+        """The sum of the listed likelihoods."""
         return math.fsum(one or 0 for one in self.token_nats)
 
     @property
     def tokens(self) -> int:
-        """How many there are, the first one included where it is left out."""
+        """The number of tokens, including the first one if the list leaves it out."""
         return len(self.token_nats) + (None not in self.token_nats[:1])
 
     def agrees(self, value: float) -> bool:
-        """Whether a sum can have been published so, likelihoods in single precision."""
+        """Whether the published nats can be this sum, with likelihoods in single precision."""
         rounded = self.nats.half_digit + self.half_digit * len(self.token_nats)
         allowed = rounded * 1.02 + 1e-5 * abs(value) + 1e-9
         return abs(self.nats.value - value) <= allowed
 
 
 def guide_pattern(record: Record, documents: Sequence[Listed]) -> Pattern | None:
-    """Return the window and stride whose weights give every document's nats, None if none does.
+    """Return the window and stride whose weights give every document's nats; None if none do.
 
-    At least one document's nats are not the plain sum.
+    The nats of at least one document differ from the plain sum.
     """
-    # Those that are off tell most windows apart.
+    # Documents with another sum rule out most windows.
     ordered = sorted(documents, key=lambda one: (one.agrees(one.plain), one.tokens))
     for window in _windows(record, ordered):
         strides = {record.stride, window // 2, window // 4, window // 8}
@@ -62,7 +62,7 @@ def guide_pattern(record: Record, documents: Sequence[Listed]) -> Pattern | None
 def weighted(token_nats: Likelihoods, window: int, stride: int) -> float:
     """Sum a document's likelihoods as the guide does.
 
-    The first token's is None, or, where none is None, missing.
+    The first token's likelihood is None, or missing if no likelihood is None.
     """
     nats = list(token_nats) if None in token_nats[:1] else [None, *token_nats]
     place, total = 1, 0.0
@@ -77,7 +77,7 @@ def _windows(record: Record, documents: Sequence[Listed]) -> Iterator[int]:
     if record.window:
         yield record.window
         return
-    # A document of one window has its plain sum.
+    # A document of a single window has the plain sum.
     right = [one.tokens for one in documents if one.agrees(one.plain)]
     shortest = min(one.tokens for one in documents if not one.agrees(one.plain))
     longest = max((tokens for tokens in right if tokens < shortest), default=1)

@@ -11,16 +11,16 @@ from services.corpus.audit.evidence import Evidence, wrong_digest
 from services.corpus.audit.record import Record, Sums
 from services.corpus.audit.scored_tokens import counted_of, exactly_scored, scored_in, scored_of
 
-# A tokenizer may put a token before and one behind a text, and a space of its own.
+# A tokenizer may add a token before and after a text, and a space.
 _AROUND = 3
-# Where the number of documents is unknown: there is none of fewer bytes a token around it.
+# If the number of documents is unknown: a document has at least this many bytes per added token.
 _LEAST_DOCUMENT = 10
 _LARGEST_POWER = 709  # of e, in a double
-_ROUNDING = 1e-4  # nats by which a certain token can seem more than certain
+_ROUNDING = 1e-4  # nats by which a token's probability can exceed 1
 
 
 def impossible(evidence: Evidence) -> Iterator[str]:
-    """Find numbers that cannot be, but for those that a wrong count of bytes can explain."""
+    """Find impossible numbers, except those that a wrong count of bytes can explain."""
     record = evidence.record
     if record.claim.value < 0:
         yield f"the claim is {record.claim.value} bits per byte; information is never negative"
@@ -55,7 +55,7 @@ def impossible(evidence: Evidence) -> Iterator[str]:
 
 
 def impossible_bytes(evidence: Evidence) -> Iterator[str]:
-    """Find numbers of bytes that cannot be, given those of characters and tokens."""
+    """Find numbers of bytes that the numbers of characters and tokens make impossible."""
     record = evidence.record
     count = len(record.documents) or record.known_documents or 0
     yield from _bytes("totals", _with_sums(record), record.tokenizer, count)
@@ -66,7 +66,7 @@ def impossible_bytes(evidence: Evidence) -> Iterator[str]:
 
 
 def _with_sums(record: Record) -> Sums:
-    """Return the totals, with the sums over the documents where a count is not among them."""
+    """Return the totals, with the documents' sums for missing counts."""
     totals, documents = record.totals, [one.sums for one in record.documents]
     return replace(
         totals,
@@ -116,7 +116,7 @@ def _perplexity(record: Record) -> Iterator[str]:
     perplexity, loss = record.perplexity, record.totals.loss
     if perplexity is None or loss is None:
         return
-    # In logarithms, where no loss is too large; what a digit's half moves is most below the number.
+    # In logarithms, so that no loss overflows; half a digit below the number changes it most.
     lowest = max(perplexity.value - perplexity.half_digit, 0.5)
     allowed = loss.half_digit + 1e-4 + math.log(perplexity.value / lowest)
     if abs(math.log(perplexity.value) - loss.value) > 1.02 * allowed:
@@ -128,7 +128,7 @@ def _perplexity(record: Record) -> Iterator[str]:
 
 
 def _nothing(evidence: Evidence) -> Iterator[str]:
-    """A figure of no bytes, and one of nothing at all where tokens were scored."""
+    """Find a figure of no bytes, and a figure of 0 although tokens were scored."""
     record, totals = evidence.record, evidence.record.totals
     counts = [document.sums.bytes for document in record.documents]
     if (
@@ -150,7 +150,7 @@ def _nothing(evidence: Evidence) -> Iterator[str]:
 
 def _listed_tokens(where: str, sums: Sums, token_nats: Sequence[float | None]) -> Iterator[str]:
     tokens, scored, listed = sums.tokens, sums.scored_tokens, len(token_nats)
-    # Where the first token was not scored, some leave it out and others write null.
+    # If the first token was not scored, some leave it out and others write null.
     left_out = None not in token_nats[:1]
     if tokens is not None and not tokens - left_out <= listed <= tokens:
         yield f"{where} has {tokens:,} tokens, and the likelihoods of {listed:,}"
@@ -159,7 +159,7 @@ def _listed_tokens(where: str, sums: Sums, token_nats: Sequence[float | None]) -
 
 
 def _additions(record: Record) -> Iterator[str]:
-    """Totals that are not the sums of the documents'."""
+    """Find totals that are not the sums over the documents."""
     documents = record.documents
     if not documents:
         return

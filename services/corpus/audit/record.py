@@ -32,15 +32,15 @@ _NUMBERS = ("nats", "loss", "bits_per_byte")
 
 @dataclass(frozen=True)
 class Number:
-    """A published number and half of its last printed digit: what it may be off by."""
+    """A published number, and half of its last printed digit: its largest rounding error."""
 
     value: float
     half_digit: float
 
     def equals(self, other: float, doubt: float = 0.0) -> bool:
-        """Whether `other`, off by up to `doubt`, can have been printed so.
+        """Whether `other`, with an error of up to `doubt`, can have been printed as this number.
 
-        Single precision is granted, too.
+        Rounding to single precision is allowed too.
         """
         allowed = max(1.02 * (self.half_digit + doubt), 2e-6 * abs(other))
         return abs(self.value - other) <= allowed
@@ -48,9 +48,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Sums:
-    """Counts and sums as published, None if there is none.
+    """Counts and sums as published; None if missing.
 
-    `tokens` are those counted, `scored_tokens` those whose likelihoods were added; `loss` is the
+    `tokens` counts all tokens, `scored_tokens` those whose likelihoods were added; `loss` is the
     mean -log p of a token in nats.
     """
 
@@ -65,10 +65,10 @@ class Sums:
 
 @dataclass(frozen=True)
 class PublishedDocument:
-    """One document. `text` is the source, `scored_text` what the model read where that differs.
+    """One document. `text` is the source, `scored_text` the text that the model read, if different.
 
-    `token_nats` are -log p of the document's tokens, None where a token was not scored, and
-    `token_half_digit` what each may be off by in the mean, as printed.
+    `token_nats` are -log p of the document's tokens, None for a token not scored, and
+    `token_half_digit` is the mean rounding error of each, as printed.
     """
 
     id: str
@@ -83,10 +83,10 @@ class PublishedDocument:
 
 @dataclass(frozen=True)
 class Record:
-    """What was published. `known` are the evaluation set's own counts, from whoever keeps it.
+    """A published record. `known` holds the evaluation set's own counts.
 
     `tokenizer` is "bytes", the path of a tokenizer.json, or empty; `window` and `stride` are in
-    tokens, 0 where unknown.
+    tokens, 0 if unknown.
     """
 
     name: str
@@ -125,9 +125,9 @@ def parse(data: bytes) -> Record:
 
 
 def texts_by_digest(record: Record, documents: Iterable[Document]) -> dict[str, bytes]:
-    """Find the texts that a record has by digest only, by their SHA-256 in hex.
+    """Find the texts that a record names only by digest; returned by SHA-256 in hex.
 
-    Documents are read until all are found.
+    Documents are read until all texts are found.
     """
     wanted = {one.sha256 for one in record.documents if one.sha256 and one.text is None}
     found: dict[str, bytes] = {}
@@ -161,19 +161,19 @@ def _load(data: bytes) -> Any:
 
 
 def _object_of(text: str) -> Any:
-    """Parse JSON. Raises ValueError for a name with two values and for endless exponents."""
+    """Parse JSON. Raises ValueError for a name with two values, or a huge exponent."""
     return json.loads(text, parse_float=_fraction, parse_int=_whole, object_pairs_hook=_once)
 
 
 def _whole(digits: str) -> int | Decimal:
-    """Read an integer; one of thousands of digits, which Python has no int for, is never right."""
+    """Read an integer. One of thousands of digits, which Python refuses, is always an error."""
     return int(digits) if len(digits) <= _MOST_DIGITS else Decimal(digits)
 
 
 def _fraction(digits: str) -> Decimal:
     try:
         return Decimal(digits)
-    except InvalidOperation:  # whose exponent has 19 digits or more
+    except InvalidOperation:  # an exponent of 19 digits or more
         raise ValueError(f"{digits[:40]} is not a number that can be read") from None
 
 
@@ -186,14 +186,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads values and collects what is wrong with them."""
+    """Reads values and collects their problems."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def record(self, value: Any) -> Record:
         fields = self._object("record", value, _RECORD_FIELDS)
-        # A field that is null is one that is not there.
+        # A field that is null counts as missing.
         fields = {name: one for name, one in fields.items() if one is not None}
         if fields.get("format", FORMAT) != FORMAT:
             self._say("format", f"is {fields['format']!r}; this program reads {FORMAT!r}")
@@ -323,7 +323,7 @@ _DOCUMENT_FIELDS = (
 
 
 def _likelihoods(values: Any) -> tuple[float | None, ...]:
-    """Raises ValueError if they are not a list of finite numbers and None."""
+    """Read likelihoods. Raises ValueError unless they are a list of finite numbers and None."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int, Decimal, NoneType}:
         raise ValueError(values)
     try:
@@ -340,7 +340,7 @@ def _half_digit(value: Decimal) -> float:
 
 
 def _last_place(value: Decimal) -> int:
-    """Return the power of ten of the last printed digit; the first of a zero is the ones' place."""
+    """Return the power of ten of the last printed digit; for a zero at most the ones' place."""
     # `as_tuple` makes a tuple of all digits: seven times slower, with 10,000,000 likelihoods.
     digits, _, power = str(value).partition("E")
     point = digits.find(".")
@@ -349,15 +349,16 @@ def _last_place(value: Decimal) -> int:
 
 
 def _half_of(place: int) -> float:
-    """Return half of a digit at this power of ten; a decimal bears any power."""
+    """Return half of a digit at this power of ten, as a decimal, which allows any power."""
     return float(Decimal((0, (5,), place - 1)))
 
 
 def _mean_half_digit(likelihoods: Sequence[int | Decimal | None]) -> float:
-    """Return what a likelihood may be off by in the mean: half of its last digit.
+    """Return the mean rounding error of a likelihood: half of its last digit.
 
-    Last zeros may have been left out. So each has as many decimals as the number with the most,
-    or as many significant digits, whichever is coarser, but none fewer than are printed.
+    Trailing zeros may have been dropped. So each number is taken to have as many decimals, or as
+    many significant digits, as the longest one, whichever is coarser, but at least its printed
+    ones.
     """
     decimals = [Decimal(one) for one in likelihoods if one is not None]
     if not decimals:

@@ -13,10 +13,10 @@ from services.corpus.audit.tokenizer import Counts
 from services.corpus.audit.verdict import Mistake
 
 _WINDOWS = tuple(2**k for k in range(6, 18))
-# A zero alone shows something only where it was printed with many digits.
+# A zero is informative only if it was printed with many digits.
 _ENOUGH_ZEROS, _MANY_DIGITS = 2, 1e-6
-_SHOWN = 4  # windows that nulls show: more of them are no windows
-# Tokens around a text that a project may score with it: its beginning, its end.
+_SHOWN = 4  # most window sizes that nulls may show; more are not windows
+# Tokens around a text that a project may score too: beginning and end of sequence.
 AROUND = (1, 2)
 
 
@@ -30,7 +30,7 @@ class Pattern:
     extra: int = 0
 
     def counts(self, tokens: Counts) -> Counts:
-        """Return how many are scored in texts of so many tokens."""
+        """Return the number of scored tokens in texts with these numbers of tokens."""
         scored = tokens + self.extra
         if Mistake.TRUNCATED in self.mistakes:
             scored = np.minimum(scored, self.window)
@@ -45,7 +45,7 @@ class Pattern:
         return scored
 
     def unscored(self, tokens: int) -> slice:
-        """Return the places of tokens that are not scored, but for a truncated text's first."""
+        """Return the places of tokens that are not scored, except a truncated text's first one."""
         if Mistake.TRUNCATED in self.mistakes:
             return slice(self.window, tokens)
         if Mistake.BOUNDARY_UNSCORED in self.mistakes:
@@ -55,12 +55,12 @@ class Pattern:
         return slice(0, 0)
 
     def covered(self, sizes: Counts) -> int:
-        """Return how many bytes the scored tokens stand for, given the bytes of all."""
+        """Return the bytes that the scored tokens cover, given the bytes of all tokens."""
         left_out = sizes[self.unscored(len(sizes))].sum()
         return int(sizes.sum() - left_out - (sizes[:1].sum() if self._first_too else 0))
 
     def left_out(self, tokens: int) -> int:
-        """Return how many of so many tokens are not scored."""
+        """Return the number of tokens not scored, given the numbers of tokens."""
         return len(range(tokens)[self.unscored(tokens)]) + min(int(self._first_too), tokens)
 
     @property
@@ -72,9 +72,9 @@ COMPLETE = Pattern(())
 
 
 def likely_windows(record: Record) -> Sequence[int]:
-    """Return the windows that are tried: the record's, or those that its nulls show and usual ones.
+    """Return the windows to try: the record's, or those that its nulls show and usual ones.
 
-    Some write a window with the token that stands before it, and some without.
+    Some count the token before a window as part of it, and some do not.
     """
     if record.window:
         return (record.window, record.window + 1, record.window - 1)
@@ -88,9 +88,9 @@ def likely_windows(record: Record) -> Sequence[int]:
 
 
 def patterns(record: Record, longest: int) -> Iterator[Pattern]:
-    """Every pattern that is looked for, sound ones first.
+    """Every known pattern, sound ones first.
 
-    `longest` is the most tokens that were scored of a text: where texts were cut off, there.
+    `longest` is the largest number of scored tokens of a text: the place of truncation, if any.
     """
     yield COMPLETE
     for extra in AROUND:
@@ -104,7 +104,7 @@ def patterns(record: Record, longest: int) -> Iterator[Pattern]:
     for window in near:
         if window < 2:
             continue
-        # The stride is here how many chunks' first tokens are scored all the same.
+        # Here the stride is the number of chunks whose first token is scored nevertheless.
         yield Pattern((Mistake.BOUNDARY_UNSCORED,), window, 0)
         yield Pattern((Mistake.BOUNDARY_UNSCORED,), window, 1)
         for stride in {record.stride or window // 2, window // 2, window // 4}:
@@ -113,10 +113,10 @@ def patterns(record: Record, longest: int) -> Iterator[Pattern]:
 
 
 def recognise(record: Record, tokens: Counts, scored: Counts, *, added: bool) -> list[Pattern]:
-    """Return the patterns that give these counts; sound ones alone when there are any.
+    """Return the patterns that give these counts; only the sound ones, if any.
 
-    `tokens` are those of the texts and `scored` those that were scored, by document; when `added`,
-    `scored` is one sum of all.
+    `tokens` are the texts' tokens and `scored` the scored ones, by document; if `added`, `scored`
+    is one sum of all.
     """
     found: list[Pattern] = []
     for pattern in patterns(record, 0 if added else int(scored.max(initial=0))):
@@ -132,10 +132,10 @@ def recognise(record: Record, tokens: Counts, scored: Counts, *, added: bool) ->
 
 
 def any_window(record: Record, tokens: Counts, scored: Counts, *, added: bool) -> list[Pattern]:
-    """Return the patterns that give these counts at a window that nobody would guess.
+    """Return the patterns that give these counts with an unusual window.
 
-    The more a window holds, the more tokens are scored, so the window is searched for. Arguments
-    are those of `recognise`.
+    Larger windows score more tokens, so the window is found by bisection. Arguments are those of
+    `recognise`.
     """
     if record.window or not len(tokens):
         return []
@@ -164,7 +164,7 @@ def any_window(record: Record, tokens: Counts, scored: Counts, *, added: bool) -
 
 
 def _coincidence(record: Record, pattern: Pattern, tokens: Counts) -> bool:
-    """Whether one text alone was cut off, and at no likely window: any number looks like that."""
+    """Whether only one text was cut off, at an unlikely window: any number fits that."""
     return (
         Mistake.TRUNCATED in pattern.mistakes
         and pattern.window not in likely_windows(record)
@@ -173,9 +173,9 @@ def _coincidence(record: Record, pattern: Pattern, tokens: Counts) -> bool:
 
 
 def zeros_as_nulls(record: Record) -> Record:
-    """Read likelihoods of exactly 1 as tokens that were passed over, where they lie as those would.
+    """Read likelihoods of exactly 1 as tokens not scored, if their places fit such a pattern.
 
-    Elsewhere they are tokens that a model was sure of, as far as digits were printed.
+    Elsewhere they are tokens that the model was sure of, as far as digits were printed.
     """
     places = {
         i: [at for at, nats in enumerate(one.token_nats) if nats == 0]
@@ -202,7 +202,7 @@ def zeros_as_nulls(record: Record) -> Record:
 
 
 def _are_evidence(record: Record, places: Mapping[int, Sequence[int]]) -> bool:
-    """Whether zeros at these places of documents can be more than certain tokens, as printed."""
+    """Whether zeros at these places of documents can be other than certain tokens, as printed."""
     documents, total = record.documents, record.totals.scored_tokens
     listed = [len(one.token_nats or ()) for one in documents]
     if total == sum(listed) or listed == [one.sums.scored_tokens for one in documents]:
@@ -213,27 +213,27 @@ def _are_evidence(record: Record, places: Mapping[int, Sequence[int]]) -> bool:
 
 
 def scored_of(document: PublishedDocument) -> int | None:
-    """Return how many tokens a document says were scored, in one way or another."""
+    """Return the number of scored tokens of a document, stated or implied."""
     exact = exactly_scored(document)
     return scored_in(document.sums) if exact is None else exact
 
 
 def exactly_scored(document: PublishedDocument) -> int | None:
-    """Return how many tokens a document says were scored where it says so outright."""
+    """Return the number of scored tokens that a document states explicitly."""
     if document.sums.scored_tokens is not None or document.token_nats is None:
         return document.sums.scored_tokens
     return sum(1 for nats in document.token_nats if nats is not None)
 
 
 def counted_of(document: PublishedDocument) -> int | None:
-    """Return how many tokens a document says it has, scored or not."""
+    """Return the number of tokens that a document states, scored or not."""
     if document.sums.tokens is not None or document.token_nats is None:
         return document.sums.tokens
     return len(document.token_nats)
 
 
 def scored_in(sums: Sums) -> int | None:
-    """Return how many tokens these sums are of."""
+    """Return the number of tokens that these sums cover."""
     if sums.scored_tokens is not None:
         return sums.scored_tokens
     if sums.nats is not None and sums.loss is not None and sums.loss.value > 0:

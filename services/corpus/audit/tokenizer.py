@@ -1,4 +1,4 @@
-"""How a published tokenizer cuts texts, and how many bytes each of its tokens stands for."""
+"""Tokenizes texts with a published tokenizer, and finds the bytes that each token covers."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cut:
-    """One text's tokens: `sizes` are the bytes of each, `decoded` those that come back.
+    """One text's tokens: `sizes` are the bytes of each, `decoded` the bytes of the decoded text.
 
-    `spelled` are those that come back with special tokens, such as one for what is unknown, `alone`
-    those that come back when each token is decoded by itself.
+    `spelled` are the decoded bytes including special tokens, such as the unknown token, `alone`
+    the bytes when each token is decoded separately.
 
-    `replaced` are the bytes that decoding each token by itself gives, where a part of a character
-    becomes U+FFFD; `spaces` are the tokens that begin with a space, and `marked` those of them that
-    are pieces of the vocabulary, not added tokens; the tokenizer's own space in front of the text
-    is in none of them. `loses` is true where the text does not come back.
+    `replaced` are the bytes of separately decoded tokens, where a part of a character becomes
+    U+FFFD; `spaces` counts tokens that begin with a space, and `marked` those among them that are
+    pieces of the vocabulary, not added tokens. None of these includes the space that the tokenizer
+    adds in front of the text. `loses` is true if decoding does not reproduce the text.
     """
 
     sizes: Counts
@@ -48,7 +48,7 @@ class Cut:
 
 
 class Cutter(Protocol):
-    """A tokenizer as an audit needs it."""
+    """The interface of a tokenizer for an audit."""
 
     @property
     def specials(self) -> Sequence[str]:
@@ -66,7 +66,7 @@ class Cutter(Protocol):
 
 
 def open_cutter(tokenizer: str) -> Cutter | None:
-    """Open what a record names; None if it names nothing.
+    """Open the tokenizer that a record names; None if it names none.
 
     Raises InvalidArgument for a file that cannot be read as a tokenizer.json.
     """
@@ -134,9 +134,9 @@ class TokenizerCutter:
         self._alone = np.full(len(raw), -1, np.int64)  # looked up when first seen
 
     def cut(self, texts: Sequence[str]) -> list[Cut]:
-        """Cut texts. Lone surrogates, which the library refuses, are read as U+FFFD.
+        """Tokenize texts. Lone surrogates, which the library refuses, are read as U+FFFD.
 
-        Raises TooLarge for texts that together take more memory than is left.
+        Raises TooLarge if the texts together take more memory than is left.
         """
         readable = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
         tokenizing_memory.require(sum(len(text.encode()) for text in readable))
@@ -153,7 +153,7 @@ class TokenizerCutter:
         decoded = spelled = len(data)
         loses = pieces[own:] != data
         if loses:
-            # Only decoding tells what comes back.
+            # Only decoding shows whether the text is reproduced.
             tokens = ids.tolist()
             # Only the methods for batches let other threads run meanwhile.
             decode = self._tokenizer.decode_batch
@@ -172,7 +172,7 @@ class FileCutter(TokenizerCutter):
     """The same, read from a file."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file. Raises InvalidArgument when it cannot be."""
+        """Read the file. Raises InvalidArgument if it cannot be read."""
         try:
             data = path.read_bytes()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What is known of a record while it is tried."""
+"""The state of an audit of a record."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from services.corpus.audit.verdict import Finding, Mistake
 
 @dataclass
 class Trial:
-    """One record's evidence and what was found in it so far.
+    """One record's evidence, and the findings so far.
 
-    `patterns` are the ways to score tokens that the counts allow, `folded` whether capital letters
-    were lost, `nats` the likelihoods of documents where the published sums are not those;
-    `contradicted` is true once something leaves open what the right numbers are.
+    `patterns` are the ways to score tokens that fit the counts, `folded` says whether capital
+    letters were lost, `nats` has the likelihoods of documents whose published sums differ from
+    them; `contradicted` is true once a contradiction leaves the right numbers unknown.
     """
 
     evidence: Evidence
@@ -36,16 +36,16 @@ class Trial:
 
     @property
     def pattern(self) -> Pattern | None:
-        """Which tokens were scored, None if nothing tells."""
+        """The pattern of scored tokens; None if unknown."""
         return self.patterns[0] if self.patterns else None
 
     @property
     def correctable(self) -> bool:
-        """Whether it is known what the right numbers are."""
+        """Whether the right numbers are known."""
         return not self.contradicted and len(self.patterns) < 2
 
     def resolve(self, pattern: Pattern) -> None:
-        """Settle which tokens were scored, and take back what was said of their number."""
+        """Settle which tokens were scored, and drop earlier findings about their number."""
         suspected = {mistake for one in self.patterns for mistake in one.mistakes}
         self.findings = [
             one for one in self.findings if not one.mistakes or set(one.mistakes) - suspected
@@ -53,12 +53,12 @@ class Trial:
         self.patterns = (pattern,)
 
     def accuse(self, mistakes: Iterable[Mistake], detail: str) -> None:
-        """Note a contradiction and what explains it; each mistake once."""
+        """Record a contradiction and the mistakes that explain it, each once."""
         named = tuple(dict.fromkeys(mistakes))
         if not named or all(named != finding.mistakes for finding in self.findings):
             self.findings.append(Finding(named, detail))
 
     def contradict(self, detail: str) -> None:
-        """Note a contradiction that leaves open what the right numbers are."""
+        """Record a contradiction that leaves the right numbers unknown."""
         self.contradicted = True
         self.accuse((), detail)

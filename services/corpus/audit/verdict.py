@@ -1,4 +1,4 @@
-"""What an audit finds."""
+"""The findings and the verdict of an audit."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ MEANINGS = {
 
 
 class Status(StrEnum):
-    """What an audit concludes.
+    """The conclusion of an audit.
 
     SOUND: every part was checked against texts and holds. CONSISTENT: nothing contradicts the
-    claim, and something could not be checked. WRONG: at least one mistake is recognised.
+    claim, but something could not be checked. WRONG: at least one mistake is recognised.
     IMPOSSIBLE: numbers that no evaluation gives. UNEXPLAINED: numbers that contradict each other,
-    by none of the known mistakes.
+    and no known mistake explains it.
     """
 
     SOUND = "sound"
@@ -78,9 +78,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One contradiction. `mistakes` are those that explain it equally well; none where none does.
+    """One contradiction. `mistakes` explain it equally well; empty if none does.
 
-    `detail` says in which numbers it is seen.
+    `detail` names the numbers that show it.
     """
 
     mistakes: tuple[Mistake, ...]
@@ -91,9 +91,9 @@ class Finding:
 class Verdict:
     """An audit's result.
 
-    `recomputed` is the figure that the published sums give, `corrected` the one without the
-    mistakes, None if it cannot be told, and `corrected_of` what it is of. `checked` and
-    `unchecked` say what the verdict rests on.
+    `recomputed` is the figure that the published sums give, `corrected` the figure without the
+    mistakes (None if unknown), and `corrected_of` the text that it is about. `checked` and
+    `unchecked` list what was checked and what could not be.
     """
 
     status: Status

@@ -22,9 +22,9 @@ _TOO_MANY = (
 )
 _TOO_FEW = (
     *(Mistake.CHARACTERS, Mistake.DECODED_BYTES, Mistake.CASE_FOLDED),
-    Mistake.REPLACEMENT_BYTES,  # of tokens that lose their space
+    Mistake.REPLACEMENT_BYTES,  # if tokens lose their space
 )
-# Where bytes are only implied by the claim.
+# The name of bytes that only the claim implies.
 _AVERAGES = (Mistake.TOKEN_WEIGHTED_MEAN, Mistake.MEAN_OF_RATIOS)
 
 
@@ -38,7 +38,7 @@ class _Count:
     detail: str
 
     def fits(self, predict: Predict, places: list[int]) -> bool:
-        """Whether a way of counting gives what was published for the documents at `places`."""
+        """Whether a way of counting gives the published bytes of the documents at `places`."""
         if self.total is None:
             return bool(places) and all(predict(i) == self.published[i] for i in places)
         return _equal(self.total, sum(map(predict, places)))
@@ -47,7 +47,7 @@ class _Count:
 def which_bytes(trial: Trial) -> bool:
     """Compare published bytes with those of the texts, counted in every known way.
 
-    Returns whether a count that is not the texts' is explained.
+    Returns whether a count that differs from the texts' is explained.
     """
     evidence = trial.evidence
     total = _total_bytes(trial.record)
@@ -92,7 +92,7 @@ def _explain(trial: Trial, count: _Count) -> bool:
     for pattern in trial.patterns:
         if pattern.mistakes and _only_what_was_scored(evidence, pattern, count):
             trial.checked.append("the bytes are those of the scored tokens")
-            # Then neither is wrong, but for weights, which are of nats.
+            # Then neither is wrong, except weights, which concern nats.
             if Mistake.GUIDE_WEIGHTS not in pattern.mistakes:
                 trial.resolve(pattern)
             return True
@@ -119,7 +119,7 @@ def _can_be_cut(evidence: Evidence, count: _Count) -> bool:
 
 
 def _ways(evidence: Evidence, count: _Count) -> Iterator[tuple[Mistake, Predict, list[int]]]:
-    """Ways of counting that are not the right one, with the documents that they are tried on."""
+    """Wrong ways of counting, with the documents that they are tried on."""
     if _can_be_cut(evidence, count):
         for mistake, predict in byte_counts.with_tokens(
             evidence.cuts(count.sample), evidence.sources
@@ -135,7 +135,7 @@ def _ways(evidence: Evidence, count: _Count) -> Iterator[tuple[Mistake, Predict,
 
 
 def _total_bytes(record: Record) -> Number | None:
-    """Return the total of bytes as published, as the documents' add up, or as the claim implies."""
+    """Return the total bytes: published, summed over the documents, or implied by the claim."""
     if record.totals.bytes is not None:
         return Number(float(record.totals.bytes), 0.0)
     sizes = [one.sums.bytes for one in record.documents if one.sums.bytes is not None]
@@ -156,7 +156,7 @@ def _equal(total: Number, value: int) -> bool:
 
 
 def _without_texts(trial: Trial, total: Number | None) -> None:
-    """Compare the total with what whoever keeps the evaluation set knows of it."""
+    """Compare the total with the evaluation set's known counts."""
     known, documents = trial.record.known, trial.record.known_documents
     if total is None or not known.bytes:
         trial.unchecked.append(

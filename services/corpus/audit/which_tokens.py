@@ -20,11 +20,11 @@ from services.corpus.audit.trial import Trial
 from services.corpus.audit.verdict import Mistake
 
 _READ = "the text that was read"
-_ENOUGH = 3  # documents, whose numbers of tokens show a window that is not named
+_ENOUGH = 3  # documents whose token counts show an unstated window
 
 
 def which_text(trial: Trial) -> None:
-    """Compare the text that the model read, where it was published, with the source."""
+    """Compare the text that the model read, if published, with the source."""
     evidence = trial.evidence
     pairs = [
         (evidence.text(i), document.scored_text)
@@ -53,7 +53,7 @@ def which_text(trial: Trial) -> None:
 
 
 def which_tokens(trial: Trial) -> None:
-    """Compare how many tokens were scored with how many there are, then nats with likelihoods."""
+    """Compare the numbers of scored and of all tokens, then nats with likelihoods."""
     published = {
         i: scored
         for i, document in enumerate(trial.evidence.documents)
@@ -111,7 +111,7 @@ def _tokens_of_texts(trial: Trial, cutter: Cutter, published: dict[int, int]) ->
 
 
 def _counted(trial: Trial, places: Sequence[int], *, added: bool) -> Sequence[int | None]:
-    """Return how many tokens the record says there are, scored or not."""
+    """Return the number of tokens that the record states, scored or not."""
     documents, totals = trial.evidence.documents, trial.record.totals
     if added:
         return [totals.tokens if totals.scored_tokens is not None else None]
@@ -120,7 +120,7 @@ def _counted(trial: Trial, places: Sequence[int], *, added: bool) -> Sequence[in
 
 
 def _other_text(trial: Trial, cutter: Cutter, places: Sequence[int], scored: Counts) -> str:
-    """Name the text that was read in the place of the source; "" if none fits."""
+    """Name the text that was read instead of the source; "" if none fits."""
     evidence = trial.evidence
     read = [evidence.documents[i].scored_text for i in places]
     texts = {_READ: [one or "" for one in read]} if all(read) else {}
@@ -135,7 +135,7 @@ def _other_text(trial: Trial, cutter: Cutter, places: Sequence[int], scored: Cou
 
 
 def _tokens_of_documents(trial: Trial, published: dict[int, int]) -> bool:
-    """Compare tokens scored with tokens counted, by document, where both are published."""
+    """Compare scored with counted tokens, by document, if both are published."""
     counted = [
         (tokens, scored)
         for i, scored in published.items()
@@ -174,7 +174,7 @@ def _tokens_in_total(trial: Trial) -> None:
 
 
 def _may_leave_out(missing: int, documents: int | None) -> list[Mistake]:
-    """Return what may leave so many tokens out; texts may have none, and folded ones have fewer."""
+    """Return the mistakes that can leave out this many tokens; texts may be empty or folded."""
     mistakes = [
         *(Mistake.TRUNCATED, Mistake.BOUNDARY_UNSCORED, Mistake.GUIDE_WEIGHTS),
         Mistake.CASE_FOLDED,
@@ -184,12 +184,12 @@ def _may_leave_out(missing: int, documents: int | None) -> list[Mistake]:
 
 
 def _conclude(trial: Trial, found: Sequence[Pattern], where: str, *, fewer: int = 0) -> None:
-    """Note which tokens were scored; `fewer` than there are, by the record itself."""
+    """Record which tokens were scored; `fewer`: the record itself says fewer than all."""
     if not found and fewer > 0 and _counts_whole_texts(trial):
         trial.contradict(f"the number of scored {where}: {fewer:,} are missing")
         return
     if not found:
-        # A text that was marked or normalised has other tokens: its bytes may say which.
+        # A marked or normalised text has other tokens; its bytes may show which.
         trial.unchecked.append(f"which {where} were scored: their number is not a known one")
         return
     trial.patterns = tuple(found)
@@ -233,7 +233,7 @@ def _likelihoods(trial: Trial) -> None:
         trial.contradict(f"the nats of {len(off):,} documents are not the sums of their tokens'")
         return
     trial.nats = {i: one.plain for i, one in tested.items()}
-    # That the first token is not scored is a part of it.
+    # Includes the first token, which is not scored.
     trial.resolve(pattern)
     trial.accuse(
         pattern.mistakes,

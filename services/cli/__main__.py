@@ -1,4 +1,4 @@
-"""The command `assay`: its arguments, and how its errors end it."""
+"""The command `assay`: its arguments, and how it exits on errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.cli.parsing import Parser, add_commands, add_quiet
 
 
 class _Version(argparse.Action):
-    """`--version`: this version, and those of what it computes with."""
+    """`--version`: this version, and the versions of its numerical libraries."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(nargs=0, **options)
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _output(parsed: argparse.Namespace) -> AbstractContextManager[None]:
-    """Apply `--quiet` and `--format` to all that the command prints."""
+    """Apply `--quiet` and `--format` to everything that the command prints."""
     from services.cli.output import console  # noqa: PLC0415  help needs no console
 
     chosen = getattr(parsed, "format", None)
@@ -68,7 +68,7 @@ def _output(parsed: argparse.Namespace) -> AbstractContextManager[None]:
 
 
 def _extra(given: Sequence[str]) -> str:
-    """The extra with what the command needs: the folder that it lies in is called so."""
+    """The extra that the command needs, named after the command's folder."""
     named = next(
         (commands.COMMANDS[word].module for word in given if word in commands.COMMANDS), ""
     )
@@ -77,7 +77,7 @@ def _extra(given: Sequence[str]) -> str:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    """Run the chosen command; on Ctrl-C say what the command has saved, if it can continue."""
+    """Run the chosen command; on Ctrl-C say what it has saved, if it can continue."""
     try:
         return int(asyncio.run(interruptible(parsed.run(parsed))))
     except KeyboardInterrupt:
@@ -102,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has closed the pipe. Nothing more may be written, not even at
-        # exit.
+        # The reader of our output has closed the pipe. Nothing more may be written, even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except Exception as error:

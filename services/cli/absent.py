@@ -1,4 +1,4 @@
-"""What to say of a path that does not exist."""
+"""Messages about a path that does not exist."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from services.errors import suggestion
 
 
 def absent(given: str | Path) -> str:
-    """`GIVEN does not exist`, with the nearest name beside the first part that is missing."""
+    """`GIVEN does not exist`, with the nearest name to the first missing part."""
     path = Path(given)
     return f"{given} does not exist{beside(path)}"
 
 
 def beside(path: Path) -> str:
-    """`; did you mean PATH?`, where a folder holds something of nearly that name; else empty."""
+    """`; did you mean PATH?` if a folder has something of nearly that name; else empty."""
     try:
         for part in (*reversed(path.parents), path):
             if not part.exists():
                 known = [str(part.parent / one.name) for one in part.parent.iterdir()]
                 return suggestion(str(part), known)
-    except (OSError, ValueError):  # out of reach, or a name that no system takes
+    except (OSError, ValueError):  # out of reach, or an impossible name
         pass
     return ""
 

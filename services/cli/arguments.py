@@ -25,12 +25,12 @@ _PREFIXES = {
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`, of a command that prints no table."""
+    """`--json`, for a command that prints no table."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """`--format` and `--json`, of a command that prints tables."""
+    """`--format` and `--json`, for a command that prints tables."""
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--json", action="store_true", help="print one JSON document; the same as --format json"
@@ -160,7 +160,7 @@ def selection(arguments: argparse.Namespace) -> selection_pb2.Selection:
 
 
 def _share(text: str) -> tuple[str, float]:
-    """SUBSET=NUMBER, for argparse. Whether the number makes sense is the server's to say."""
+    """SUBSET=NUMBER, for argparse. The server checks the number's meaning."""
     name, _, number = text.rpartition("=")
     try:
         return name, float(number)
@@ -169,7 +169,7 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def add_sample(parser: argparse.ArgumentParser) -> None:
-    """What of the documents is scored, at random."""
+    """Options for scoring a random sample of the documents."""
     parser.add_argument(
         "--sample",
         type=count,
@@ -218,7 +218,7 @@ def add_interval_of(parser: argparse.ArgumentParser) -> None:
 
 
 def add_definition(parser: argparse.ArgumentParser) -> None:
-    """Which preset, and what differs from it."""
+    """Options for the preset, and for changes to it."""
     parser.add_argument(
         "--definition",
         choices=_PRESETS,
@@ -343,7 +343,7 @@ def output_file(flag: str, given: str) -> Path:
 
 
 def count(text: str) -> int:
-    """A number that is not negative and fits the contract, for argparse."""
+    """A non-negative number that fits the contract, for argparse."""
     try:
         value = int(text)
     except ValueError:
@@ -354,7 +354,7 @@ def count(text: str) -> int:
 
 
 def positive(text: str) -> int:
-    """A number of at least 1 that fits the contract, where 0 means that none was given."""
+    """A number of at least 1 that fits the contract, in which 0 means not given."""
     value = count(text)
     if not value:
         raise argparse.ArgumentTypeError("0 would select nothing; give at least 1, or leave it out")

@@ -1,6 +1,6 @@
-"""Tries records of published figures for the command line.
+"""Checks records of published figures for the command line.
 
-Apart from the command, which is loaded with every other one: this loads numerical libraries.
+Separate from the command, which is loaded with every other one: this loads numerical libraries.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _HEADLINES = {
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Tries a record."""
+    """Checks a record."""
     file = Path(arguments.record)
     record = await asyncio.to_thread(lambda: parse(file.read_bytes()))
     if arguments.tokenizer:
         record = replace(record, tokenizer=arguments.tokenizer)
     elif record.tokenizer not in {"", "bytes"}:
-        # A path in a record is from where the record lies.
+        # A path in a record is relative to the record's folder.
         record = replace(record, tokenizer=str(file.parent / record.tokenizer))
     verdict = await asyncio.to_thread(_try, record, arguments.shards)
     if arguments.json:
@@ -57,7 +57,7 @@ def _try(record: Record, shards: str | None) -> Verdict:
 
 
 def _texts(record: Record, shards: str | None) -> dict[str, bytes]:
-    """Finds the texts that a record has by digest only."""
+    """Finds texts that a record gives only by digest."""
     if shards is None:
         return {}
     layout = find_shards(existing_folder("--shards", shards))

@@ -1,4 +1,4 @@
-"""The picture of a comparison's page: what a compared model sees in a file or in a drawn scene."""
+"""The picture on a comparison's page: a compared model's labels for a file or a drawn scene."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def look(
 ) -> Seen | None:
     """Segment a file, or a scene that the project draws, with a compared model.
 
-    Where none of them is served with its own weights another model shows what segmentation is, and
-    says so; never one with random weights. None when no segmentation model is compared, or none
-    that could show it is served.
+    If none of them is served with its own weights, another model shows what segmentation is, and
+    the page says so; a model with random weights is never used. Returns None if no segmentation
+    model is compared, or no suitable one is served.
     """
     compared = [
         one.id for one in artifacts if one.type == artifact_pb2.ARTIFACT_TYPE_SEGMENTATION_MODEL

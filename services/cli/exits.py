@@ -18,7 +18,7 @@ from services.common.missing_library import MissingLibrary
 from services.corpus.shards.layout import LayoutError
 
 RpcError = grpc.aio.AioRpcError | grpc.Call
-"""What a stub raises: of grpc.aio, or of grpc, whose errors are the calls themselves."""
+"""Errors of a stub: those of grpc.aio; or of grpc, whose errors are the calls themselves."""
 
 
 class Exit(enum.IntEnum):
@@ -45,7 +45,7 @@ MEANINGS = {
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
-# gRPC's own words, for a method that a server does not have.
+# gRPC's own message for a method that a server does not have.
 _NO_METHOD = "Method not found!"
 _BY_CODE = {
     grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
@@ -85,12 +85,12 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 def explain(error: Exception, extra: str = "") -> tuple[Exit, str] | None:
     """The status and the one-line message of an error that a user can act on, else None.
 
-    `extra` is the one that the command belongs to, where a library is missing that several have.
+    `extra` is the command's own, for a missing library that several extras have.
     """
     if isinstance(error, RpcError):
         status = _BY_CODE.get(error.code(), Exit.FAULT)
         if _never_retry(error):
-            status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not cure
+            status = Exit.BAD_INPUT  # RESOURCE_EXHAUSTED that waiting does not help
         return status, _answered(error.details() or error.code().name, error.code())
     if isinstance(error, client.AssayError):
         return _BY_CODE.get(error.code, Exit.FAULT), _answered(error.message, error.code)
@@ -110,7 +110,7 @@ def explain(error: Exception, extra: str = "") -> tuple[Exit, str] | None:
 
 
 def _of_file(error: OSError) -> str:
-    """The file and what is wrong with it, without the number that Python puts before them."""
+    """The file and its error, without the number that Python puts before them."""
     if not error.strerror or error.filename2 is not None:
         return str(error)
     what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
@@ -121,7 +121,7 @@ def _of_file(error: OSError) -> str:
 
 
 def _answered(message: str, code: grpc.StatusCode) -> str:
-    """What a service answered, and what to set where that alone does not say it."""
+    """A service's answer, and what to set if the answer alone does not say."""
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return f"{message} (the command sends ASSAY_TOKEN, or what is in the file ASSAY_TOKEN_FILE)"
     if code is grpc.StatusCode.UNIMPLEMENTED and message == _NO_METHOD:

@@ -1,4 +1,4 @@
-"""Which extra brings a library that is not installed, as the package's own metadata says."""
+"""Which extra includes a library that is not installed, from the package's metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.cli.versions import installed
 
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "pillow_heif": "pillow-heif", "h5py": "h5py"}
 _REQUIREMENT = re.compile(r'^(?P<name>[A-Za-z0-9._-]+).*;.*extra == "(?P<extra>[^"]+)"')
-# For who develops assay, not for who uses it.
+# Extras for developers of assay, not for users.
 _NOT_FOR_USERS = {"dev", "docs", "adapters"}
 
 
@@ -23,9 +23,9 @@ def extras() -> dict[str, list[str]]:
 
 
 def missing_library(module: str, service: str = "") -> str:
-    """What to say where a module cannot be imported: the extra that brings it, and how to get it.
+    """The message for a module that cannot be imported: its extra, and how to install that.
 
-    Of several extras that have it, the one named like `service` is said.
+    If several extras include it, the message names the one called `service`.
     """
     top = module.partition(".")[0]
     distribution = _DISTRIBUTIONS.get(top, _normal(top))
@@ -37,7 +37,7 @@ def missing_library(module: str, service: str = "") -> str:
 
 
 def incomplete(*wanted: str) -> list[str]:
-    """Those of these extras that lack a distribution."""
+    """Those of the given extras that lack a distribution."""
     known = extras()
     return [one for one in wanted if len(installed(*known[one])) < len(set(known[one]))]
 

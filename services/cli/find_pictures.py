@@ -1,4 +1,4 @@
-"""Which files are pictures: those of paths, folders, patterns and lists."""
+"""Finds the picture files in paths, folders, patterns and lists."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SUFFIXES = frozenset(
     for name in ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif",
                  "jp2")
 )  # fmt: skip
-"""Of the files that a folder is searched for. One that is named is taken whatever its name is."""
+"""Suffixes that a folder search accepts. A file that is named is taken whatever its suffix."""
 _PATTERN = frozenset("*?[")
 
 
 @dataclass(frozen=True)
 class Found:
-    """A picture's file and where its results go, without a suffix; or what is wrong with it.
+    """A picture's file and the place for its results, without a suffix; or the file's problem.
 
-    Of an object, `url` is where it lies, and `path` says the same without secrets.
+    For an object, `url` is its location, and `path` is the same without secrets.
     """
 
     path: Path
@@ -34,26 +34,25 @@ class Found:
     problem: str = ""
     url: str = ""
     identity: tuple[int, int] | None = None
-    """The device and the number of a file that was looked at."""
+    """The device and inode numbers of a file that was examined."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages and tables."""
+        """The picture's name in messages and tables."""
         return shown(self.url) if self.url else str(self.path)
 
 
 def find(
     given: Sequence[str], max_bytes: int, below: Callable[[str], Sequence[str]]
 ) -> Iterator[Found]:
-    """Yield every picture of the paths once, in their order, those of a folder by name.
+    """Yield every picture of the paths once, in order, those in a folder by name.
 
-    Results of a file that is named go to its own name, those of a folder's files to their place in
-    the folder. What cannot be sent is yielded with what is wrong: a file that is not there, is no
-    file, has more than `max_bytes` or cannot be read, and a second one with the same place.
+    Results of a named file go to its own name, those of a folder's files to their place in the
+    folder. A file that cannot be sent is yielded with its problem: it does not exist, is not a
+    file, has more than `max_bytes`, cannot be read, or has the same place as another.
 
-    A URL is a picture where its name ends as one does, else a folder, whose objects `below` lists
-    by their names relative to it; their sizes are seen when they are read. What `below` raises is
-    raised.
+    A URL is a picture if its name ends like one, else a folder, whose objects `below` lists by
+    their names relative to it; their sizes are seen when they are read. Raises what `below` raises.
     """
     seen: set[tuple[int, int] | str | None] = set()
     places: dict[Path, str] = {}
@@ -62,7 +61,7 @@ def find(
         if not checked.problem:
             identity = checked.url or checked.identity
             if identity in seen:
-                continue  # named twice, or linked to
+                continue  # named twice, or a link
             seen.add(identity)
             other = places.setdefault(checked.place, checked.name)
             if other != checked.name:
@@ -72,7 +71,7 @@ def find(
 
 
 def refuse_all_absent(given: Sequence[str]) -> None:
-    """Raises FileNotFoundError for the first path, if there are only paths that do not exist."""
+    """Raises FileNotFoundError for the first path if none of the paths exist."""
     paths = [Path(one) for one in given if not (is_url(one) or _PATTERN & set(one))]
     if paths and len(paths) == len(given) and not any(map(os.path.lexists, paths)):
         refuse_absent("IMAGE", paths)
@@ -85,12 +84,12 @@ def _listed(given: Sequence[str], below: Callable[[str], Sequence[str]]) -> Iter
             continue
         try:
             yield from _of(text)
-        except (OSError, ValueError) as error:  # a name that no system takes, a folder out of reach
+        except (OSError, ValueError) as error:  # an impossible name, or a folder out of reach
             yield Found(Path(text), Path(text), _problem(error))
 
 
 def is_folder(text: str) -> bool:
-    """Say whether a path is a folder; one that is out of reach, or no system takes, is none."""
+    """Whether a path is a folder; False if it is out of reach or impossible."""
     try:
         return Path(text).is_dir()
     except (OSError, ValueError):
@@ -98,10 +97,10 @@ def is_folder(text: str) -> bool:
 
 
 def _problem(error: OSError | ValueError) -> str:
-    """What is wrong with a name."""
+    """The problem with a name."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    if "embedded null" in str(error):  # "byte" before Python 3.13, "character" from it on
+    if "embedded null" in str(error):  # "byte" before Python 3.13, then "character"
         return "a file name cannot contain a NUL"
     return str(error)
 
@@ -142,14 +141,14 @@ def _named(path: Path) -> Found:
 
 
 def _in_folder(folder: Path) -> Iterator[Found]:
-    """Yield the pictures in and below a folder; each folder once, whatever links lead to it."""
+    """Yield the pictures in and below a folder; each folder once, even if linked repeatedly."""
     failures: list[OSError] = []
     visited: set[tuple[int, int]] = set()
     for root, folders, files in os.walk(folder, onerror=failures.append, followlinks=True):
         here = Path(root)
         try:
             status = here.stat()
-        except OSError as error:  # it has gone since it was listed
+        except OSError as error:  # deleted since it was listed
             failures.append(error)
             folders[:] = []
             continue

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command at once, also while it computes and awaits nothing."""
+"""Ends a command on Ctrl-C at once, even while it computes without awaiting."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ R = TypeVar("R")
 async def interruptible(command: Coroutine[Any, Any, R]) -> R:
     """Await a command. Raises KeyboardInterrupt on Ctrl-C, once its blocks are left.
 
-    asyncio only cancels the task, which a command that computes learns at its next await: an
-    export minutes later.
+    asyncio only cancels the task, which a computing command notices at its next await: for an
+    export, minutes later.
     """
     if threading.current_thread() is not threading.main_thread():
         return await command
@@ -29,7 +29,7 @@ async def interruptible(command: Coroutine[Any, Any, R]) -> R:
         if asyncio.current_task(loop) is task:
             raise KeyboardInterrupt
         task.cancel()
-        loop.call_soon_threadsafe(lambda: None)  # a loop that waits for nothing else wakes
+        loop.call_soon_threadsafe(lambda: None)  # wakes a loop that waits for nothing else
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:

@@ -1,4 +1,4 @@
-"""The model of a command: a folder, or the name of one that a running service has."""
+"""The model of a command: a folder, or the name of a running service's model."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _DEMONSTRATION = (
 
 
 def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
-    """What a segment service must have for `--model`, and how to name it there.
+    """What a segment service must serve for `--model`, and the model's name there.
 
-    Without `--model` the only one that a running service has, or that the environment names; else
-    the demonstration model, and that is said. Raises FileNotFoundError for a folder that does not
-    exist, and InvalidArgument for one where a running service is named.
+    Without `--model`: the only model of a running service or of the environment; otherwise the
+    demonstration model, with a message. Raises FileNotFoundError for a folder that does not exist,
+    and InvalidArgument for a folder if a running service is named.
     """
     if model is not None and names_a_folder(model) and not _served_by_name("segment", model):
         if running_address("segment"):
@@ -67,7 +67,7 @@ def segment_model(model: str | None) -> tuple[Inventory, common_pb2.ModelRef]:
 def language_model(flag: str, given: str | None, folders: dict[str, Path]) -> str:
     """The name of a language model; a folder is registered under its own name, among `folders`.
 
-    Empty if none is given and a running service is named: `only_language_model` says which.
+    Empty if no model is given and a running service is named: then call `only_language_model`.
     """
     if given is None:
         return "" if running_address("corpus") else _LANGUAGE_REFERENCE
@@ -87,7 +87,7 @@ def language_model(flag: str, given: str | None, folders: dict[str, Path]) -> st
 
 
 async def only_language_model(connection: Connection, name: str) -> str:
-    """The name, or that of the running service's only model. Raises InvalidArgument for several."""
+    """The given name, or that of the running service's only model. Raises InvalidArgument."""
     if name:
         return name
     stub = scoring_pb2_grpc.ScoringServiceStub(await connection.channel("corpus"))
@@ -101,12 +101,12 @@ async def only_language_model(connection: Connection, name: str) -> str:
 
 
 def _served_by_name(service: str, given: str) -> bool:
-    """Whether a name that is a folder here, too, is meant for the running service."""
+    """Whether a name that is also a folder here means the running service's model."""
     return running_address(service) is not None and "/" not in given
 
 
 def _refuse_hub_id(flag: str, given: str, command: str) -> None:
-    """Raises FileNotFoundError with the command that gets a model of the hub, for its id."""
+    """Raises FileNotFoundError, with the command that downloads it, for a model id of the hub."""
     path = Path(given)
     if _HUB_ID.fullmatch(given) and not path.exists() and not path.parent.is_dir():
         raise FileNotFoundError(

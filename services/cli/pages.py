@@ -1,4 +1,4 @@
-"""Whether pages can be made here: their templates' library is of the extra `page`."""
+"""Whether pages can be made here: their template library comes with the extra `page`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parsers of the command line: complete once used, and helpful when a word is wrong."""
+"""Parsers of the command line: completed on first use, and helpful when a word is wrong."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from 
 
 @dataclass(frozen=True)
 class Command:
-    """A command, or an action of one: its line of help, and where its arguments are added.
+    """A command, or an action of one: its line of help, and the module that adds its arguments.
 
-    The module is imported when the command is chosen, so that help is quick and a command needs
-    no library of another's.
+    The module is imported when the command is chosen, so help is quick and a command needs only its
+    own libraries.
     """
 
     help: str
@@ -35,7 +35,7 @@ class Command:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that names the nearest word where it does not know one."""
+    """A parser that names the nearest known word for an unknown one."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with status 2."""
@@ -60,7 +60,7 @@ class LazyParser(Parser):
         self._is_complete = False
 
     def complete(self) -> None:
-        """Add the arguments, unless that was done; `--quiet` too, where no action follows."""
+        """Add the arguments, once; also `--quiet` if no action follows."""
         if not self._is_complete:
             self._is_complete = True
             if self._add_arguments is not None:
@@ -72,8 +72,8 @@ class LazyParser(Parser):
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
         """Parse, as argparse does for a chosen command and for its `--help`.
 
-        What is unknown is an error here already, not of the root, whose usage names no option of
-        the command.
+        Unknown arguments are errors here rather than in the root, whose usage lacks the command's
+        options.
         """
         self.complete()
         parsed, unknown = super().parse_known_args(*arguments, **options)
@@ -118,9 +118,9 @@ def _describe_actions(parser: argparse.ArgumentParser) -> None:
 def completed(
     parser: argparse.ArgumentParser, *, skip_missing: bool = False
 ) -> argparse.ArgumentParser:
-    """The parser once all its commands have their arguments, which imports all of their modules.
+    """The parser with the arguments of all its commands, which imports all of their modules.
 
-    With `skip_missing` a command whose libraries are not installed stays without arguments.
+    With `skip_missing`, a command whose libraries are not installed has no arguments.
     """
     if isinstance(parser, LazyParser):
         try:

@@ -1,7 +1,7 @@
-"""Output with a position: what a reader that leaves has taken, and where to go on from.
+"""Output with a position: how much a departed reader has taken, and where to continue.
 
-A pipe holds up to 64 KiB that its reader has not read yet. When the reader closes it those bytes
-are lost, so the position that is kept is the last one before them.
+A pipe contains up to 64 KiB that its reader has not read yet. When the reader closes it, those
+bytes are lost, so the last position before them is kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PositionedOutput:
         self._first = kept.read_bytes() if kept and kept.exists() else None
 
     def write(self, data: bytes) -> None:
-        """Write all of it. Raises BrokenPipeError, once the right position is kept."""
+        """Write all of the data. Raises BrokenPipeError, once the right position is kept."""
         left = memoryview(data)
         try:
             while left:
@@ -48,7 +48,7 @@ class PositionedOutput:
         if self._kept is None:
             return
         self._positions.append((self._written, position))
-        # Of those further back than the pipe is long one is enough.
+        # Of the positions further back than the pipe's size, one is enough.
         while len(self._positions) > 1 and self._positions[1][0] <= self._written - _HELD_BYTES:
             self._positions.popleft()
         _replace(self._kept, position)
@@ -72,5 +72,5 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
-    except OSError as error:  # a full disk is known only to who writes, without the file's name
+    except OSError as error:  # only the write reports a full disk, without the file's name
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,4 +1,4 @@
-"""The ports that a service listens on by its settings, and which of them cannot be had."""
+"""Ports that a service listens on by its settings, and which of them are unavailable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIELDS = ("port", "health_port", "metrics_port", "admin_port", "http_port")
 
 @dataclass(frozen=True)
 class Port:
-    """A port by the variable that sets it, and why nothing can listen there; "" if it can."""
+    """A port, the variable that sets it, and why nothing can listen there; "" if it can."""
 
     number: int
     variable: str
@@ -33,7 +33,7 @@ class Port:
 def listening_ports(
     settings: ServerSettings, otherwise: Mapping[str, int] | None = None
 ) -> Iterator[Port]:
-    """The ports that are set. `otherwise` has those of settings that are 0, by field."""
+    """The ports in the settings. `otherwise` replaces settings that are 0, by field."""
     for field in _FIELDS:
         number = getattr(settings, field, None) or (otherwise or {}).get(field)
         if number:
@@ -41,7 +41,7 @@ def listening_ports(
 
 
 def unavailable(settings: ServerSettings, otherwise: Mapping[str, int] | None = None) -> list[Port]:
-    """Those of `listening_ports` where nothing can listen, each with the reason."""
+    """The ports of `listening_ports` on which nothing can listen, with the reasons."""
     return [
         Port(port.number, port.variable, reason)
         for port in listening_ports(settings, otherwise)
@@ -50,7 +50,7 @@ def unavailable(settings: ServerSettings, otherwise: Mapping[str, int] | None = 
 
 
 def _why_not(host: str, port: int) -> str:
-    """Why nothing can listen there; empty where something can."""
+    """Why nothing can listen there; empty if something can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

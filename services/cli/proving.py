@@ -1,6 +1,6 @@
 """Writes and verifies proofs of bits per byte for the command line.
 
-Apart from the command, which is loaded with every other one: this loads numerical libraries.
+Separate from the command, which is loaded with every other one: this loads numerical libraries.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MOST_IN_JSON = 1000
 
 
 def check_options(arguments: argparse.Namespace) -> None:
-    """Refuses what no proof can be made of, before hours of scoring."""
+    """Refuses options that rule out a proof, before hours of scoring."""
     if arguments.against:
         raise InvalidArgument("--prove", "is for one model; leave --against out")
     if arguments.sample or arguments.sample_documents:
@@ -55,10 +55,9 @@ def check_options(arguments: argparse.Namespace) -> None:
 
 
 async def write(arguments: argparse.Namespace, digest: str) -> None:
-    """Writes the proof of a selection and says what it holds.
+    """Writes the proof of a selection and describes it.
 
-    `digest` is that of the model that was scored. Raises SourceChanged if the folder has
-    another by now.
+    `digest` is that of the scored model. Raises SourceChanged if the folder has another by now.
     """
     model = await asyncio.to_thread(_open, arguments.model)
     if model.info.digest != digest:
@@ -147,7 +146,7 @@ def _open(given: str | None) -> ProvingModel:
 
 
 def _folder(given: str | None) -> Path | None:
-    """Find a model's folder, None for the reference model. Raises InvalidArgument for a name."""
+    """Find a model's folder; None for the reference model. Raises InvalidArgument for a name."""
     if given is None or given == REFERENCE:
         return None
     if not names_a_folder(given):

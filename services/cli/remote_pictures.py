@@ -1,4 +1,4 @@
-"""Pictures in object storage and on web servers, read as corpora are."""
+"""Pictures in object storage and on web servers, read in the same way as corpora."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from services.corpus.storage.objects import Objects
 from services.errors import InvalidArgument
 
-# Objects that are read at once, ahead of the one that is sent.
+# How many objects to read at once, ahead of the one being sent.
 _AHEAD = 16
 
 
 class RemotePictures:
-    """Objects by URL, of every store that a corpus may lie in. Raises `Objects`' errors."""
+    """Objects by URL, from every store that a corpus may be in. Raises `Objects`' errors."""
 
     def __init__(self) -> None:
         self._objects = Objects()
@@ -24,7 +24,7 @@ class RemotePictures:
         return self._objects.below(folder)
 
     def read(self, url: str, max_bytes: int) -> bytes:
-        """Read an object. Raises InvalidArgument for one of more than `max_bytes`."""
+        """Read an object. Raises InvalidArgument if it has more than `max_bytes`."""
         size = self._objects.state(url).bytes
         if size > max_bytes:
             raise InvalidArgument(
@@ -36,7 +36,7 @@ class RemotePictures:
 def read_ahead(
     reads: Sequence[Callable[[], bytes]],
 ) -> Iterator[Future[bytes]]:
-    """Yield what each read gives, in order, while the next few are under way."""
+    """Yield the result of each read, in order, while the next few are in progress."""
     pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="read")
     waiting: deque[Future[bytes]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""Files that an option names, written so that what goes wrong names the file."""
+"""Writes files that an option names, with the file's name in every error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 def write_result(path: Path, content: str | bytes) -> None:
     """Write bytes, or text as UTF-8, to a file, a device or a pipe.
 
-    Raises OSError with the file's name, also where the system gives none: a full disk is noticed
-    when data is written, and not when the file is opened.
+    Raises OSError with the file's name, even if the system gives none: a full disk is reported when
+    data is written, not when the file is opened.
     """
     try:
         path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

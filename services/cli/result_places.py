@@ -1,4 +1,4 @@
-"""Results apart from the pictures that they are of: none is labelled again, or written over."""
+"""Keeps results apart from their pictures: no result is labelled or overwrites a picture."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ LABELS, OVERLAY = ".png", ".overlay.jpg"
 
 
 def labels_file(out: Path, one: Found) -> Path:
-    """Where the labels of a picture go."""
+    """The file for a picture's labels."""
     return out / f"{one.place}{LABELS}"
 
 
 def overlay_file(out: Path, one: Found) -> Path:
-    """Where the overlay of a picture goes."""
+    """The file for a picture's overlay."""
     return out / f"{one.place}{OVERLAY}"
 
 
 def without_results(found: Sequence[Found], given: Sequence[str], out: Path) -> list[Found]:
-    """Return the pictures without those below `out` where that is in a folder that is searched.
+    """Return the pictures without those below `out`, if `out` is in a searched folder.
 
-    Raises InvalidArgument if a result would be written over a picture, or be found as one.
+    Raises InvalidArgument if a result would overwrite a picture, or be found as one.
     """
     out = out.resolve()
     folders = [Path(text).resolve() for text in given if is_folder(text)]

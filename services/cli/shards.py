@@ -31,7 +31,7 @@ _TIMEOUT_SECONDS = 60.0
 
 
 def add_shards(parser: argparse.ArgumentParser) -> None:
-    """`--shards`, or `--corpus` for one that a running service has registered."""
+    """`--shards`, or `--corpus` for a corpus that a running service has registered."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--shards",
@@ -52,7 +52,7 @@ def add_shards(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
-    """How the files of `--shards` are read."""
+    """Options for reading the files of `--shards`."""
     group = parser.add_argument_group("how files are read")
     group.add_argument(
         "--text-key", metavar="KEY", help='JSON key of a record\'s text; default: "text"'
@@ -83,13 +83,13 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def reading(arguments: argparse.Namespace) -> Reading:
-    """What the flags of `add_reading` say."""
+    """The values of the flags of `add_reading`."""
     keys = Keys(arguments.text_key or "text", arguments.id_key or "", arguments.subset_key or "")
     return Reading(keys, arguments.long)
 
 
 def local_layout(flag: str, given: str, arguments: argparse.Namespace) -> Layout:
-    """Find the shards of a folder or file that a flag names; say what is left out.
+    """Find the shards in a folder or file that a flag names; report what is left out.
 
     Raises FileNotFoundError if there is none, and LayoutError.
     """
@@ -115,13 +115,13 @@ async def corpus_ref(
 ) -> selection_pb2.CorpusRef:
     """The corpus that `--shards` or `--corpus` names.
 
-    Without either, the only one of a running service, or the reference corpus of a private one.
-    Raises InvalidArgument for `--shards` where a running service is named, and where one must be
-    chosen of several.
+    Without either: the only corpus of a running service, or the reference corpus of a private one.
+    Raises InvalidArgument for `--shards` if a running service is named, and if one of several
+    corpora must be chosen.
     """
     if arguments.shards:
         if running_address("corpus"):
-            # It may have a "local" of its own, which is another corpus.
+            # The running service may have its own "local", which is another corpus.
             raise InvalidArgument(
                 "--shards",
                 "ASSAY_CORPUS_ADDR names a running service, which serves corpora by name; give "
@@ -141,9 +141,9 @@ async def corpus_ref(
 
 
 def shards_inventory(arguments: argparse.Namespace) -> Inventory:
-    """An inventory with the corpora that `--shards` names, if it was given.
+    """An inventory with the corpora that `--shards` names, if given.
 
-    Raises FileNotFoundError and LayoutError for what is not a corpus.
+    Raises FileNotFoundError and LayoutError for anything that is not a corpus.
     """
     places: dict[str, list[str]] = {}
     for given in arguments.shards or ():

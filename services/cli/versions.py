@@ -1,4 +1,4 @@
-"""Which version of assay this is, and of what it computes with. Imports none of it."""
+"""The versions of assay and of its numerical libraries. Imports none of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PLUMBING = ("grpcio", "protobuf")
 
 
 def installed(*names: str) -> dict[str, str]:
-    """The installed ones of these distributions, with their versions."""
+    """Those of the given distributions that are installed, with their versions."""
     found = {}
     for name in names:
         try:
@@ -21,7 +21,7 @@ def installed(*names: str) -> dict[str, str]:
 
 
 def summary() -> str:
-    """What `assay --version` prints: a line for assay, one for what runs it, one for engines."""
+    """What `assay --version` prints: a line each for assay, what runs it, and engines."""
     engines = installed(*ENGINES)
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""The commands, in the order in which `assay --help` lists them, a folder a subject."""
+"""The commands, in the order in which `assay --help` lists them, with a folder for each subject."""
 
 from __future__ import annotations
 

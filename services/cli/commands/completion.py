@@ -1,4 +1,4 @@
-"""`assay completion`: what lets a shell complete commands, options and their choices."""
+"""`assay completion`: a shell script that completes commands, options and their choices."""
 
 from __future__ import annotations
 

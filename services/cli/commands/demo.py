@@ -1,9 +1,9 @@
 """`assay demo`: the main job, end to end.
 
-Three services start, one picture is segmented, a language model is scored, and the ranker calls
-both services to measure what a comparison page claims. With the real data (see
-`testdata`) it is real weights and real documents; elsewhere the reference models and a corpus
-built from Python's own sources, which decide no claim about the real thing.
+Starts three services, segments one picture, scores a language model, and has the ranker call both
+services to measure the claims of a comparison page. With the real data (see `testdata`) it uses
+real weights and real documents; otherwise the reference models and a corpus built from Python's own
+sources, which decide no claim about the real models.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LEFT, RIGHT = "segformer-b4-finetuned-ade-512-512", "the-pile"
-PAGE = "page"  # that compares the two
+PAGE = "page"  # the page that compares the two
 REAL_MODEL, RANDOM_MODEL = "segformer-b0-finetuned-ade-512-512", "segformer-b4-random"
 REAL_LANGUAGE_MODEL = "tinystories-656k"
 _SCORED_BYTES = 60_000
 # The real language model's tokenizer loses tabs, accents and other scripts; in these subsets some
-# documents have none.
+# documents contain none.
 _PLAIN_SUBSETS = ("NIH ExPorter", "PubMed Abstracts", "USPTO Backgrounds")
 _PICTURE_SEED = 1
 _PICTURE_SIZE = (480, 640)

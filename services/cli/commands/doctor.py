@@ -1,4 +1,4 @@
-"""`assay doctor`: whether this installation and what it would use are in order."""
+"""`assay doctor`: whether this installation and everything that it would use are in order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Prints what was found, and says how it ends."""
+    """Prints the findings, and returns the exit status."""
     with _as_commands_see_it():
         found = await asyncio.to_thread(lambda: list(examine()))
     wrong = sum(one.level is Level.WRONG for one in found)
@@ -56,7 +56,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 def examine() -> Iterator[Finding]:
-    """Everything that is looked at, in the order in which it is shown."""
+    """All findings, in the order in which they are shown."""
     examinations: list[tuple[str, Examination]] = [
         ("assay", software.versions),
         ("assay", software.libraries),
@@ -75,7 +75,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _ports(name: str) -> Iterator[Finding]:
-    """Also the first use of the service's settings, so what is wrong with them is said here."""
+    """Findings about ports. First use of the service's settings, so also reports errors in them."""
     module = importlib.import_module(f"services.{name}.settings")
     kind: type[ServerSettings] = getattr(module, f"{name.capitalize()}Settings")
     settings, problems = read_settings(kind)
@@ -87,9 +87,9 @@ def _ports(name: str) -> Iterator[Finding]:
 
 @contextmanager
 def _as_commands_see_it() -> Iterator[None]:
-    """Give the settings what private services would be given, and take it back.
+    """Set what private services would get in the environment, then restore it.
 
-    Where the home cannot be used they are given nothing: the examination of the disk says why.
+    Sets nothing if the home cannot be used: the examination of the disk says why.
     """
     given: dict[str, str] = {}
     with suppress(PreconditionFailed):
@@ -103,7 +103,7 @@ def _as_commands_see_it() -> Iterator[None]:
 
 
 def show(found: list[Finding], *, everything: bool) -> None:
-    """Print a line a finding, and its remedy below it."""
+    """Print a line for each finding, and its remedy below."""
     for one in found:
         if not everything and one.level in (Level.FINE, Level.OFF):
             continue

@@ -1,4 +1,4 @@
-"""`assay token`: make a bearer token, and the line of the file that lets a service accept it."""
+"""`assay token`: make a bearer token, and the line for the token file of a service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Prints a new token; keeps nothing."""
+    """Prints a new token; stores nothing."""
     if not re.fullmatch(NAME, arguments.name):
         raise InvalidArgument("NAME", "letters, digits and . _ @ - only, at most 100")
     token = new_token()

@@ -113,16 +113,16 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 def _pages() -> dict[str, str]:
-    """What turns the ranker's pages on, where they can be and the environment says nothing."""
+    """Variables that turn the ranker's pages on, if possible and not set in the environment."""
     if _PAGES_VARIABLE in os.environ or not all(map(find_spec, ("uvicorn", "starlette", "jinja2"))):
         return {}
     return {_PAGES_VARIABLE: str(_PAGES_PORT)}
 
 
 def _require_ports(pages: Mapping[str, str]) -> None:
-    """Raise PreconditionFailed with all ports that cannot be had, before anything is started.
+    """Raise PreconditionFailed listing all unavailable ports, before anything is started.
 
-    What is wrong with a service's settings or libraries, the service says itself.
+    Errors in a service's settings or libraries are left to the service itself to report.
     """
     taken = []
     for name in processes.SERVICES:
@@ -152,7 +152,7 @@ def _require_ports(pages: Mapping[str, str]) -> None:
 async def _unless(
     stop: asyncio.Event, starting: Coroutine[Any, Any, processes.ServiceProcess]
 ) -> processes.ServiceProcess | None:
-    """The service once it is ready; None if the signal comes before, which ends it."""
+    """The service once it is ready; None if the signal comes first and ends it."""
     start, stopping = asyncio.create_task(starting), asyncio.create_task(stop.wait())
     await asyncio.wait([start, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -166,7 +166,7 @@ async def _unless(
 async def _first_of(
     stop: asyncio.Event, running: list[processes.ServiceProcess]
 ) -> processes.ServiceProcess | None:
-    """Waits for the signal (None) or for a service that ends before it (that service)."""
+    """Wait for the signal (return None) or for a service that ends first (return it)."""
     waits = {asyncio.create_task(each.process.wait()): each for each in running}
     stopping = asyncio.create_task(stop.wait())
     done, pending = await asyncio.wait([stopping, *waits], return_when=asyncio.FIRST_COMPLETED)

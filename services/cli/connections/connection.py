@@ -1,8 +1,7 @@
 """Channels to the services: running ones that `remote` finds, otherwise private ones.
 
-A private service is started on loopback when it is first needed, and drained when the command ends.
-The ranker of a running `assay up` is used if its database is the one that a private ranker would
-open.
+A private service is started on loopback on first use, and drained when the command ends. The ranker
+of a running `assay up` is used if its database is the one that a private ranker would open.
 """
 
 from __future__ import annotations
@@ -23,19 +22,20 @@ from services.cli.connections.running import announced_address
 from services.cli.output.console import note
 from services.errors import PreconditionFailed, Unavailable
 
-# A replica that restarts is back within it.
+# A replica that restarts is back within this many seconds.
 _ANSWER_SECONDS = 15.0
 
 
 class Connection:
-    """Hands out a channel by service name; an asynchronous context manager."""
+    """Provides a channel by service name; an asynchronous context manager."""
 
     def __init__(
         self, inventory: Inventory, *, measures: bool = True, beside_up: bool = False
     ) -> None:
-        """Without `measures` a private ranker answers from stored evidence, and starts alone.
+        """Without `measures`, a private ranker answers from stored evidence, and starts alone.
 
-        With `beside_up` the segment and corpus that `assay up` runs are used as its ranker is.
+        With `beside_up`, the segment and corpus services of a running `assay up` are used like its
+        ranker.
         """
         self._inventory = inventory
         self._measures = measures
@@ -57,7 +57,7 @@ class Connection:
         await self._stack.aclose()
 
     async def measuring(self) -> None:
-        """Let a private ranker that was started alone measure: it starts again with the others."""
+        """Enable measuring: restarts a private ranker that started without other services."""
         if self._measures:
             return
         self._measures = True
@@ -68,7 +68,7 @@ class Connection:
             self._addresses.clear()
 
     async def to(self, service: str) -> RpcConnection:
-        """How "segment", "corpus" or "ranker" is reached, for a client that is not asyncio's."""
+        """How to reach "segment", "corpus" or "ranker", for a client that does not use asyncio."""
         address = await self.address(service)
         return (
             RpcConnection(address) if running_address(service) is None else connection_to(address)
@@ -86,7 +86,7 @@ class Connection:
         return self._channels[service]
 
     async def address(self, service: str) -> str:
-        """The service's host:port; starts a private one when none is named or running yet."""
+        """The service's host:port; starts a private service if none is named or running."""
         named = running_address(service)
         if named:
             return named
@@ -96,7 +96,7 @@ class Connection:
                 return running
             variables = self._inventory.environment()
             if service == "ranker" and self._measures:
-                # The two load what they serve side by side.
+                # The two services load their models and data in parallel.
                 try:
                     segment, corpus = await asyncio.gather(
                         self.address("segment"), self.address("corpus")
@@ -115,7 +115,7 @@ class Connection:
         return self._addresses[service]
 
     def _announced(self, service: str) -> str | None:
-        """A service of `assay up`, if this one is to be used. Raises PreconditionFailed."""
+        """A service of `assay up`, if it should be used. Raises PreconditionFailed."""
         address = announced_address(service)
         if address is None:
             return None
@@ -139,7 +139,7 @@ class Connection:
 
 
 async def _require_answer(channel: grpc.aio.Channel, service: str, address: str) -> None:
-    """Raises Unavailable if a call would only wait for its deadline."""
+    """Raises Unavailable if a call could only wait for its deadline."""
     try:
         await asyncio.wait_for(channel.channel_ready(), _ANSWER_SECONDS)
     except TimeoutError:

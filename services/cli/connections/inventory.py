@@ -1,7 +1,7 @@
-"""What the services that the command starts serve.
+"""What the services that the command starts should serve.
 
-Folders given on the command line, then those that the environment names (the same variables that
-the services read), then what earlier commands left under `ASSAY_HOME`.
+Folders from the command line come first, then those that the environment names (in the variables
+that the services read), then those that earlier commands recorded under `ASSAY_HOME`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from services.errors import PreconditionFailed
 
 
 def home() -> Path:
-    """Where models, corpora, evidence and logs are kept: `ASSAY_HOME`, created if necessary.
+    """The folder for models, corpora, evidence and logs: `ASSAY_HOME`, created if necessary.
 
-    Raises PreconditionFailed if it cannot be made.
+    Raises PreconditionFailed if it cannot be created.
     """
     return _made(_home())
 
 
 def logs() -> Path:
-    """Where the services that the command starts log to, created if necessary.
+    """The folder for logs of services that the command starts, created if necessary.
 
-    Raises PreconditionFailed if nothing can be written to it.
+    Raises PreconditionFailed if it is not writable.
     """
     folder = _made(home() / "logs")
     if not os.access(folder, os.W_OK):
@@ -71,7 +71,7 @@ class Inventory:
     """Models, corpora and language models to serve.
 
     `corpora` maps a registered name to {"path", "kind", "source"}; `pictures` is a folder of
-    labelled ones. Empty fields leave a service to its environment and its default.
+    labelled pictures. For empty fields, a service uses its environment or default.
     """
 
     models: Sequence[Path] = ()
@@ -81,24 +81,24 @@ class Inventory:
     pictures: Path | None = None
 
     def keep(self) -> None:
-        """Makes later commands with this `ASSAY_HOME` serve the same where they name nothing."""
+        """Record the inventory, for later commands with this `ASSAY_HOME` that name nothing."""
         (home() / _KEPT).write_text(json.dumps(self.own(), indent=1), "utf-8")
 
     @property
     def serves_named_models(self) -> bool:
-        """Whether a private segment service has other models than its default."""
+        """Whether a private segment service has models besides its default."""
         variable = "ASSAY_SEGMENT_MODELS"
         return bool(self.models or os.environ.get(variable) or variable in _kept())
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that say so to the services."""
+        """The environment variables that pass the inventory to the services."""
         kept = _kept()
         if kept:
             note(f"private services serve what {home() / _KEPT} lists")
         return {"ASSAY_HOME": str(home())} | kept | self.own()
 
     def given(self) -> list[str]:
-        """The options that say what is here."""
+        """The command-line options for the inventory."""
         options = {
             "--model": self.models,
             "--shards": self.corpora,
@@ -108,7 +108,7 @@ class Inventory:
         return [name for name, value in options.items() if value]
 
     def own(self) -> dict[str, str]:
-        """The environment variables that say what is here, without what was kept."""
+        """The environment variables for the inventory, without recorded entries."""
         variables: dict[str, str] = {}
         if self.models:
             variables["ASSAY_SEGMENT_MODELS"] = json.dumps([str(path) for path in self.models])
@@ -126,7 +126,7 @@ class Inventory:
 
 
 def _kept() -> dict[str, str]:
-    """What an earlier command kept, unless the environment says otherwise."""
+    """What an earlier command recorded, unless the environment overrides it."""
     try:
         kept: dict[str, str] = json.loads((home() / _KEPT).read_text("utf-8"))
     except (OSError, ValueError):
@@ -137,7 +137,7 @@ def _kept() -> dict[str, str]:
 def existing_folder(flag: str, given: str) -> Path:
     """The folder that a flag names, absolute.
 
-    Raises `FileNotFoundError` naming the flag when there is no such folder.
+    Raises `FileNotFoundError` naming the flag if there is no such folder.
     """
     folder = Path(given).resolve()
     if not folder.is_dir():
@@ -154,7 +154,7 @@ def names_a_folder(given: str) -> bool:
 def licenses_of(models: Sequence[Path]) -> list[str]:
     """Ids of the licences of exported models in these folders, from their manifests.
 
-    Whoever passes a folder on the command line holds those weights already; the command accepts
+    A caller that passes a folder on the command line already has those weights; the command accepts
     the licence for its own private service and prints it.
     """
     found: set[str] = set()
@@ -171,4 +171,4 @@ def _license_id(manifest: Path) -> list[str]:
         unknown = terms["id"] in {UNSTATED_WEIGHTS, UNREAD_WEIGHTS}
         return [terms["id"]] if terms["research_only"] or unknown else []
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # the service itself says what is wrong with a manifest
+        return []  # the service itself reports a bad manifest

@@ -38,7 +38,7 @@ class LacksLibrary(DidNotStart, MissingLibrary):
 
 @dataclass
 class ServiceProcess:
-    """One running service."""
+    """A running service."""
 
     name: str
     address: str
@@ -48,7 +48,7 @@ class ServiceProcess:
     """Port of its pages; 0 if it has none."""
 
     async def stop(self) -> None:
-        """Asks it to drain, waits, and kills it if it does not end."""
+        """Asks the process to drain, waits, and kills it if it does not end."""
         if self.process.returncode is not None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -65,9 +65,9 @@ async def start(
     """Starts `python -m services.NAME` and waits until it is ready.
 
     It takes free ports unless `ports_from_environment`. Its log goes to `logs`/NAME.log, or to
-    NAME-2.log and so on while services of other commands write to those before. Raises
-    `DidNotStart` with the last line of the log when it ends before it is ready; `LacksLibrary`
-    where that line is of a library.
+    NAME-2.log and so on while services of other commands write to the earlier files. Raises
+    `DidNotStart` with the last line of the log if the process ends before it is ready;
+    `LacksLibrary` if that line names a missing library.
     """
     note(f"starting the {name} service{_first_time(name)}")
     prefix = f"ASSAY_{name.upper()}_"
@@ -77,7 +77,7 @@ async def start(
             **os.environ,
             **variables,
             f"{prefix}READY_FILE": str(ready),
-            # Not even a command that is killed leaves a service behind.
+            # So that no service survives, even if the command is killed.
             f"{prefix}END_WITH_PARENT": "true",
         }
         if not ports_from_environment:
@@ -95,7 +95,7 @@ async def start(
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                # Ctrl-C is the command's to handle: it drains the services in order.
+                # The command handles Ctrl-C: it drains the services in order.
                 start_new_session=True,
             )
         service = ServiceProcess(name, "", process, log)
@@ -113,7 +113,7 @@ async def start(
 
 
 def _own_log(logs: Path, name: str) -> BinaryIO:
-    """Opens a log that no running service writes to, empty.
+    """Opens an empty log that no running service writes to.
 
     The child inherits the lock with the file, and holds it until it ends.
     """
@@ -130,7 +130,7 @@ def _own_log(logs: Path, name: str) -> BinaryIO:
 
 
 def _first_time(name: str) -> str:
-    """What makes a first start slow; empty where the compiled code is kept from an earlier one."""
+    """Why a first start is slow; empty if compiled code is cached from an earlier start."""
     compiled = (Path(__file__).parents[2] / name).rglob("*.nbi")
     if name != "segment" or "NUMBA_CACHE_DIR" in os.environ or any(compiled):
         return ""
@@ -153,9 +153,9 @@ def _why(log: Path, service: str) -> DidNotStart:
 
 
 def all_lacking(error: LacksLibrary) -> LacksLibrary:
-    """The error, and one command for all services where more than one lacks libraries."""
+    """The error, with one command for all services if more than one lacks libraries."""
     lacking = incomplete(*SERVICES)
-    if len(lacking) < 2:  # the error names it
+    if len(lacking) < 2:  # the error names the library
         return error
     return LacksLibrary(
         f"{error}. {', '.join(lacking)} lack libraries; for all of them: {install(*lacking)}"

@@ -1,4 +1,4 @@
-"""Running services that the command is to use: their addresses, and what it shows them.
+"""Running services that the command should use: their addresses, and the credentials to show.
 
 The environment comes first, then the configuration file: $ASSAY_CONFIG, or
 ~/.config/assay/config.toml. Its keys are the variables' names in lower case without "ASSAY_":
@@ -25,7 +25,7 @@ _FALSE = ("", "0", "false", "no", "off")
 
 
 class Config(Document):
-    """The configuration file. Each key is also a variable, which counts before it."""
+    """The configuration file. Each key is also a variable, which takes precedence."""
 
     segment_addr: str = ""
     corpus_addr: str = ""
@@ -38,9 +38,9 @@ class Config(Document):
 
 
 def running_address(service: str) -> str | None:
-    """The address of a running service that the environment or the file names, if one does.
+    """The address of a running service from the environment or the file; None if there is none.
 
-    Raises InvalidArgument naming the variable where it is not an address.
+    Raises InvalidArgument naming the variable if it is not an address.
     """
     address = _value(f"{service}_addr").strip()
     if not address:
@@ -53,7 +53,7 @@ def running_address(service: str) -> str | None:
 
 
 def connection_to(address: str) -> Connection:
-    """How to reach a named service. Raises InvalidArgument naming the variable that is wrong."""
+    """How to reach a named service. Raises InvalidArgument naming the wrong variable."""
     files = {name: _file(name) for name in ("tls_ca", "tls_cert", "tls_key")}
     try:
         return Connection(

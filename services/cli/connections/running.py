@@ -1,6 +1,7 @@
-"""The services that `assay up` runs with this `ASSAY_HOME`: written down by it, found by others.
+"""The services of `assay up` with this `ASSAY_HOME`: it writes their addresses, others read them.
 
-The file is locked while they run, so one that a killed command left is not taken for a running one.
+The file is locked while they run, so a file left by a killed command is not mistaken for a running
+one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def announced(addresses: Mapping[str, str]) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # another one with other ports and another database came first
+        except BlockingIOError:  # another `assay up`, with other ports and database, came first
             yield
             return
         file.truncate(0)

@@ -1,7 +1,7 @@
-"""Models and data that a command is given for its private services, and the digests they must have.
+"""Models and data given to a command for its private services, and their expected digests.
 
 `--shards NAME=DIR`, `--language-model NAME=DIR`, `--model DIR` and `--pictures DIR` supply them;
-`--expect NAME=DIGEST` refuses another thing of that name before anything is measured with it.
+`--expect NAME=DIGEST` refuses anything else of that name before measuring with it.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _named(text: str) -> tuple[str, str]:
 def inventory(arguments: argparse.Namespace) -> Inventory:
     """What the flags supply.
 
-    Raises FileNotFoundError naming the flag for a folder that is not there, and what was to be in
-    it; InvalidArgument where a running service is named, which serves what it serves.
+    Raises FileNotFoundError naming the flag for a missing folder, and its expected contents;
+    InvalidArgument if a running service is named, whose models and data cannot be changed.
     """
     expected = dict(arguments.expect)
     models = [_folder("--model", one, "a model", expected) for one in arguments.model]
@@ -143,7 +143,8 @@ class _Served:
 async def check(connection: Connection, expected: Sequence[tuple[str, str]]) -> None:
     """Compare what is served with the digests that `--expect` gives.
 
-    Raises DigestMismatch for another thing of that name, InvalidArgument when nothing has it.
+    Raises DigestMismatch for another digest under that name, InvalidArgument if nothing has the
+    name.
     """
     if not expected:
         return

@@ -1,1 +1,1 @@
-"""What `assay doctor` looks at: software, machine, what is kept, running services."""
+"""Examinations of `assay doctor`: software, machine, stored data, running services."""

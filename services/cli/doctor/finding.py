@@ -1,4 +1,4 @@
-"""What an examination finds, and a failed one as a finding of its own."""
+"""Findings of an examination; a failed examination is a finding too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about a subject, and what to do where that is not fine."""
+    """A finding about a subject, and the remedy if something is wrong."""
 
     subject: str
     level: Level
@@ -35,7 +35,7 @@ Examination = Callable[[], Iterable[Finding]]
 
 
 def findings(subject: str, examination: Examination) -> Iterator[Finding]:
-    """Everything that the examination finds; what it fails with is a finding too."""
+    """All findings of the examination; an error in it becomes a finding too."""
     try:
         yield from examination()
     except ModuleNotFoundError as error:

@@ -75,7 +75,7 @@ def _place(subject: str, path: str, variable: str) -> Finding:
 
 
 def database() -> Iterator[Finding]:
-    """Whether the ranker's evidence can be read and is what it was."""
+    """Whether the ranker's evidence can be read and is unchanged."""
     from services.ranker.database.database import StoreError  # noqa: PLC0415  needs the extra
     from services.ranker.settings import RankerSettings  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ def _postgres(address: str, seconds: float) -> Finding:
 
 
 def cache() -> Iterator[Finding]:
-    """Whether Redis answers, where it is named."""
+    """Whether Redis answers, if the settings name it."""
     from services.ranker.cache.redis import RedisStore  # noqa: PLC0415  needs the extra
     from services.ranker.cache.store import (  # noqa: PLC0415
         StoreRefusedError,

@@ -22,7 +22,7 @@ _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 
 
 def hardware() -> Iterator[Finding]:
-    """What computes."""
+    """Processor, memory and GPUs."""
     here = environment()
     quota = f", limited to {here.cpu_quota:g}" if here.HasField("cpu_quota") else ""
     yield Finding(
@@ -50,7 +50,7 @@ def hardware() -> Iterator[Finding]:
 
 
 def disk() -> Iterator[Finding]:
-    """Whether what is kept can be written, and how much of it."""
+    """Whether the data folder is writable, and how large its contents are."""
     folder = home()
     with tempfile.NamedTemporaryFile(dir=folder):
         pass
@@ -68,7 +68,7 @@ def disk() -> Iterator[Finding]:
 
 
 def clock() -> Iterator[Finding]:
-    """Whether the kernel says that the clock is kept right."""
+    """Whether the kernel says that the clock is synchronised."""
     state = _clock_state()
     if state is None:
         yield Finding("clock", Level.OFF, "this system does not say whether it is synchronised")
@@ -94,7 +94,7 @@ def _clock_state() -> int | None:
 
 
 def ports(name: str, settings: ServerSettings) -> Iterator[Finding]:
-    """Whether `assay up` could listen where the settings of a service say."""
+    """Whether `assay up` could listen on the ports in a service's settings."""
     if announced_address(name):
         yield Finding(f"ports of {name}", Level.FINE, "`assay up` has them")
         return

@@ -20,7 +20,7 @@ _SKEW_SECONDS = 5.0
 
 
 def service(name: str) -> Iterator[Finding]:
-    """The service of a name, where one is named or `assay up` runs it."""
+    """The named service, if one is configured or `assay up` runs it."""
     subject = f"service {name}"
     address = running_address(name)
     variable = f"ASSAY_{name.upper()}_ADDR"
@@ -30,7 +30,7 @@ def service(name: str) -> Iterator[Finding]:
         )
         return
     with connect(connection_to(address)) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # made of attributes that types lack
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its attributes are missing from the types
         asked = time.time()
         try:
             reply, call = stub.Check.with_call(
@@ -61,7 +61,7 @@ def service(name: str) -> Iterator[Finding]:
 
 
 def _skew(subject: str, told: str | None, asked: float, answered: float) -> Iterator[Finding]:
-    """A warning where the service's clock is seconds away from this machine's."""
+    """A warning if the service's clock is seconds away from this machine's."""
     if told is None:
         return
     there = int(told) / 1000

@@ -51,7 +51,7 @@ def versions() -> Iterator[Finding]:
 
 
 def libraries() -> Iterator[Finding]:
-    """Which extras are whole."""
+    """Which extras are complete."""
     for extra, wanted in extras().items():
         missing = [one for one in wanted if one not in installed(one)]
         if extra in _SERVICES and missing:
@@ -75,7 +75,7 @@ def libraries() -> Iterator[Finding]:
 
 
 def engines() -> Iterator[Finding]:
-    """What computes, and on which devices. What installs one is said once, by `libraries`."""
+    """Engines, and their devices. `libraries` says, once, how to install an engine."""
     yield _openvino()
     yield _onnxruntime()
     torch = installed("torch").get("torch")

@@ -1,4 +1,4 @@
-"""What a figure of bits per byte rests on, in words."""
+"""The basis of bits per byte, in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = {
 
 
 def standing(basis: scoring_pb2.Basis, interval: common_pb2.Interval | None, form: str) -> str:
-    """The cell beside a figure: its interval, or that it is exact, or an example."""
+    """The cell next to a figure: its interval, or that it is exact, or an example."""
     if interval is not None:
         low = f"{interval.low:{form}}" if interval.HasField("low") else "-inf"
         high = f"{interval.high:{form}}" if interval.HasField("high") else "inf"
@@ -25,7 +25,7 @@ def standing(basis: scoring_pb2.Basis, interval: common_pb2.Interval | None, for
 
 
 def basis_sentences(basis: scoring_pb2.Basis, what: str = "95 % intervals are") -> list[str]:
-    """Which question the figures answer, and what they rest on."""
+    """Which question the figures answer, and their basis."""
     worth = f"which count as {basis.effective_documents:,.4g} of equal size"
     if basis.standing == scoring_pb2.STANDING_EXACT:
         return [f"exact: over {plural(basis.documents, 'document')}, {worth}"]

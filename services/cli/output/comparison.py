@@ -1,4 +1,4 @@
-"""The comparison on the screen."""
+"""Shows a comparison on the screen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BAR_WIDTH = 27
 
 
 def show(reply: compare_pb2.CompareResponse) -> None:
-    """Prints both artifacts side by side, their claims, and what follows."""
+    """Prints both artifacts side by side, their claims, and the conclusion."""
     left, right = reply.left, reply.right
     for side in (left, right):
         verdicts.show(
@@ -115,7 +115,7 @@ def _answered(
 
 
 def better(reply: compare_pb2.CompareResponse, answer: Answer | None) -> str:
-    """The id of the better one, or that they cannot be told apart; empty if not requested."""
+    """The id of the better artifact, or that it is too close to call; empty if not requested."""
     return {
         compare_pb2.SEPARATION_LEFT: reply.left.artifact.id,
         compare_pb2.SEPARATION_RIGHT: reply.right.artifact.id,
@@ -144,7 +144,7 @@ def _published(artifact: artifact_pb2.Artifact) -> str:
 
 
 def score_text(score: score_pb2.Score) -> str:
-    """A score with its ends, or the bounds that are left and what is missing."""
+    """A score with its ends, or the remaining bounds and what is missing."""
     ends = f"[{score.low:z.1f} .. {score.high:z.1f}]"
     point, least, most = spread(score.point, score.low, score.high, 1)
     shown = f"{point}   [{least} .. {most}]" if least else point
@@ -169,7 +169,7 @@ def _component(component: score_pb2.Component | None) -> str:
 
 
 def _with_bar(shown: str, low: float, point: float, high: float) -> str:
-    """The text with its bar below, where the grid is drawn: a program has no use for dots."""
+    """The text with its bar below, if grids are drawn: programs do not need bars."""
     return f"{shown}\n{bar(low, point, high)}" if grid.is_table() else shown
 
 

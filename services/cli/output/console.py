@@ -1,4 +1,4 @@
-"""What the commands print with: results to stdout, everything else to stderr."""
+"""Consoles of the commands: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from rich.console import Console
 from services.cli.output.safe_text import SafeText, escaped
 
 
-# Highlighting off: numbers are coloured where colour means something, nowhere else.
+# Highlighting off: numbers are coloured only if the colour has a meaning.
 class _Console(Console):
-    """A console whose reader may leave: `main` ends the command then, as for any other output."""
+    """A console whose reader may leave: `main` then ends the command, as for any other output."""
 
     def on_broken_pipe(self) -> None:
-        """Let the error through; rich would end the process with status 1."""
+        """Pass the error on; rich would end the process with status 1."""
         raise BrokenPipeError
 
 
-# Piped or logged, tables get room for sentences.
+# In a pipe or a log, tables have room for sentences.
 _PIPED_WIDTH = 120
 OUT = _Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 ERR = _Console(stderr=True, highlight=False)
 _SILENT = _Console(stderr=True, quiet=True)
 for _console in (OUT, ERR):
-    # Manifests, documents and servers' messages are written by others.
+    # Others write manifests, documents and servers' messages.
     _console.push_render_hook(SafeText())
 
 
 class Format(enum.StrEnum):
-    """How tables are printed; without a choice as fits where they go."""
+    """How tables are printed; the default depends on where they go."""
 
     TABLE = "table"
     CSV = "csv"
@@ -49,9 +49,9 @@ _quiet = False
 
 @contextlib.contextmanager
 def printing(quiet: bool = False, chosen: Format | None = None) -> Iterator[None]:
-    """Within it, `quiet` leaves out notes and progress, and tables are printed as `chosen`.
+    """Within the block, `quiet` hides notes and progress, and tables are printed as `chosen`.
 
-    Warnings and errors are still printed. With CSV nothing but tables goes to stdout.
+    Warnings and errors are still printed. With CSV only tables go to stdout.
     """
     global _quiet, _format
     before = _quiet, _format, OUT.quiet
@@ -63,12 +63,12 @@ def printing(quiet: bool = False, chosen: Format | None = None) -> Iterator[None
 
 
 def chosen_format() -> Format | None:
-    """What `--format` says."""
+    """The value of `--format`."""
     return _format
 
 
 def progress_console() -> Console:
-    """Where progress is drawn: stderr, or nowhere with `--quiet`."""
+    """The console for progress: stderr, or nowhere with `--quiet`."""
     return _SILENT if _quiet else ERR
 
 
@@ -78,16 +78,16 @@ def print_json(value: Any) -> None:
 
 
 def warn(message: str) -> None:
-    """Tells the user what makes the result another one than was meant."""
+    """Tells the user why the result differs from what was intended."""
     ERR.print(message, style="yellow", markup=False, soft_wrap=True)
 
 
 def note_written(path: Path | str) -> None:
-    """Tells where a result was written, beside those that are printed."""
+    """Tells the user where a result was written, in addition to printed results."""
     note(f"written to {path}")
 
 
 def note(message: str) -> None:
-    """Tells the user something that is no part of the result, unless `--quiet`."""
+    """Tells the user something that is not part of the result, unless `--quiet`."""
     if not _quiet:
         ERR.print(message, style="dim", markup=False, soft_wrap=True)

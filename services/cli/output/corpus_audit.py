@@ -20,7 +20,7 @@ _AVAILABILITY = {
 
 
 def tables(found: pb.CorpusAudit) -> list[Grid]:
-    """The subsets, what they hold, the test sets and the longest hits."""
+    """The subsets, their contents, the test sets and the longest hits."""
     made = [_subsets(found), _contents(found)]
     if found.HasField("contamination"):
         made.append(_test_sets(found.contamination))
@@ -41,7 +41,7 @@ def rights_of(part: pb.AuditedPart) -> str:
 
 
 def share_of(count: int, of: int, interval: common_pb2.Interval) -> str:
-    """A share with its interval; empty without a trial."""
+    """A share with its interval; empty without trials."""
     return (
         f"{percent(count / of, 2)} ({percent(interval.low, 2)} .. {percent(interval.high, 2)})"
         if of
@@ -50,7 +50,7 @@ def share_of(count: int, of: int, interval: common_pb2.Interval) -> str:
 
 
 def summary(found: pb.CorpusAudit) -> list[str]:
-    """What is said of the corpus as a whole, a sentence a line."""
+    """Sentences about the whole corpus, one a line."""
     lines = [*_repeats("repeat an earlier text", found.exact)]
     if found.HasField("near"):
         lines += _repeats("nearly repeat an earlier text", found.near)

@@ -1,6 +1,6 @@
-"""The figures of each document, of one model or of two, in a file.
+"""Writes the figures of each document, for one model or two, to a file.
 
-JSON lines, or Parquet where pyarrow is installed.
+The format is JSON lines, or Parquet if pyarrow is installed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def write(
 ) -> None:
     """Write a row for each document; the file is complete or absent. Raises OSError.
 
-    Documents are DocumentComparisons where two models are `compared`, which takes further columns.
+    Documents are DocumentComparisons if two models are `compared`, which adds columns.
     """
     rows = [_row(corpus, one) for one in documents]
     partial = path.with_name(f"{path.name}.partial")
@@ -62,7 +62,7 @@ def write(
 def _row(
     corpus: str, one: scoring_pb2.DocumentScore | scoring_pb2.DocumentComparison
 ) -> dict[str, Any]:
-    """A document; what an excluded one has no figure of is null, with the reason."""
+    """A document; figures that an excluded document lacks are null, with the reason."""
     if isinstance(one, scoring_pb2.DocumentScore):
         return _beginning(corpus, one, one.score) | _figures(one.score, one, "excluded")
     theirs = _figures(one.against, one, "against_excluded")
@@ -79,7 +79,7 @@ def _beginning(corpus: str, one: Any, score: scoring_pb2.BitsPerByte) -> dict[st
 
 
 def _figures(score: scoring_pb2.BitsPerByte, one: Any, field: str) -> dict[str, Any]:
-    """One model's figures of a document, and why there are none; `field` of it has the reason."""
+    """One model's figures for a document, or why there are none; `field` has the reason."""
     kept = not getattr(one, field)
     return {
         "tokens": score.tokens if kept else None,

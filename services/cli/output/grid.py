@@ -1,7 +1,7 @@
 """Tables that fit: on a terminal of any width, in a pipe, as CSV and as Markdown.
 
-Numbers and names are never cut or broken. Where a terminal is too narrow for all columns, those
-that matter least are left out and named below; where that is not enough, each row becomes a list.
+Numbers and names are never cut or broken. If a terminal is too narrow for all columns, the least
+important are left out and named below; if that is not enough, each row becomes a list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from services.cli.output.console import OUT, Format, chosen_format
 from services.cli.output.safe_text import escaped, no_formula
 
 _NARROWEST_TEXT = 22
-"""Cells of text are broken at words into lines of at least so many characters."""
+"""Text cells are broken at words into lines of at least this many characters."""
 _PADDING = 3  # a border and a blank on either side of each cell
 _INDENT = 2
 
@@ -29,7 +29,7 @@ Cell = str | Text
 
 
 class Kind(enum.Enum):
-    """What a column holds, and so whether its cells may be broken."""
+    """What a column contains, and therefore whether its cells may be broken."""
 
     NUMBER = enum.auto()
     NAME = enum.auto()
@@ -38,7 +38,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Those with the highest `spare` are the first to be left out; 0 is always shown."""
+    """A column. Columns with the highest `spare` are left out first; 0 is always shown."""
 
     name: str
     kind: Kind = Kind.NUMBER
@@ -47,14 +47,14 @@ class Column:
 
 @dataclass
 class Grid:
-    """A table as data: a cell a column in each row. A cell's lines are shown one below another."""
+    """A table as data: each row has a cell for each column. A cell's lines are stacked."""
 
     title: str
     columns: Sequence[Column]
     rows: list[Sequence[Cell]] = field(default_factory=list)
     caption: Sequence[str] = ()
     lines: bool = False
-    """Whether rows are divided by lines."""
+    """Whether lines separate the rows."""
 
     def add(self, *cells: Cell) -> None:
         """Append a row."""
@@ -64,13 +64,13 @@ class Grid:
 
 
 def is_table() -> bool:
-    """Whether grids are drawn, for people, and not printed for programs."""
+    """Whether grids are drawn for people rather than printed for programs."""
     chosen = chosen_format()
     return chosen is Format.TABLE or (chosen is None and OUT.is_terminal)
 
 
 def show(grid: Grid) -> None:
-    """Print it in the form that `--format` chose, or that fits where it goes."""
+    """Print the grid in the form of `--format`, or else one that fits the output."""
     chosen = chosen_format()
     if chosen is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -85,7 +85,7 @@ def show(grid: Grid) -> None:
 
 
 def _tabbed(grid: Grid) -> None:
-    """For pipes: a cell a tab, a row a line."""
+    """For pipes: tabs between cells, a line for each row."""
     _plain(grid.title)
     for row in ([one.name for one in grid.columns], *grid.rows):
         _plain("\t".join(_flat(cell) for cell in row))
@@ -107,7 +107,7 @@ def _markdown(grid: Grid) -> None:
 
 
 def _cell(value: Cell) -> str:
-    """In Markdown, where a stranger's text is neither HTML nor a link."""
+    """A cell in Markdown, in which a stranger's text can be neither HTML nor a link."""
     text = str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return text.replace("](", "]\\(").replace("\n", "<br>")
 
@@ -120,7 +120,7 @@ def _flat(value: Cell) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line as it is: rich would turn its tabs into blanks."""
+    """A line printed unchanged: rich would turn its tabs into blanks."""
 
     text: str
 
@@ -140,7 +140,7 @@ def table(grid: Grid, width: int) -> Table:
 
 
 def _fit(grid: Grid, width: int) -> tuple[list[int], bool]:
-    """The columns to show, and whether they fit: nothing of those that are always shown may go."""
+    """The columns to show, and whether they fit: those always shown cannot be left out."""
     shown = [place for place in range(len(grid.columns)) if not grid.rows or _used(grid, place)]
     while _needed(grid, shown) > width:
         spare = max(shown, key=lambda place: (grid.columns[place].spare, place))
@@ -151,7 +151,7 @@ def _fit(grid: Grid, width: int) -> tuple[list[int], bool]:
 
 
 def _used(grid: Grid, place: int) -> bool:
-    """Whether any row has something there."""
+    """Whether any row has a value in the column."""
     return any(str(row[place]).strip() for row in grid.rows)
 
 
@@ -177,7 +177,7 @@ def _fitting(grid: Grid, width: int) -> None:
 
 
 def _needed(grid: Grid, shown: Sequence[int]) -> int:
-    """The width below which a number or a name would be cut, or a text be a word a line."""
+    """The width below which a number or name would be cut, or a text be one word a line."""
     return 1 + sum(_least(grid, place) + _PADDING for place in shown)
 
 
@@ -198,10 +198,10 @@ def _width(value: Cell) -> int:
 
 
 def _widths(grid: Grid, shown: Sequence[int], width: int) -> dict[int, int]:
-    """Each column's width: the least, and what is left shared among those that have use for more.
+    """Each column's width: the least, plus a share of the rest for columns that can use it.
 
-    rich narrows the widest columns first, then widens them to their least again, and what is too
-    wide it cuts at the right edge.
+    rich would narrow the widest columns first, widen them to their least again, and cut the excess
+    at the right edge.
     """
     widths = {place: _least(grid, place) for place in shown}
     wishes = {place: max(0, _natural(grid, place) - widths[place]) for place in shown}
@@ -215,7 +215,7 @@ def _widths(grid: Grid, shown: Sequence[int], width: int) -> dict[int, int]:
 
 
 def _natural(grid: Grid, place: int) -> int:
-    """The width with which nothing of a column is broken."""
+    """The width at which nothing in a column is broken."""
     cells = (_width(row[place]) for row in grid.rows)
     return max(len(grid.columns[place].name), max(cells, default=0))
 
@@ -237,7 +237,7 @@ def _table(grid: Grid, shown: Sequence[int], width: int) -> Table:
 
 
 def _records(grid: Grid, width: int) -> None:
-    """Each row as a list, the first cell its heading; a name wider than the screen is not cut."""
+    """Each row as a list under its first cell; a name wider than the screen is not cut."""
     if grid.title:
         OUT.print(grid.title, style="italic", markup=False)
     indent = " " * _INDENT

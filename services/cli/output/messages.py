@@ -1,8 +1,8 @@
 """Protobuf messages as plain JSON values.
 
 Unlike protobuf's own JSON mapping, 64-bit integers stay numbers, durations are seconds, enums lose
-their prefix, one that says nothing is null, and zeros are shown. Left out are only messages and
-optional fields that are not set.
+their prefix, unspecified enums are null, and zeros are shown. Only unset messages and optional
+fields are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from services.ranker.words import words
 
 
 class BadLineLike(Protocol):
-    """A line that was passed over: of a message, or of the indexer."""
+    """A line that was skipped, from a message or the indexer."""
 
     @property
     def shard(self) -> str: ...  # noqa: D102
@@ -43,9 +43,9 @@ _NAMED = 20
 
 
 def warn_of_bad_line(line: BadLineLike, number: int) -> None:
-    """Says on stderr which line was passed over, for the first twenty."""
+    """Reports on stderr which line was skipped, for the first twenty."""
     if number <= _NAMED:
-        # Of damage: a line's own place is in its reason, and this is where reading had come to.
+        # For damage: the reason has the line's own place; this is the position of the reader.
         byte = f", compressed byte {line.offset}" if line.rest else ""
         warn(f"skipped {line.shard}, line {line.line}{byte}: {line.reason}")
     elif number == _NAMED + 1:
@@ -88,7 +88,7 @@ def _single(field: Any, value: Any) -> Any:
 
 
 def precision(engine: common_pb2.Engine) -> str:
-    """An engine's number type, "fp32"; empty if none is said."""
+    """An engine's number type, "fp32"; empty if unspecified."""
     name = common_pb2.Precision.Name(engine.precision).removeprefix("PRECISION_").lower()
     return "" if name == "unspecified" else name
 
@@ -99,7 +99,7 @@ def page_claims(reply: compare_pb2.CompareResponse) -> list[evidence_pb2.ClaimVe
 
 
 def missing(answer: compare_pb2.ComponentComparison | compare_pb2.ProfileComparison) -> str:
-    """What is missing to decide which is better; empty when nothing is."""
+    """What is missing to decide which is better; empty if nothing is."""
     return "; ".join(
         f"{one.artifact}, {words(one.metric)}: {one.what}"
         if one.metric

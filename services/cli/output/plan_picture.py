@@ -1,4 +1,4 @@
-"""What ranks get of a plan, as a picture: documents of each, and the mixture over the stream."""
+"""A picture of a plan: documents for each rank, and the mixture along the stream."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _OTHERS = "#dddddd"
 
 
 def drawn(result: Simulation) -> str:
-    """Return an SVG: a bar a rank, and below it the share of each subset in each part.
+    """Return an SVG: a bar for each rank, and below it the share of each subset in each part.
 
-    The largest subsets have a colour each, and where there are more than colours the others one.
+    The largest subsets have a colour each; if there are more subsets than colours, the rest share
+    one.
     """
     subsets = _shown(result)
     legend = 18 * len(subsets)

@@ -1,4 +1,4 @@
-"""What a command does while a user waits: a line that changes on a terminal, notes elsewhere."""
+"""Progress while a user waits: a line that changes on a terminal, notes elsewhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.status import Status
 from services.cli.output.console import note, progress_console
 
 LINE_SECONDS = 30.0
-"""Between two notes where no terminal shows a line that changes."""
+"""Seconds between two notes, if no terminal shows a line that changes."""
 
 
 class Working:
-    """Says how far something is."""
+    """Reports the progress of a piece of work."""
 
     def __init__(self, status: Status | None, clock: Callable[[], float]) -> None:
         self._status = status
@@ -23,7 +23,7 @@ class Working:
         self._said = clock()
 
     def update(self, text: str) -> None:
-        """Show it; without a terminal only where the last note is 30 seconds old."""
+        """Show progress; without a terminal, only if the last note is 30 seconds old."""
         if self._status is not None:
             self._status.update(text)
         elif self._clock() - self._said >= LINE_SECONDS:
@@ -35,9 +35,9 @@ class Working:
 def working(
     text: str, *, noted: bool = True, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Working]:
-    """Say what begins, and let the block say how far it is. Nothing is printed with `--quiet`.
+    """Report the start of work, and let the block report progress. Silent with `--quiet`.
 
-    Without `noted` only a terminal shows `text`: a note before it has said enough.
+    Without `noted` only a terminal shows `text`: an earlier note has said enough.
     """
     console = progress_console()
     if console.is_terminal:

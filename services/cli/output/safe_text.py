@@ -1,4 +1,4 @@
-"""Text of others made safe for a terminal: it can neither move the cursor nor hide anything."""
+"""Text from others made safe for a terminal: it cannot move the cursor or hide anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.common.safe_text import UNSAFE, shown
 
 
 def escaped(json_text: str) -> str:
-    """JSON text in which each unsafe character of a string is an escape: the same document."""
+    """JSON text in which each unsafe character of a string is escaped: the same document."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
@@ -21,16 +21,16 @@ _SIGNED = re.compile(r"[+-][\d.,]+( ?[%\w/]+)*|-")
 
 
 def no_formula(text: str) -> str:
-    """Return a cell of CSV: what a spreadsheet would compute gets an apostrophe before it."""
+    """Return a CSV cell, with an apostrophe first if a spreadsheet would compute it."""
     formula = text.startswith(("=", "+", "-", "@", "\t", "\r")) and not _SIGNED.fullmatch(text)
     return f"'{text}" if formula else text
 
 
 class SafeText(RenderHook):
-    """Cleans whatever a rich console prints; the console's own styles stay."""
+    """Cleans everything that a rich console prints; the console's own styles stay."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """As rich's base class says."""
+        """Clean the renderables, as rich's base class defines."""
         return [_Cleaned(one) for one in renderables]
 
 

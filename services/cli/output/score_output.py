@@ -43,7 +43,7 @@ def running_table(running: scoring_pb2.RunningScore) -> Grid:
 
 
 def running_line(running: scoring_pb2.RunningScore, seconds: float) -> str:
-    """The same in one line, `seconds` after the begin."""
+    """The same figures in one line, `seconds` after the start."""
     if not running.HasField("documents_total"):
         return f"still {LOADING}, after {seconds:,.0f} s"
     overall = running.overall
@@ -98,7 +98,7 @@ def show_score(final: scoring_pb2.FinalScore) -> None:
 
 
 def score_rows(final: scoring_pb2.FinalScore) -> list[Row]:
-    """What a plot of a result shows; nothing when nothing was scored."""
+    """The rows of a result's plot; none if nothing was scored."""
     printed = final.published[0] if final.published else None
     rows = [
         Row(
@@ -115,7 +115,7 @@ def score_rows(final: scoring_pb2.FinalScore) -> list[Row]:
 
 
 def published_source(final: scoring_pb2.FinalScore) -> str:
-    """Where the published figures beside a result are from; empty without any."""
+    """Source of the published figures next to a result; empty without any."""
     return final.published[0].source if final.published else ""
 
 
@@ -158,7 +158,7 @@ def show_comparison(final: scoring_pb2.BPBComparison) -> None:
 
 
 def comparison_rows(final: scoring_pb2.BPBComparison) -> list[Row]:
-    """What a plot of two models shows; nothing when nothing was scored for both."""
+    """The rows of two models' plot; none if nothing was scored for both."""
     rows = [(one.subset or _NO_NAME, one.difference) for one in final.subsets]
     return [
         Row(name, one.model, against=one.against)
@@ -168,7 +168,7 @@ def comparison_rows(final: scoring_pb2.BPBComparison) -> list[Row]:
 
 
 def has_value(score: scoring_pb2.BitsPerByte) -> bool:
-    """Whether anything was scored: without tokens there is no figure, and 0 is not one."""
+    """Whether anything was scored: without tokens the figure is absent, not 0."""
     return score.HasField("bits_per_byte")
 
 
@@ -265,7 +265,7 @@ def _standing(
 def _add_averages(
     table: Grid, final: scoring_pb2.FinalScore | scoring_pb2.BPBComparison, *before: str
 ) -> None:
-    """Add the averages over the subsets, which are differences where cells stand before them."""
+    """Add the averages over the subsets; they are differences if other cells precede them."""
     form = "+z.4f" if before else ".4f"
     if final.macro.HasField("value"):
         macro = final.macro
@@ -278,12 +278,12 @@ def _add_averages(
 
 
 def _add(table: Grid, *cells: str) -> None:
-    """Add a row, the cells that it does not have empty."""
+    """Add a row, with missing cells empty."""
     table.add(*cells, *[""] * (len(table.columns) - len(cells)))
 
 
 def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
-    """Which question a result answers, what it rests on, and its perplexities."""
+    """The question that a result answers, its basis, and its perplexities."""
     said = basis_sentences(overall.basis) if overall.HasField("basis") else []
     perplexities = []
     if overall.HasField("byte_perplexity"):
@@ -294,7 +294,7 @@ def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
 
 
 def comparison_words(overall: scoring_pb2.BPBDifference) -> list[str]:
-    """The same of two models' difference, and how small a one would have been seen."""
+    """The same for two models' difference, and the smallest difference it would detect."""
     said = ["negative: the first model is better"]
     if overall.HasField("basis"):
         said += basis_sentences(overall.basis)
@@ -327,9 +327,9 @@ def _note_doubts(final: scoring_pb2.FinalScore) -> None:
 
 
 def _merged(final: scoring_pb2.FinalScore) -> dict[str, float | None]:
-    """Over every document that has a likelihood, also those that are excluded.
+    """Sums over every document with a likelihood, including excluded ones.
 
-    Of a sample the sums are of what was scored, and give no figure.
+    For a sample, the sums are of what was scored, and give no figure.
     """
     none = scoring_pb2.EXCLUSION_REASON_TOKEN_OUT_OF_RANGE
     sampled = final.overall.basis.unit != scoring_pb2.SAMPLE_UNIT_UNSPECIFIED

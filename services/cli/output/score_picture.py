@@ -1,4 +1,4 @@
-"""Bits per byte by subset as a picture in a file: SVG, or PNG where Pillow is installed."""
+"""Bits per byte by subset as a picture file: SVG, or PNG if Pillow is installed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _Shape = _Line | _Dot | _Text
 
 
 def check(given: str) -> Path:
-    """The file of a picture. Raises InvalidArgument unless its name ends in .svg or .png."""
+    """The file for a picture. Raises InvalidArgument unless its name ends in .svg or .png."""
     path = Path(given)
     if path.suffix.lower() not in {".svg", ".png"}:
         raise InvalidArgument("--plot", f"{given} ends in neither .svg nor .png")
@@ -73,7 +73,7 @@ def draw(
     said: Sequence[str],
     published: str = "",
 ) -> None:
-    """Write the picture of rows; `names` are the models, `said` stands below.
+    """Draw rows into a picture file; `names` are the models, and `said` is printed below.
 
     Raises OSError.
     """
@@ -191,5 +191,5 @@ def _png(size: tuple[int, int], shapes: Sequence[_Shape]) -> bytes:
 
 
 def _printable(text: str) -> str:
-    """Replace what neither XML nor a font has."""
+    """Replace characters that XML or the font lacks."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

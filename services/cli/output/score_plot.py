@@ -14,7 +14,7 @@ _MEASURED, _SPREAD, _AGAINST, _PUBLISHED = "\u25cf", "\u2500", "\u25cb", "\u25c6
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the plot: measured figures with their interval, and what stands beside them."""
+    """A line of the plot: measured figures with their interval, and the values next to them."""
 
     name: str
     score: scoring_pb2.BitsPerByte

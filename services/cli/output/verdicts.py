@@ -36,7 +36,7 @@ _STYLES = {
 
 
 def table(title: str, verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> Grid:
-    """Claims with verdict, basis and what was measured, a row each."""
+    """Claims with verdict, basis and measured value, a row each."""
     rows = Grid(
         title,
         [
@@ -62,7 +62,7 @@ _CLAIM = " --claim "
 
 
 def remedies(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
-    """What would let claims be measured that were not, each with how many of them it is for."""
+    """What would allow unmeasured claims to be measured, with the number of claims for each."""
     said = (one.not_measured.remedy for one in verdicts if one.HasField("not_measured"))
     counts = Counter(filter(None, said))
     return [f"{plural(count, 'claim')}: {remedy}" for remedy, count in counts.items()]
@@ -78,7 +78,7 @@ def commands(verdicts: Iterable[evidence_pb2.ClaimVerdict]) -> list[str]:
 
 
 def grouped(commands: Iterable[str]) -> list[str]:
-    """Commands of single claims, those in one that differ in the claim alone."""
+    """Commands for single claims, joined if they differ only in the claim."""
     claims: dict[tuple[str, str], list[str]] = {}
     for command in commands:
         before, flag, after = command.partition(_CLAIM)
@@ -90,11 +90,11 @@ def grouped(commands: Iterable[str]) -> list[str]:
 def show(
     title: str, verdicts: Sequence[evidence_pb2.ClaimVerdict], *, verified_by: str = ""
 ) -> None:
-    """Prints the claims; under them how to see again what is refuted, and what changed.
+    """Prints the claims; below them the commands that repeat refuted ones, and what changed.
 
-    The commands are lines of their own, not cells: a cell that is broken cannot be pasted. With
-    `verified_by`, a command, who reads a screen is shown what has a verdict, and of the rest how
-    many there are and the command.
+    The commands are separate lines rather than cells: a broken cell cannot be pasted. With
+    `verified_by`, a command, the screen shows only claims with a verdict, and the number of the
+    others with the command.
     """
     listed = verdicts
     if verified_by and chosen_format() not in {Format.CSV, Format.MD}:
@@ -129,7 +129,7 @@ def styled(verdict: evidence_pb2.ClaimVerdict) -> Text:
 
 
 def _value(verdict: evidence_pb2.ClaimVerdict) -> Text:
-    """The value, and under it the start of the digest of the evidence that it is from."""
+    """The value, and under it the start of its evidence's digest."""
     words = Text(value_text(verdict.evidence))
     words.append(_digits(verdict.evidence).lstrip("" if words else "\n"), style="dim")
     if verdict.HasField("sample"):

@@ -1,4 +1,4 @@
-"""`assay audit bpb`: whether a published figure can be right, and by which mistake it is wrong."""
+"""`assay audit bpb`: whether a published figure can be right, and which mistake explains it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Tries a record."""
+    """Checks a record."""
     from services.cli import auditing  # noqa: PLC0415  it loads numerical libraries
 
     return await auditing.run(arguments)

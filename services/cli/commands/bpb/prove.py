@@ -11,7 +11,7 @@ from services.errors import InvalidArgument
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds `--prove` and what belongs to it to `assay score`."""
+    """Adds `--prove` and related options to `assay score`."""
     parser.add_argument(
         "--prove",
         metavar="FILE",
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_options(arguments: argparse.Namespace) -> None:
-    """Refuses what no proof can be made of, before hours of scoring."""
+    """Refuses options that rule out a proof, before hours of scoring."""
     if arguments.prove:
         from services.cli import proving  # noqa: PLC0415  it loads numerical libraries
 
@@ -71,7 +71,7 @@ def check_options(arguments: argparse.Namespace) -> None:
 
 
 async def write(arguments: argparse.Namespace, digest: str) -> None:
-    """Writes the proof of a selection, if one is requested, of the model of that digest."""
+    """Writes the proof of a selection for the model of that digest, if requested."""
     if arguments.prove:
         from services.cli import proving  # noqa: PLC0415
 

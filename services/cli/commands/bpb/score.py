@@ -190,8 +190,8 @@ async def follow(
 ) -> Any:
     """Shows running figures until the final ones come, and returns those.
 
-    On a terminal they are a table that changes, elsewhere a line every 30 seconds of `clock`.
-    `document` is called with the figures of each document that come.
+    On a terminal they are a table that changes, otherwise a line every 30 seconds of `clock`.
+    `document` is called with the figures of each document.
     """
     if not ERR.is_terminal:
         note(LOADING)

@@ -15,7 +15,7 @@ from services.cli.output.grid import Column, Grid, Kind, show
 from services.common.counts import plural
 from services.errors import InvalidArgument
 
-# What needs the corpus extra is imported where it is used: other commands do without.
+# Modules of the corpus extra are imported where they are used: other commands do not need it.
 if TYPE_CHECKING:
     from services.corpus.bpb.cluster.unit_results import Merged
     from services.corpus.bpb.cluster.unit_scoring import UnitJob, UnitScorer
@@ -169,7 +169,7 @@ async def list_units(arguments: argparse.Namespace) -> Exit:
 
 
 async def score_units(arguments: argparse.Namespace) -> Exit:
-    """Scores units whose results are not there."""
+    """Scores units that have no results yet."""
     from services.corpus.bpb.cluster.unit_scoring import UnitScorer  # noqa: PLC0415
     from services.corpus.bpb.cluster.units import find_unit, share_of  # noqa: PLC0415
 
@@ -219,7 +219,7 @@ async def score_on_ray(arguments: argparse.Namespace) -> Exit:
 
 
 async def merge_units(arguments: argparse.Namespace) -> Exit:
-    """Adds results up."""
+    """Adds up results."""
     from services.corpus.bpb.cluster.unit_results import merge  # noqa: PLC0415
 
     folder = existing_folder("DIR", arguments.directory)

@@ -1,4 +1,4 @@
-"""`assay corpus`: read a corpus, say what it is, make it quick to read, measure its storage."""
+"""`assay corpus`: read a corpus, describe it, speed up reading, measure its storage."""
 
 from __future__ import annotations
 

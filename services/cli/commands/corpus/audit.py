@@ -1,4 +1,4 @@
-"""`assay corpus audit`: what a corpus is made of, and which test sets it repeats."""
+"""`assay corpus audit`: the contents of a corpus, and the test sets that it repeats."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Prints what a corpus is made of."""
+    """Prints the contents of a corpus."""
     page = output_file("--html", arguments.html) if arguments.html else None
     if page:
         templates("--html")
@@ -140,7 +140,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 def _named(given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Name each test set as its file is named, and by its path where two are named alike."""
+    """Name each test set after its file, or by its path if two files have the same name."""
     names = [Path(one).resolve().name for one in given]
     if len(set(given)) < len(given):
         raise InvalidArgument("--against", "names a file twice")

@@ -1,4 +1,4 @@
-"""`assay corpus build`: a corpus from sources, as a recipe says."""
+"""`assay corpus build`: a corpus from sources, following a recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.common.percent import percent
 from services.common.shares import Share
 from services.errors import InvalidArgument, PreconditionFailed
 
-# What needs the corpus extra is imported where it is used: other commands do without.
+# Modules of the corpus extra are imported where they are used: other commands do not need it.
 if TYPE_CHECKING:
     from services.corpus.build.stages.sequence import Stage
 
@@ -145,7 +145,7 @@ def _variables(given: list[str]) -> dict[str, str]:
 
 
 class _Progress:
-    """Notes what is done: the begin and the end of each stage, and every two seconds."""
+    """Reports progress: the start and the end of each stage, and every two seconds."""
 
     def __init__(self) -> None:
         self._noted = 0.0

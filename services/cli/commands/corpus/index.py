@@ -1,4 +1,4 @@
-"""`assay corpus index` and `verify`: make a corpus quick to read anywhere, and prove it whole."""
+"""`assay corpus index` and `verify`: speed up reading a corpus anywhere, and prove it complete."""
 
 from __future__ import annotations
 
@@ -134,13 +134,13 @@ async def index(arguments: argparse.Namespace) -> Exit:
 
 
 def _rate(size: int, seconds: float) -> str:
-    """What was read, with its rate where it was enough to have one."""
+    """The amount read, with its rate if enough was read to measure one."""
     read = f"{megabytes(size)} MB"
     return f"{read}, {megabytes(size / seconds)} MB/s" if size >= _RATED_BYTES else read
 
 
 def megabytes(size: float) -> str:
-    """Millions of bytes; small numbers keep the digits that tell them from nothing."""
+    """Millions of bytes; small numbers keep enough digits to differ from 0."""
     return f"{size / 1e6:,.1f}" if size >= 1e5 else f"{size / 1e6:.2g}"
 
 

@@ -1,4 +1,4 @@
-"""`assay corpus plan`: what a selection is, and what each rank of a run would get of it."""
+"""`assay corpus plan`: a selection's contents, and what each rank of a run would get of it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def plan(arguments: argparse.Namespace) -> Exit:
-    """Prints what a plan has and what ranks get of it."""
+    """Prints what a plan contains and what ranks get of it."""
     from services.corpus.stream.simulate import simulate  # noqa: PLC0415  the corpus extra
     from services.corpus.stream.spans import Remainder  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`assay corpus stats`: what a corpus holds, beside what was published of it."""
+"""`assay corpus stats`: a corpus's contents, next to its published figures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def stats(arguments: argparse.Namespace) -> Exit:
-    """Prints what a corpus holds."""
+    """Prints a corpus's contents."""
     async with Connection(shards_inventory(arguments)) as connection:
         stub = corpus_pb2_grpc.CorpusServiceStub(await connection.channel("corpus"))
         corpus = await corpus_ref(connection, arguments)

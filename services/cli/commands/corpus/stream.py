@@ -98,7 +98,8 @@ async def stream(arguments: argparse.Namespace) -> Exit:
             for line in chunk.bad_lines:
                 bad += 1
                 warn_of_bad_line(line, bad)
-            # Written before the position is kept: a run that dies in between repeats, never skips.
+            # Written before the position is kept: a run that dies in between repeats documents,
+            # never skips.
             if chunk.cursor:
                 out.keep(chunk.cursor)
     if bad:
@@ -107,7 +108,7 @@ async def stream(arguments: argparse.Namespace) -> Exit:
 
 
 def _line(document: stream_pb2.Document, text: bytes, meta: bytes) -> bytes:
-    # A lone surrogate of the shard's JSON travels as its three bytes (WTF-8); only a \u escape can
+    # A lone surrogate in the shard's JSON travels as three bytes (WTF-8); only a \u escape can
     # print it.
     decoded = text.decode("utf-8", "surrogatepass")
     try:

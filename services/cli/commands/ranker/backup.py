@@ -1,4 +1,4 @@
-"""`assay backup` and `assay restore`: copies of what the ranker knows."""
+"""`assay backup` and `assay restore`: copies of the ranker's data."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _restore(settings: RankerSettings, file: Path) -> backup.Contents:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Copies, or puts a copy back."""
+    """Makes a copy, or restores one."""
     settings = RankerSettings(ASSAY_HOME=home())  # type: ignore[call-arg]  # by alias
     try:
         if arguments.action == "backup":

@@ -1,4 +1,4 @@
-"""`assay claims`: verify what is claimed of an artifact."""
+"""`assay claims`: verify the claims about an artifact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from services.errors import InternalError
 SUBMIT_SECONDS = 60.0
 _CANCEL_SECONDS = 5.0
 _TIMES = 3.0
-"""How much longer or shorter it may take: costs were stated on another machine."""
+"""How much longer or shorter a plan may take: its costs were stated on another machine."""
 TIMEOUT_SECONDS = 6 * 3600.0  # more than the full budget of any artifact announces
 EFFORTS = {"quick": verification_pb2.EFFORT_QUICK, "full": verification_pb2.EFFORT_FULL}
 
@@ -96,7 +96,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 async def prepare(connection: Connection, arguments: argparse.Namespace) -> None:
-    """Register the manifests that are given, and refuse what `--expect` says is another thing."""
+    """Register the given manifests, and refuse digests that differ from `--expect`."""
     refuse_absent("--manifest", arguments.manifest)
     for manifest in arguments.manifest:
         await register(await connection.channel("ranker"), manifest)
@@ -109,7 +109,7 @@ async def verify(
     claims: Sequence[str],
     effort: verification_pb2.Effort.ValueType,
 ) -> list[evidence_pb2.ClaimVerdict]:
-    """Verifies the claims (all of the artifact's without any), showing progress on stderr."""
+    """Verifies the claims (default: all of the artifact's), showing progress on stderr."""
     stub = verification_pb2_grpc.VerificationServiceStub(channel)
     reply = await stub.SubmitVerification(
         verification_pb2.SubmitVerificationRequest(
@@ -126,7 +126,7 @@ async def verify(
     try:
         return await follow(stub, job, artifact)
     except BaseException:
-        # Ctrl-C, or whatever ends the command, ends the measuring; evidence that is kept stays.
+        # Ctrl-C, or any other end of the command, ends the measuring; stored evidence stays.
         with suppress(grpc.aio.AioRpcError):
             await stub.CancelJob(
                 verification_pb2.CancelJobRequest(job=job), timeout=_CANCEL_SECONDS
@@ -135,7 +135,7 @@ async def verify(
 
 
 def about(seconds: float) -> str:
-    """How long a plan may take."""
+    """The range of time that a plan may take."""
     if seconds < 1:
         return "within seconds"
     return f"probably {_length(seconds / _TIMES)} to {_length(seconds * _TIMES)}"
@@ -169,5 +169,5 @@ async def follow(
 
 
 def owned(artifact: str, claims: Sequence[str]) -> list[str]:
-    """Claims as OWNER/ID: a bare id is the artifact's own."""
+    """Claims as OWNER/ID: a bare id belongs to the artifact itself."""
     return [claim if "/" in claim else f"{artifact}/{claim}" for claim in claims]

@@ -85,7 +85,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         request = compare_pb2.CompareRequest(
             left=arguments.left, right=arguments.right, as_of=arguments.as_of
         )
-        # The first answer also tells a wrong name before anything is measured.
+        # The first answer also reveals a wrong name before anything is measured.
         reply: compare_pb2.CompareResponse = await stub.Compare(request, timeout=TIMEOUT_SECONDS)
         stale = [
             subject
@@ -142,7 +142,7 @@ def _has_evidence(subject: str, claims: Sequence[evidence_pb2.ClaimVerdict]) -> 
 def _add_changes(
     reply: compare_pb2.CompareResponse, verified: Sequence[evidence_pb2.ClaimVerdict]
 ) -> None:
-    """Copy the changes that a verification has just reported into a comparison."""
+    """Copy the changes that a verification just reported into a comparison."""
     changes = {one.claim.id: one.change for one in verified if one.HasField("change")}
     for verdict in (*reply.left.claims, *reply.right.claims, *page_claims(reply)):
         if verdict.claim.id in changes:

@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Does one of the four."""
+    """Runs one of the four actions."""
     dry = arguments.action == "submit" and arguments.dry_run
     if not dry and running_address("ranker") is None and announced_address("ranker") is None:
         raise PreconditionFailed(

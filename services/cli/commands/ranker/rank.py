@@ -1,4 +1,4 @@
-"""`assay rank`: places that the evidence allows, and what a score is made of."""
+"""`assay rank`: places that the evidence allows, and the parts of a score."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def _explain(
 async def _listed(
     stub: ranker_pb2_grpc.RankerServiceAsyncStub, arguments: argparse.Namespace
 ) -> rank_pb2.ListRanksResponse:
-    """Every page of the list, as one."""
+    """Every page of the list, joined."""
     request = rank_pb2.ListRanksRequest(
         as_of=arguments.as_of, hardware=arguments.hardware, profile=arguments.profile
     )
@@ -134,7 +134,7 @@ async def _listed(
 
 
 def show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bool) -> None:
-    """Prints the places in each profile; as CSV one table of all, placed or not."""
+    """Prints the places in each profile; as CSV, one table of all artifacts, placed or not."""
     if as_json:
         print_json(
             {
@@ -165,7 +165,7 @@ def show_ranks(reply: rank_pb2.ListRanksResponse, *, together: bool, as_json: bo
 
 
 def _one_table(reply: rank_pb2.ListRanksResponse) -> Grid:
-    """Every artifact of every profile in one table, as a program reads it: also without a place."""
+    """Every artifact of every profile in one table for programs, even without a place."""
     names = ("type", "profile", "artifact", "best place", "worst place", "ranked", "score", "low")
     table = Grid(
         "", [Column(one) for one in (*names, "high", "better than", "measured on", "lacks")]
@@ -195,9 +195,9 @@ def _show_profile(
     together: bool,
     after_line: bool,
 ) -> bool:
-    """A table of those that have a place, and who lacks what; a line where nobody has one.
+    """Print a table of artifacts with a place, and what others lack; or a line if none has one.
 
-    Lines follow each other without a blank one. Returns whether it was a line.
+    Consecutive lines have no blank line between them. Returns whether it printed a line.
     """
     called = words(profile.profile)
     if called != profile.profile:

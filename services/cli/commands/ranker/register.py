@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def register(channel: grpc.aio.Channel, manifest: Path) -> None:
-    """Register a manifest. Raises InvalidArgument with everything that is wrong with it."""
+    """Register a manifest. Raises InvalidArgument with all of its errors."""
     content = manifest.read_bytes()
     stub = admin_pb2_grpc.RankerAdminServiceStub(channel)
     checked = await stub.ValidateManifest(

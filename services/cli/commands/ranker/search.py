@@ -1,4 +1,4 @@
-"""`assay search`: capabilities that serve an intent, and reports of how they served it."""
+"""`assay search`: capabilities for an intent, and reports on how well they served it."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _show_counts(name: str, reply: dict[str, Any], *, as_json: bool) -> None:
 
 
 def show_matches(reply: search_pb2.SearchCapabilitiesResponse, *, as_json: bool) -> None:
-    """Prints what serves an intent; as CSV a table in any case."""
+    """Prints the matches for an intent; as CSV, always a table."""
     if as_json:
         print_json(plain(reply))
         return

@@ -1,4 +1,4 @@
-"""`assay bench`: how fast a segmentation model is on this machine."""
+"""`assay bench`: the speed of a segmentation model on this machine."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from services.common.percent import percent
 from services.errors import InternalError
 from services.ranker.web.values import ends
 
-# A benchmark ends by its budget, at most half an hour; a run of three more may follow.
+# A benchmark ends at its budget, at most half an hour; three more runs may follow.
 _TIMEOUT_SECONDS = 3600.0
-_BUDGET_SECONDS = 120.0  # where the request says none
+_BUDGET_SECONDS = 120.0  # default of the request
 _SCENARIOS = {
     "single-stream": benchmark_pb2.SCENARIO_SINGLE_STREAM,
     "offline": benchmark_pb2.SCENARIO_OFFLINE,
@@ -141,7 +141,7 @@ def request_of(
 
 
 async def _follow(updates: Any) -> benchmark_pb2.BenchmarkResult:
-    """Shows how far it is until the result comes, and returns that."""
+    """Shows progress until the result comes, and returns the result."""
     with Progress(console=progress_console(), transient=True, disable=not ERR.is_terminal) as bar:
         task = bar.add_task("runs", total=None)
         async for update in updates:
@@ -175,7 +175,7 @@ def show(result: benchmark_pb2.BenchmarkResult) -> None:
 
 
 def busy(result: benchmark_pb2.BenchmarkResult) -> str:
-    """Why there is only an upper bound of a time, in a sentence."""
+    """Why only an upper bound of a time is known, in a sentence."""
     loads = [one.load for one in result.restart_records]
     clean = sum(one.clean for one in loads)
     if clean:
@@ -231,7 +231,7 @@ def _spread(interval: common_pb2.Interval) -> str:
 
 
 def _span(interval: common_pb2.Interval, factor: float, unit: str) -> str:
-    """An interval in a unit; an open one by the end that it has."""
+    """An interval in a unit; an open interval shows its only end."""
     low, high = ends(interval)
     tail = f" {unit}" if unit else ""
     if math.isinf(low):

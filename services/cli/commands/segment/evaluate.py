@@ -108,13 +108,13 @@ async def _evaluated(
     messages: Iterator[segment_pb2.EvaluateSegmentationRequest],
     pairs: Sequence[Pair],
 ) -> tuple[segment_pb2.EvaluationResult, list[segment_pb2.PairResult]]:
-    """Follow an evaluation on stderr; return its result and those of the pairs.
+    """Follow an evaluation on stderr; return its result and the pairs' results.
 
     Raises InvalidArgument with the file of a picture or mask that the service refuses.
     """
     each: list[segment_pb2.PairResult] = []
-    # Not grpc.aio: when the server ends a call while the client still sends, it says "Internal
-    # error from Core" in place of the server's reason.
+    # Not grpc.aio: if the server ends a call while the client still sends, it says "Internal error
+    # from Core" instead of the server's reason.
     with connect(to) as channel, working(f"evaluating {plural(len(pairs), 'picture')}") as status:
         call = segment_pb2_grpc.SegmentServiceStub(channel).EvaluateSegmentation(messages)
         try:
@@ -133,12 +133,12 @@ async def _evaluated(
     raise InternalError("the evaluation ended without a result; see the segment service's log")
 
 
-# By how much, and how many times, more labels must agree with shifted masks than with the masks.
+# By how much, and by what factor, agreement must rise with shifted masks to suggest a shift.
 _FAR, _TIMES = 0.1, 2.0
 
 
 def shift_advice(reply: segment_pb2.EvaluationResult, *, zero_is_none: bool) -> str | None:
-    """Say what to try where the masks' values look as if they were one class off; else None."""
+    """Say what to try if the masks' values seem to be one class off; else None."""
     here = reply.pixel_accuracy
     shifted, how = reply.pixel_accuracy_one_lower, "lower"
     remedy = "0 seems to be no class, as in ADE20K's masks: try --zero-is-none"
@@ -159,7 +159,7 @@ def shift_advice(reply: segment_pb2.EvaluationResult, *, zero_is_none: bool) -> 
 def worst_first(
     names: Sequence[str], each: Sequence[segment_pb2.PairResult]
 ) -> list[dict[str, Any]]:
-    """The figures of every picture, by mean IoU; those in which no pixel counts come last."""
+    """The figures of every picture, by mean IoU; pictures without counted pixels come last."""
     pictures = [
         {
             "picture": names[pair.index],
@@ -178,9 +178,9 @@ def worst_first(
 def find_pairs(images: Path, masks: Path) -> list[Pair]:
     """Every picture of `images`, by name, with its mask. Raises FileNotFoundError, InvalidArgument.
 
-    A picture without a mask is an error, as in mmsegmentation: an evaluation of fewer than was
-    meant misleads. All of them are named before any is labelled. Masks without a picture are
-    ignored, so one folder of masks serves several splits.
+    A picture without a mask is an error, as in mmsegmentation: evaluating fewer pictures than
+    intended misleads. The error names all of them before any is labelled. Masks without a picture
+    are ignored, so one folder of masks serves several splits.
     """
     pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not pictures:
@@ -205,7 +205,7 @@ _OF_PAIR = re.compile(r"pairs\[(?P<index>\d+)\]\.(?P<part>image|mask)[\w.]*: ")
 
 
 def with_file(message: str, pairs: Sequence[Pair]) -> InvalidArgument | None:
-    """The error of a service's message about a pair, with its file; None of any other message."""
+    """The error for a service's message about a pair, with its file; None for other messages."""
     found = _OF_PAIR.match(message)
     if found is None:
         return None

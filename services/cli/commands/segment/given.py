@@ -1,4 +1,4 @@
-"""What files do not say of a model: options that `assay export` and `assay import-onnx` share."""
+"""Facts about a model that its files lack: options of `assay export` and `assay import-onnx`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.segment.export.given import DEFAULT_THRESHOLD, Given
 
 
 def add_given(parser: argparse.ArgumentParser, *, size: str, preprocessor: str) -> None:
-    """Add the options; `size` and `preprocessor` are the help of those that differ."""
+    """Add the options; `size` and `preprocessor` are help texts, which differ by command."""
     parser.add_argument("--size", type=pixel_size, metavar="WxH", help=size)
     parser.add_argument("--preprocessor", metavar="FILE", help=preprocessor)
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_given(parser: argparse.ArgumentParser, *, size: str, preprocessor: str) 
 
 
 def given(arguments: argparse.Namespace) -> Given:
-    """Return what the options say."""
+    """Return the options' values."""
     return Given(
         size=None if arguments.size is None else arguments.size[::-1],
         preprocessor=None if arguments.preprocessor is None else Path(arguments.preprocessor),

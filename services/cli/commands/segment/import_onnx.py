@@ -1,4 +1,4 @@
-"""`assay import-onnx`: write a ready ONNX segmenter as a model directory that is served."""
+"""`assay import-onnx`: write a ready ONNX segmenter as a model directory for the service."""
 
 from __future__ import annotations
 

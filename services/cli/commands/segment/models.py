@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> Exit:
-    """Lists, or says what is wanted and then lists."""
+    """Lists the models, after setting the desired ones if requested."""
     if running_address("segment") is None and announced_address("segment") is None:
         raise PreconditionFailed(
             "a model repository belongs to a running service, and none is named: start one with "

@@ -177,7 +177,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
 
 
 def _read_one(images: list[str]) -> bytes:
-    """The file of the only picture. Raises InvalidArgument, OSError."""
+    """The only picture's file. Raises InvalidArgument, OSError."""
     if len(images) != 1:
         raise InvalidArgument("IMAGE", f"{len(images)} of them: give one, or --out DIR for many")
     (image,) = images
@@ -213,7 +213,7 @@ async def _run_many(arguments: argparse.Namespace) -> Exit:
         raise InvalidArgument("IMAGE", "- is one picture; a list of paths on stdin is --list -")
     if not arguments.images and arguments.list is None:
         raise InvalidArgument("IMAGE", "give files or folders, or --list FILE")
-    refuse_all_absent(arguments.images)  # of some, the others are labelled
+    refuse_all_absent(arguments.images)  # if only some are absent, the others are labelled
     inventory, model = segment_model(arguments.model)
     async with Connection(inventory) as connection:
         channel = await connection.channel("segment")
@@ -226,7 +226,7 @@ async def _run_many(arguments: argparse.Namespace) -> Exit:
 
 
 def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.SegmentImageRequest:
-    """What the options request, without the model and the classes."""
+    """The options' request, without the model and the classes."""
     encoding = images_pb2.LABEL_ENCODING_NONE
     if arguments.output:
         encoding = images_pb2.LABEL_ENCODING_PNG
@@ -256,7 +256,7 @@ def _request(arguments: argparse.Namespace, encoded: bytes) -> segment_pb2.Segme
 
 
 def _class_ids(described: segment_pb2.GetModelResponse, wanted: list[str]) -> list[int]:
-    """The ids of classes that are named, or given as ids; several classes may have one name."""
+    """The ids of classes given by name or id; several classes may share a name."""
     classes = described.model.classes
     found: list[int] = []
     for name in wanted:
@@ -283,7 +283,7 @@ def _write(reply: segment_pb2.SegmentImageResponse, files: dict[str, Path]) -> N
 
 
 def _masks(reply: segment_pb2.SegmentImageResponse) -> list[dict[str, Any]]:
-    """Each class's mask as pycocotools reads it from JSON."""
+    """Each class's mask in the JSON form that pycocotools reads."""
     names = {item.class_id: item.name for item in reply.classes}
     size = [reply.labels.height, reply.labels.width]
     return [
@@ -298,7 +298,7 @@ def _masks(reply: segment_pb2.SegmentImageResponse) -> list[dict[str, Any]]:
 
 
 def _confidence(top: images_pb2.TopClasses) -> bytes:
-    """The first plane of probabilities as a PNG."""
+    """The first plane of probabilities, as a PNG."""
     import numpy as np  # noqa: PLC0415 - only this option needs them
     import zstandard  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`assay segment PATH... --out DIR`: the labels of many pictures, each in a file of its own."""
+"""`assay segment PATH... --out DIR`: labels for many pictures, each in its own file."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ from services.errors import AssayError as OurError
 from services.errors import InvalidArgument
 
 RUN = "run.json"
-# A request's size, less what surrounds the picture.
+# The largest request, minus the bytes that surround the picture.
 _MAX_BYTES = (64 << 20) - (64 << 10)
-# Of the pictures that are under way at once; the client keeps up to so many.
+# Bytes of the pictures in work at once; the client keeps up to that many.
 _UNDER_WAY, _BYTES_UNDER_WAY = 64, 512 << 20
-# Of an object, whose size is not known before it is read.
+# Assumed size of an object, whose size is unknown until it is read.
 _OBJECT_BYTES = 4 << 20
 _NOTE_SECONDS = 30.0
-# Classes and failures that are listed; all of them are in the summary.
+# How many classes and failures are listed; the summary has all of them.
 _SHOWN = 15
 
 
 @dataclass
 class Tally:
-    """What became of the pictures, and the rows of the summary by picture.
+    """Results by picture, and the rows of the summary.
 
-    `labelled` are the pictures that have labels now, those of earlier runs too.
+    `labelled` are the pictures that have labels now, including those of earlier runs.
     """
 
     done: int = 0
@@ -77,7 +77,7 @@ class Tally:
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
     def add(self, picture: str, rows: list[Row]) -> None:
-        """Count a picture that was labelled now."""
+        """Count a picture that was labelled in this run."""
         self.rows[picture] = rows
         self.labelled.add(picture)
         self.done += 1
@@ -86,7 +86,7 @@ class Tally:
 async def segment_many(
     arguments: argparse.Namespace, channel: Any, model: models_pb2.Model, classes: Sequence[int]
 ) -> Exit:
-    """Label every picture that is not done yet; return BAD_INPUT if one of them failed."""
+    """Label every picture that is not done yet; return BAD_INPUT if any failed."""
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():
         raise InvalidArgument("--out", f"{out} is a file: give a folder")
@@ -121,7 +121,7 @@ async def segment_many(
         with follow:
             for part in _parts(list(job.todo(found, again=arguments.again))):
                 await job.label(part, channel)
-    finally:  # also when it is interrupted: what is done is done
+    finally:  # even after an interruption, to record finished pictures
         write_summary(summary, tally.rows)
     if not arguments.jsonl:
         show_tally(tally, model, out, time.monotonic() - started)
@@ -129,10 +129,10 @@ async def segment_many(
 
 
 def _listed(file: str | None) -> list[str]:
-    """The paths of a list, one a line or with a NUL after each; "-" is stdin.
+    """The paths in a list, one a line or with a NUL after each; "-" is stdin.
 
-    They are bytes, as names of files are: in UTF-8 or any other encoding, and in UTF-16 where a
-    byte order mark says so.
+    They are bytes, like file names: in UTF-8 or any other encoding, or in UTF-16 if a byte order
+    mark says so.
     """
     if file is None:
         return []
@@ -145,7 +145,7 @@ def _listed(file: str | None) -> list[str]:
 
 
 class _Following:
-    """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+    """Progress on stderr: a bar on a terminal, otherwise a line now and then."""
 
     def __init__(self, total: int, *, jsonl: bool) -> None:
         self._bar = Progress(
@@ -184,7 +184,7 @@ class _Following:
 def _run(
     arguments: argparse.Namespace, model: models_pb2.Model, classes: Sequence[int]
 ) -> dict[str, Any]:
-    """What decides the results, so that a folder holds those of one run."""
+    """The inputs that determine the results, so that a folder holds those of one run."""
     return {
         "model": model.ref.name,
         "version": model.ref.version,
@@ -199,7 +199,7 @@ def _run(
 
 
 def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None:
-    """Note what the results are of. Raises InvalidArgument where others are there already."""
+    """Note what determines the results. Raises InvalidArgument if the folder has others."""
     path = out / RUN
     run = json.loads(json.dumps(run))
     try:
@@ -217,7 +217,7 @@ def _require_same_run(out: Path, run: Mapping[str, Any], *, again: bool) -> None
 
 
 def _is_done(picture: Found, labels: Path) -> bool:
-    """Whether the labels were written after the picture was; objects are taken not to change."""
+    """Whether the labels are newer than the picture; objects are assumed not to change."""
     try:
         if picture.url:
             return labels.is_file()
@@ -227,7 +227,7 @@ def _is_done(picture: Found, labels: Path) -> bool:
 
 
 def _parts(todo: Sequence[Found]) -> Iterator[list[Found]]:
-    """Split pictures so that those under way at once fit into memory."""
+    """Split pictures so that those in work at once fit into memory."""
     part: list[Found] = []
     sizes: list[int] = []
     for one in todo:
@@ -246,7 +246,7 @@ def _parts(todo: Sequence[Found]) -> Iterator[list[Found]]:
 
 @dataclass
 class _Job:
-    """Pictures on their way to `out`."""
+    """Pictures being labelled into `out`."""
 
     out: Path
     options: LabelOptions
@@ -256,7 +256,7 @@ class _Job:
     names: Mapping[int, str]
 
     def todo(self, found: Sequence[Found], *, again: bool) -> Iterator[Found]:
-        """Yield what is to be done, and count what is done or cannot be."""
+        """Yield pictures that are still to do; count those that are done or cannot be."""
         for one in found:
             if one.problem:
                 self._fail(one, one.problem)
@@ -268,7 +268,7 @@ class _Job:
                 yield one
 
     def _is_done(self, one: Found) -> bool:
-        """Whether its labels are there, with its rows: a run that was killed has written none."""
+        """Whether the picture has labels and rows; a run that was killed wrote no rows."""
         labels = labels_file(self.out, one)
         if not _is_done(one, labels):
             return False
@@ -276,7 +276,7 @@ class _Job:
             try:
                 self.tally.rows[one.name] = counted(one.name, labels, self.names)
             except (OSError, OurError):
-                return False  # of a machine that failed: they are made again
+                return False  # left by a machine that failed: make them again
         return True
 
     async def label(self, part: Sequence[Found], channel: Any) -> None:
@@ -288,7 +288,7 @@ class _Job:
             for one, read in zip(part, read_ahead(reads), strict=True):
                 try:
                     content = read.result()
-                except OSError as error:  # it has changed since it was found
+                except OSError as error:  # the file changed after it was found
                     self._fail(one, error.strerror or str(error))
                     continue
                 except OurError as error:
@@ -330,7 +330,7 @@ class _Job:
             overlay = overlay_file(self.out, one)
             write(overlay, labels.overlay)
             line["overlay"] = str(overlay)
-        write(place, label_png(labels.numpy()))  # the last one: where it is, all of them are
+        write(place, label_png(labels.numpy()))  # written last: if it exists, all files do
         notices = list(labels.reply.notices)
         for notice in notices:
             warn(f"{picture}: {notice}")
@@ -345,9 +345,9 @@ class _Job:
 
 
 def show_tally(tally: Tally, model: models_pb2.Model, out: Path, seconds: float) -> None:
-    """Prints how many pictures were labelled, and the classes in all that have labels.
+    """Prints how many pictures were labelled, and the classes over all labelled pictures.
 
-    As CSV the table is printed in any case.
+    As CSV, the table is printed in any case.
     """
     rate = f", {tally.done / seconds:.1f} a second" if tally.done and seconds > 0 else ""
     OUT.print(

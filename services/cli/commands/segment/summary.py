@@ -1,4 +1,4 @@
-"""The table of a folder's pictures, `summary.csv`: a row a class, by picture."""
+"""The table of a folder's pictures, `summary.csv`: a row for each class, by picture."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from services.errors import StorageFull
 
 SUMMARY = "summary.csv"
 _COLUMNS = ("picture", "labels", "width", "height", "class_id", "class", "pixels", "share", "error")
-# Columns with what others wrote: file names, and names of a model's classes.
+# Columns with text from others: file names, and names of a model's classes.
 _TEXTS = ("picture", "class", "error")
-# Most pixels of a label map that is read again: what is larger is made again.
+# Most pixels of a label map that is read again; a larger one is made again.
 _MAX_PIXELS = 1 << 28
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 Row: TypeAlias = dict[str, Any]
 
 
 def earlier(out: Path, summary: Path) -> dict[str, list[Row]]:
-    """The rows of earlier runs, by picture: one of all pictures takes those of shares together."""
+    """Rows of earlier runs, by picture: a run over all pictures also reads those of shares."""
     rows: dict[str, list[Row]] = {}
     if summary.name == SUMMARY:
         for part in sorted(out.glob("summary-*-of-*.csv")):
@@ -64,7 +64,7 @@ def write_summary(path: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -
 def counted(picture: str, labels: Path, names: Mapping[int, str]) -> list[Row]:
     """Return a picture's rows from its label map, the largest share first.
 
-    Raises OSError, and InvalidArgument if the file is no whole label map.
+    Raises OSError, and InvalidArgument if the file is not a complete label map.
     """
     import numpy as np  # noqa: PLC0415  # only where a run was cut off
 
@@ -88,7 +88,7 @@ def counted(picture: str, labels: Path, names: Mapping[int, str]) -> list[Row]:
 
 @dataclass
 class ClassTotal:
-    """A class in all pictures: in how many it is, and how many of their pixels have it."""
+    """A class over all pictures: how many contain it, and how many of their pixels it has."""
 
     name: str
     pictures: int = 0
@@ -116,8 +116,8 @@ def classes_of(rows: Mapping[str, Sequence[Row]]) -> tuple[list[ClassTotal], int
 def write(path: Path, content: bytes) -> None:
     """Write a file completely or not at all. Raises OSError, and StorageFull if the disk is full.
 
-    What is not whole has a name of chance: processes of several machines may write one file, and
-    have one number.
+    The temporary name is random: processes on several machines may write one file, and may have the
+    same process number.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from services.cli import commands
 from services.cli.exits import MEANINGS, Exit, explain
-from services.cli.interrupts import interruptible
+from services.cli.interrupts import interruptible, leave_at_once
 from services.cli.parsing import Parser, add_commands, add_quiet
 
 
@@ -95,11 +97,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         parser().print_help(sys.stderr)
         return Exit.USAGE
+    interrupted = threading.Event()
+    if arguments is None:  # this process is the command's
+        atexit.register(leave_at_once, interrupted, Exit.INTERRUPTED)
     try:
         parsed = parser().parse_args(given)
         with _output(parsed):
             return _run(parsed)
     except KeyboardInterrupt:
+        interrupted.set()
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has closed the pipe. Nothing more may be written, even at exit.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -40,3 +43,16 @@ async def interruptible(command: Coroutine[Any, Any, R]) -> R:
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def leave_at_once(interrupted: threading.Event, status: int) -> None:
+    """End the process with `status` if the command was interrupted; an exit handler.
+
+    Registered before the command's imports, it runs after their handlers, and only the freeing of
+    modules is left out: after torch that takes seconds.
+    """
+    if interrupted.is_set():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # the reader of a pipe may be gone
+                stream.flush()
+        os._exit(status)

@@ -13,14 +13,17 @@ from services.cli.connections.inventory import (
     Inventory,
     existing_folder,
     licenses_of,
+    named_language_models,
     names_a_folder,
 )
 from services.cli.connections.remote import running_address
 from services.cli.output.console import note, warn
 from services.common.license import UNREAD_WEIGHTS, UNSTATED_WEIGHTS
-from services.errors import InvalidArgument
+from services.corpus.bpb.models.hub_hint import hub_hint
+from services.errors import InvalidArgument, NotFound
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+# The hub keeps the first words for its own pages: no account is called so.
+_HUB_ID = re.compile(r"(?!(?:models|datasets|spaces)/)[\w-][\w.-]*/[\w.-]+")
 _REFERENCE = "segformer-reference"
 _LANGUAGE_REFERENCE = "byte-reference"
 _COMPRESSORS = frozenset({"xz", "zstd-19"})
@@ -72,6 +75,8 @@ def language_model(flag: str, given: str | None, folders: dict[str, Path]) -> st
     if given is None:
         return "" if running_address("corpus") else _LANGUAGE_REFERENCE
     if not names_a_folder(given) or _served_by_name("corpus", given):
+        if not running_address("corpus"):
+            _refuse_unknown(given)
         return given
     if running_address("corpus"):
         raise InvalidArgument(
@@ -103,6 +108,13 @@ async def only_language_model(connection: Connection, name: str) -> str:
 def _served_by_name(service: str, given: str) -> bool:
     """Whether a name that is also a folder here means the running service's model."""
     return running_address(service) is not None and "/" not in given
+
+
+def _refuse_unknown(name: str) -> None:
+    """Raises NotFound, as the private service would once it has started."""
+    named = named_language_models()
+    if named is not None and name not in (known := {_LANGUAGE_REFERENCE, *_COMPRESSORS, *named}):
+        raise NotFound("language model", name, known, hub_hint(name))
 
 
 def _refuse_hub_id(flag: str, given: str, command: str) -> None:

@@ -70,3 +70,32 @@ def test_up_ends_while_a_service_starts(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         assert running.wait(60) == Exit.INTERRUPTED
         assert "starting the corpus service" not in running.stderr.read()
+
+
+_SLOW_TO_FREE = """
+import atexit, sys, time
+from services.cli import __main__ as command
+
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(60)
+
+def interrupted(_):
+    atexit.register(lambda: print("handlers ran"))
+    raise KeyboardInterrupt
+
+slow, command._run = Slow(), interrupted
+sys.argv = ["assay", "doctor"]
+sys.exit(command.main())
+"""
+
+
+def test_an_interrupted_command_does_not_wait_for_modules_to_be_freed() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _SLOW_TO_FREE],
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (Exit.INTERRUPTED, "handlers ran\n", "")

@@ -165,3 +165,15 @@ def test_a_library_that_several_extras_have_is_of_the_commands_one(
 def test_extras_are_those_of_the_package() -> None:
     assert {"segment", "corpus", "ranker", "page", "score"} <= set(extras())
     assert "redis" in extras()["ranker"]
+
+
+def test_the_first_start_compiles_nothing_without_the_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "rglob", lambda *_: iter(()))
+    monkeypatch.setattr(processes, "find_spec", lambda _: object())
+    assert "compiles code" in processes._first_time("segment")
+    assert processes._first_time("corpus") == ""
+    monkeypatch.setattr(processes, "find_spec", lambda _: None)
+    assert processes._first_time("segment") == ""

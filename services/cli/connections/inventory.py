@@ -134,6 +134,19 @@ def _kept() -> dict[str, str]:
     return {name: value for name, value in kept.items() if name not in os.environ}
 
 
+def named_language_models() -> set[str] | None:
+    """Names of the language models that a private corpus service has beside its own.
+
+    None if the environment has no JSON object of them: the service itself says what is wrong.
+    """
+    variable = "ASSAY_CORPUS_LANGUAGE_MODELS"
+    listed = os.environ.get(variable) or _kept().get(variable, "{}")
+    try:
+        return set(dict(json.loads(listed)))
+    except (ValueError, TypeError):
+        return None
+
+
 def existing_folder(flag: str, given: str) -> Path:
     """The folder that a flag names, absolute.
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -130,9 +131,11 @@ def _own_log(logs: Path, name: str) -> BinaryIO:
 
 
 def _first_time(name: str) -> str:
-    """Why a first start is slow; empty if compiled code is cached from an earlier start."""
+    """Why a first start is slow; empty if compiled code is cached, or nothing compiles."""
     compiled = (Path(__file__).parents[2] / name).rglob("*.nbi")
     if name != "segment" or "NUMBA_CACHE_DIR" in os.environ or any(compiled):
+        return ""
+    if find_spec("numba") is None:  # the service will say what it lacks
         return ""
     return f"; its first start compiles code, for about {_FIRST_SECONDS} s"
 

@@ -17,14 +17,15 @@ from services.cli.models import language_model, segment_model
 from services.cli.shards import add_shards, corpus_ref, shards_inventory
 from services.corpus.settings import CorpusEntry
 from services.corpus.shards.formats import Keys, Reading
-from services.errors import InvalidArgument, PreconditionFailed
+from services.errors import InvalidArgument, NotFound, PreconditionFailed
 from tests.corpus.shard_files import line, write_corpus
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("ASSAY_SEGMENT_MODELS", raising=False)
+    for variable in ("ASSAY_SEGMENT_MODELS", "ASSAY_CORPUS_LANGUAGE_MODELS"):
+        monkeypatch.delenv(variable, raising=False)
     for service in ("CORPUS", "SEGMENT"):
         monkeypatch.delenv(f"ASSAY_{service}_ADDR", raising=False)
 
@@ -151,6 +152,40 @@ def test_an_id_of_the_hub_is_refused_with_the_command_that_gets_it() -> None:
         language_model("--model", "some/model", {})
     with pytest.raises(FileNotFoundError, match="export --checkpoint some/model"):
         segment_model("some/model")
+
+
+@pytest.mark.parametrize("given", ["models/none", "datasets/none", "spaces/none"])
+def test_a_word_that_the_hub_keeps_for_itself_is_no_account(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for named in (segment_model, lambda one: language_model("--model", one, {})):
+        with pytest.raises(FileNotFoundError, match=f"^--model: {given} does not exist$"):
+            named(given)
+
+
+def test_an_unknown_language_model_is_refused_before_a_service_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(NotFound, match=r"`hf download gpt2 --local-dir gpt2`.*known: byte-ref"):
+        language_model("--model", "gpt2", {})
+    for known in ("byte-reference", "xz", "zstd-19"):
+        assert language_model("--model", known, {}) == known
+    Inventory(language_models={"kept": Path("/m")}).keep()
+    assert language_model("--model", "kept", {}) == "kept"
+    monkeypatch.setenv("ASSAY_CORPUS_LANGUAGE_MODELS", '{"gpt2": "/m"}')
+    assert language_model("--model", "gpt2", {}) == "gpt2"
+    monkeypatch.setenv("ASSAY_CORPUS_LANGUAGE_MODELS", "{")  # the service says what is wrong
+    assert language_model("--model", "any", {}) == "any"
+    monkeypatch.setenv("ASSAY_CORPUS_ADDR", "127.0.0.1:1")
+    assert language_model("--model", "other", {}) == "other"
+
+
+def test_the_known_language_models_are_those_of_the_service() -> None:
+    registry = pytest.importorskip("services.corpus.bpb.models.registry")
+    for name in (registry.REFERENCE, *registry.COMPRESSORS):
+        assert language_model("--model", name, {}) == name
+    assert language_model("--model", None, {}) == registry.REFERENCE
 
 
 def test_a_folder_in_one_that_exists_is_no_id_of_the_hub(

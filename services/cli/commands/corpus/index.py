@@ -92,7 +92,7 @@ async def index(arguments: argparse.Namespace) -> Exit:
         now = time.monotonic()
         if now - noted >= _NOTE_SECONDS:
             noted = now
-            note(f"{_rate(done, now - begun)}, of {megabytes(total)} MB")
+            note(f"{_rate(done, now - begun)}, of {data_size(total)}")
 
     try:
         shards = await asyncio.to_thread(
@@ -135,13 +135,13 @@ async def index(arguments: argparse.Namespace) -> Exit:
 
 def _rate(size: int, seconds: float) -> str:
     """The amount read, with its rate if enough was read to measure one."""
-    read = f"{megabytes(size)} MB"
-    return f"{read}, {megabytes(size / seconds)} MB/s" if size >= _RATED_BYTES else read
+    read = data_size(size)
+    return f"{read}, {data_size(size / seconds)}/s" if size >= _RATED_BYTES else read
 
 
-def megabytes(size: float) -> str:
-    """Millions of bytes; small numbers keep enough digits to differ from 0."""
-    return f"{size / 1e6:,.1f}" if size >= 1e5 else f"{size / 1e6:.2g}"
+def data_size(size: float) -> str:
+    """An amount of data with its unit: MB from a tenth of one on, bytes below."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,.0f} bytes"
 
 
 async def verify(arguments: argparse.Namespace) -> Exit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from services.corpus.bpb.models.checkpoint.model_directory import (
 )
 from services.corpus.bpb.models.choice import Loaded
 from services.corpus.bpb.models.compute import FASTEST, Compute
+from services.corpus.bpb.models.hub_hint import hub_hint
 from services.corpus.bpb.models.language_model import LanguageModel, ModelInfo
 from services.errors import InvalidArgument, NotFound, SourceChanged
 
@@ -128,7 +128,7 @@ class Registry:
 
     def _find(self, name: str) -> ByteManifest | HuggingFaceModel:
         if name not in self._directories:
-            raise NotFound("language model", name, self._directories, _hub_hint(name))
+            raise NotFound("language model", name, self._directories, hub_hint(name))
         found = self._found.get(name)
         if found is not None and not self._is_used(name) and _state(found) != self._states[name]:
             found = None  # nothing was said of what it was before
@@ -161,17 +161,6 @@ def _state(found: ByteManifest | HuggingFaceModel) -> _State:
             status = path.stat()
             states[path.name] = (status.st_size, status.st_mtime_ns)
     return states
-
-
-def _hub_hint(name: str) -> str:
-    """Say how a model of the hub is got, where the name may be one's."""
-    if not re.fullmatch(r"([\w.-]+/)?[\w.-]+", name):
-        return ""
-    folder = name.rpartition("/")[2]
-    return (
-        "if it is an id of the Hugging Face hub: nothing is downloaded here; get it with "
-        f"`hf download {name} --local-dir {folder}` and give the folder"
-    )
 
 
 def _info(name: str, found: ByteManifest | HuggingFaceModel) -> ModelInfo:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli.commands.corpus.index import megabytes
+from services.cli.commands.corpus.index import data_size
 
 
 @pytest.mark.parametrize(
-    ("size", "said"), [(0, "0"), (7_867, "0.0079"), (123_456, "0.1"), (5_432_100_000, "5,432.1")]
+    ("size", "said"),
+    [
+        (0, "0 bytes"),
+        (23, "23 bytes"),
+        (7_867, "7,867 bytes"),
+        (123_456, "0.1 MB"),
+        (5_432_100_000, "5,432.1 MB"),
+    ],
 )
-def test_a_small_corpus_is_not_0_megabytes(size: int, said: str) -> None:
-    assert megabytes(size) == said
+def test_a_small_corpus_has_its_size_in_bytes(size: int, said: str) -> None:
+    assert data_size(size) == said

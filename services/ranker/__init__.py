@@ -1,1 +1,1 @@
-"""Measures what is claimed of artifacts, and compares them by what was found."""
+"""Measures claims about artifacts, and compares artifacts by the evidence found."""

@@ -102,7 +102,7 @@ def build_service(settings: RankerSettings) -> Service:
 
 
 class _Ranker:
-    """The parts of the service, and how they hang together."""
+    """The parts of the service, and their connections."""
 
     def __init__(self, settings: RankerSettings) -> None:
         self._settings = settings
@@ -123,7 +123,7 @@ class _Ranker:
         )
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Add the servicers to a server; call it on the event loop that they are to run on.
+        """Add the servicers to a server; call it on the event loop that they will run on.
 
         Raises `StartError` for settings that cannot be used.
         """
@@ -190,7 +190,7 @@ class _Ranker:
             )
 
     def pages(self) -> WebApp:
-        """The pages over HTTP. Raises `Unavailable` where their libraries are not installed."""
+        """The pages over HTTP. Raises `Unavailable` if their libraries are not installed."""
         try:
             from services.ranker.web.app import RankerPages  # noqa: PLC0415  of an extra
             from services.ranker.web.pictures import ServedPictures  # noqa: PLC0415
@@ -214,7 +214,7 @@ class _Ranker:
         )
 
     async def warm(self) -> None:
-        """Open the database, and register what it keeps. Raises `StartError`."""
+        """Open the database, and register the stored manifests. Raises `StartError`."""
         try:
             await self._database.open()
             await self._registration.restore()
@@ -225,7 +225,7 @@ class _Ranker:
         self._database.subscribe(self._follow)
 
     def _follow(self) -> None:
-        """Register what other rankers have kept. It is read again with the next notice."""
+        """Register what other rankers have stored. After a failure, the next notice tries again."""
 
         async def follow() -> None:
             try:
@@ -233,7 +233,7 @@ class _Ranker:
             except AssayError as error:
                 _log.warning("manifests of other rankers not read", problem=str(error))
 
-        if len(self._following) < _MOST_FOLLOWING:  # the one that waits will read it all
+        if len(self._following) < _MOST_FOLLOWING:  # the waiting task will read everything
             task = asyncio.create_task(follow())
             self._following.add(task)
             task.add_done_callback(self._following.discard)

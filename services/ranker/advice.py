@@ -1,4 +1,4 @@
-"""What could be better in a manifest that is not wrong, and what it costs to leave it."""
+"""Possible improvements of a valid manifest, and the cost of leaving it as it is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COUNTED = (
 
 
 def warnings(entry: Artifact | Page, methodology: Methodology) -> tuple[tuple[str, str], ...]:
-    """Each as its place in the manifest and what to do. The methods of its claims exist."""
+    """Warnings: each a place in the manifest and a remedy. The methods of its claims must exist."""
     of_itself = _of_artifact(entry, methodology) if isinstance(entry, Artifact) else ()
     return tuple(of_itself) + tuple(
         (f"{entry.id}.claims[{claim.id}].{field}", advice)
@@ -87,7 +87,7 @@ def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
 
 
 def _hint(bound: Bound) -> str:
-    """What a share would be that was written as a percentage."""
+    """The share that a number would be if it was written as a percentage."""
     if not isinstance(bound, Equals) or bound.unit != "%" or not 0 < bound.value <= 1:
         return ""
     return f": a share of {bound.value:g} is {100 * bound.value:g} %"

@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -53,7 +53,7 @@ _ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 @dataclass(frozen=True)
 class VerificationRequest:
-    """What a job is to verify; empty claims mean all of the subject's."""
+    """What a job should verify; empty claims mean all of the subject's."""
 
     subject: str
     claims: tuple[str, ...]
@@ -62,7 +62,7 @@ class VerificationRequest:
 
 @dataclass(frozen=True)
 class Wording:
-    """Writes verdicts and errors as the messages that are sent and kept."""
+    """Turns verdicts and errors into the messages that are sent and stored."""
 
     verdict: Callable[[ClaimVerdict], bytes]
     error: Callable[[AssayError], bytes]
@@ -70,7 +70,7 @@ class Wording:
 
 @dataclass
 class Job:
-    """A verification as it stands. `verdicts` grows; the times are aware, None before they came."""
+    """State of a verification. `verdicts` grows; the times are aware, None until they come."""
 
     id: str
     order: VerificationRequest
@@ -90,18 +90,18 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has ended."""
         return self.state in _ENDED
 
     @property
     def left(self) -> tuple[str, ...]:
-        """Claims of the plan that are not decided."""
+        """Claims of the plan that are not decided yet."""
         decided = {one.claim for one in self.verdicts}
         return tuple(one for one in self.plan.claims if one not in decided)
 
 
 class Jobs:
-    """The queue of verifications of one verifier, and what became of them."""
+    """The queue of one verifier's verifications, and their results."""
 
     def __init__(
         self,
@@ -119,12 +119,13 @@ class Jobs:
         self._closing = False
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        # With the owner: another's id, which lists show, neither gets nor blocks a job.
+        # The key includes the owner: another caller's id, which lists show, neither gets nor blocks
+        # a job.
         self._by_request: dict[tuple[Identity, str], str] = {}
         self._changed = asyncio.Condition()
 
     async def restore(self) -> None:
-        """Take up what was kept: queue again what has not ended. Raises `Unavailable`."""
+        """Load stored jobs, and queue again those that have not ended. Raises `Unavailable`."""
         for kept in await self._store.every():
             job = _restored(kept)
             self._jobs[job.id] = job
@@ -141,11 +142,11 @@ class Jobs:
     async def submit(
         self, order: VerificationRequest, request_id: str = "", owner: Identity = ANONYMOUS
     ) -> Job:
-        """Put an order of `owner` into the queue; a request id that it has used gives its job.
+        """Queue an order of `owner`; a request id that the owner has used returns its job.
 
-        It is kept when this returns. Raises as `plan`, `RequestIdReused` when it has used the id
-        for another order, `Overloaded` when the queue is full, `Unavailable` when it cannot be
-        kept.
+        The job is stored when this returns. Raises as `plan`, `RequestIdReused` if the owner has
+        used the id for another order, `Overloaded` if the queue is full, `Unavailable` if the job
+        cannot be stored.
         """
         if (owner, request_id) in self._by_request:
             job = self._jobs[self._by_request[owner, request_id]]
@@ -185,11 +186,11 @@ class Jobs:
 
     @property
     def newest_first(self) -> list[Job]:
-        """Every job that is known."""
+        """All known jobs, the newest first."""
         return list(reversed(self._jobs.values()))
 
     async def watch(self, name: str, after: int = 0) -> AsyncGenerator[Job | KeptVerdict, None]:
-        """Yield the job, then its verdicts and changes in order; the last is the job, ended.
+        """Yield the job, then its verdicts and changes in order; the last item is the ended job.
 
         The first `after` verdicts are left out. Raises `NotFound`.
         """
@@ -219,26 +220,26 @@ class Jobs:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-            if not job.over:  # it was cancelled before its first step
+            if not job.over:  # the job was cancelled before its first step
                 await self._end(job, JobState.CANCELLED)
         return job
 
     async def close(self) -> None:
-        """Stop the jobs that have not ended; who restores them goes on with them."""
+        """Stop the jobs that have not ended; a ranker that restores them continues them."""
         self._closing = True
         for task in (tasks := list(self._tasks.values())):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for job in self._jobs.values():
             if job.state is JobState.RUNNING:
-                job.begun -= 1  # it has ended no process
+                job.begun -= 1  # the job did not end this process
                 await self._keep(job)
 
     def _start(self, job: Job) -> None:
         self._tasks[job.id] = asyncio.create_task(
             self._run(job),
             name=f"job {job.id}",
-            context=self._tracing.detached(),  # so that it has not the deadline of this call
+            context=self._tracing.detached(),  # so that it does not inherit this call's deadline
         )
 
     async def _run(self, job: Job) -> None:
@@ -253,7 +254,7 @@ class Jobs:
         except AssayError as problem:
             state, error = JobState.FAILED, problem
         except Exception:  # noqa: BLE001  (a job that fails must say so, whatever it was)
-            # What it was is the operator's to know.
+            # Only the operator should know what it was.
             _log.exception("job failed", job=job.id)
             state = JobState.FAILED
             error = InternalError("a fault of the server; its log says more")
@@ -262,7 +263,7 @@ class Jobs:
                 await self._end(job, state, error)
 
     async def _verify(self, job: Job, left: tuple[str, ...]) -> None:
-        """Decide what is left of a job's claims."""
+        """Decide the remaining claims of a job."""
         if job.begun >= _MOST_BEGUN:
             raise Unavailable(
                 f"the ranker has ended {job.begun} times while this job ran, and does not begin it "
@@ -275,7 +276,8 @@ class Jobs:
                 if isinstance(update, VerificationPlan):
                     job.state, job.begun = JobState.RUNNING, job.begun + 1
                     job.started = job.started or self._now()
-                    # Not begun if it cannot be kept: a crash would repeat it without end.
+                    # Not begun if its state cannot be stored: a crash would then repeat it
+                    # endlessly.
                     await self._store.keep(_kept(job))
                 elif isinstance(update, VerificationProgress):
                     total = before + update.total
@@ -288,7 +290,7 @@ class Jobs:
         kept = KeptVerdict(verdict.claim.id, self._wording.verdict(verdict))
         try:
             await self._store.decide(job.id, len(job.verdicts), kept)
-        except Unavailable as error:  # the caller gets it all the same
+        except Unavailable as error:  # the caller gets the verdict anyway
             _log.warning("verdict of a job not kept", job=job.id, problem=str(error))
         job.verdicts.append(kept)
 
@@ -316,7 +318,7 @@ class Jobs:
         try:
             if gone:
                 await self._store.forget(gone)
-        except Unavailable as error:  # they are forgotten once more after the next start
+        except Unavailable as error:  # they are forgotten again after the next start
             _log.warning("old jobs not removed", problem=str(error))
 
     def _remove(self, gone: set[str]) -> None:

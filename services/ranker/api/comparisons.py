@@ -1,7 +1,8 @@
-"""Comparisons as callers get them: evidence from the store, the answer from the cache if need be.
+"""Comparisons for callers: evidence from the store, the answer from the cache if possible.
 
-Reads evidence and makes none, so the key of the answer does not change while it is computed. What
-is cached is the reply for the pair in canonical order, serialised, without the field `cache`.
+Comparing reads evidence and makes none, so the key of the answer does not change during the
+computation. The cache holds the reply for the pair in canonical order, serialised, without the
+field `cache`.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from services.ranker.methodology.reliability import PageReliability
 from services.ranker.methodology.separation import Answer, Missing, Separation
 
 SCHEMA = 4
-"""Of the bytes that are kept: raise it when a change of the contract would misread older ones."""
+"""Schema of the cached bytes: raise it when a change of the contract would misread older bytes."""
 
 _EXCHANGED = {
     compare_pb2.SEPARATION_LEFT: compare_pb2.SEPARATION_RIGHT,
     compare_pb2.SEPARATION_RIGHT: compare_pb2.SEPARATION_LEFT,
 }
 
-# Pairs that are kept, and the pieces of evidence that they hold together: a piece takes kilobytes.
+# Limits on cached pairs, and on the pieces of evidence in them: a piece takes kilobytes.
 _MAX_PREPARED_PAIRS = 1024
 _MAX_PREPARED_EVIDENCE = 10_000
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """The options of a request. No pages: all that compare the two. No hardware: the latest."""
+    """Options of a request. No pages means all that compare the two; no hardware the latest."""
 
     left: str
     right: str
@@ -52,7 +53,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What is known of a pair at one state of database and registry, and the key of its answer."""
+    """A pair's records at one state of database and registry, and the key of its answer."""
 
     state: tuple[int, int] | None
     pair: Pair
@@ -60,16 +61,16 @@ class _Prepared:
 
     @property
     def evidence(self) -> int:
-        """How many pieces of evidence it holds."""
+        """Number of pieces of evidence in the records."""
         on_pages = sum(len(page.claims) for page in self.pair.pages)
         return len(self.pair.first.evidence) + len(self.pair.second.evidence) + on_pages
 
 
 class Comparisons:
-    """Compares registered artifacts by the evidence that is stored.
+    """Compares registered artifacts by stored evidence.
 
-    `version` tells whether the database has changed, or None when it cannot say; `computed` is
-    called for every comparison that the cache did not have.
+    `version` returns a number that changes with the database, or None if unknown; `computed` is
+    called for every comparison that was not in the cache.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Comparisons:
         return content + cache_field(info)
 
     async def _prepare(self, asked: _Asked) -> _Prepared:
-        """What is known of a pair and its key; read again only when something has changed."""
+        """A pair's records and key; read again only after a change."""
         version = self._version()
         state = None if version is None else (version, self._registry.revision)
         known = self._prepared.get(asked)
@@ -134,10 +135,10 @@ class Comparisons:
         return prepared
 
     def _hold(self, asked: _Asked, prepared: _Prepared) -> None:
-        """Keep it for the next caller, as long as nothing has changed and there is room."""
+        """Keep the records for the next caller, if nothing has changed and there is room."""
         if prepared.state is None:
             return
-        if prepared.state != self._prepared_state:  # those of another state are never used again
+        if prepared.state != self._prepared_state:  # records of another state are never used again
             self._prepared.clear()
             self._prepared_state = prepared.state
         self._prepared.pop(asked, None)
@@ -161,9 +162,9 @@ class Comparisons:
         return chosen
 
     async def invalidate(self, name: str) -> int:
-        """Drop kept comparisons of an artifact's current state, or of all if `name` is empty.
+        """Drop cached comparisons of an artifact's current state, or of all if `name` is empty.
 
-        Raises `NotFound`, and `Unavailable` when evidence cannot be read or the cache does not
+        Raises `NotFound`, and `Unavailable` if evidence cannot be read or the cache does not
         answer.
         """
         if not name:
@@ -173,7 +174,7 @@ class Comparisons:
 
 
 def to_message(comparison: Comparison) -> compare_pb2.CompareResponse:
-    """Return the reply, all but what the cache did."""
+    """Return the reply, except for the field `cache`."""
     return compare_pb2.CompareResponse(
         left=_side(comparison.left),
         right=_side(comparison.right),
@@ -210,12 +211,12 @@ def exchange(message: compare_pb2.CompareResponse) -> None:
 
 
 def encode(message: compare_pb2.CompareResponse) -> bytes:
-    """Return the bytes that are kept; equal replies have equal bytes."""
+    """Return the bytes to cache; equal replies have equal bytes."""
     return message.SerializeToString(deterministic=True)
 
 
 def decode(content: bytes) -> compare_pb2.CompareResponse:
-    """Return the reply that `encode` made the bytes of; raise what protobuf does for others."""
+    """Return the reply from `encode`'s bytes; raises protobuf's error for other bytes."""
     return compare_pb2.CompareResponse.FromString(content)
 
 

@@ -38,7 +38,7 @@ class EvidenceReplies:
         """See `ranker.proto`."""
         owner, _ = requests.parse_claim("claim", request.claim)
         evidence = await self._records.about(self._registry.claim(request.claim))
-        # Keyed so that the newest come first, whatever is kept between two pages.
+        # The key puts the newest first, even if evidence is added between two pages.
         shown, token = page(
             evidence,
             request.page_size,

@@ -64,7 +64,7 @@ def _timing(kept: Sequence[Mapping[str, object]]) -> evidence_pb2.Timing:
 
 
 def _subject(value: Mapping[str, object], digest: str) -> evidence_pb2.Subject:
-    """What was measured, from the JSON-like mapping that evidence keeps it in."""
+    """The measured subject, from the JSON-like mapping in evidence."""
     splits = value.get("splits")
     return evidence_pb2.Subject(
         type=_enum(artifact_pb2.ArtifactType, "ARTIFACT_TYPE_", value.get("type")),
@@ -81,7 +81,7 @@ def _subject(value: Mapping[str, object], digest: str) -> evidence_pb2.Subject:
 
 
 def _engine(value: Mapping[str, object]) -> common_pb2.Engine:
-    """What computed it, from the JSON-like mapping that evidence keeps it in."""
+    """The engine, from the JSON-like mapping in evidence."""
     return common_pb2.Engine(
         id=str(value.get("id", "")),
         precision=_enum(common_pb2.Precision, "PRECISION_", value.get("precision")),
@@ -92,7 +92,7 @@ def _engine(value: Mapping[str, object]) -> common_pb2.Engine:
 
 
 def _enum(kind: Any, prefix: str, name: object) -> Any:
-    """The number of an enum's value by its name without prefix; 0 for one that is unknown."""
+    """The number of an enum's value by its name without prefix; 0 if unknown."""
     full = f"{prefix}{name}"
     return kind.Value(full) if full in kind.keys() else 0  # noqa: SIM118  (it is no dict)
 
@@ -174,7 +174,7 @@ def _value(value: bounds.Value) -> evidence_pb2.Value:
 
 
 def _environment(value: Mapping[str, object]) -> common_pb2.Environment:
-    """The machine, from the JSON-like mapping that evidence keeps it in."""
+    """The machine, from the JSON-like mapping in evidence."""
     message = common_pb2.Environment(
         cpu=str(value.get("cpu", "")),
         cpu_count=_whole(value.get("cpu_count")),
@@ -204,7 +204,7 @@ def _environment(value: Mapping[str, object]) -> common_pb2.Environment:
 
 
 def _details(value: object) -> dict[str, common_pb2.Accelerator]:
-    """Accelerators by name, with what evidence keeps of them beside it."""
+    """Accelerators by name, with their other details from evidence."""
     listed = value if isinstance(value, list) else []
     found = [
         json_format.ParseDict(one, common_pb2.Accelerator(), ignore_unknown_fields=True)

@@ -1,6 +1,6 @@
 """The ranker's values -> messages of the contract.
 
-What the messages of several rpcs have in common; what one alone has is beside that rpc.
+Contains what the messages of several rpcs share; the rest is in the module of its rpc.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def artifact(
     withdrawn: Withdrawn | None = None,
     registered_by: str = "",
 ) -> artifact_pb2.Artifact:
-    """Return an artifact, with its claims if requested, and what its published score is worth."""
+    """Return an artifact, with its claims if requested, and its published score assessed."""
     return artifact_pb2.Artifact(
         id=value.id,
         name=value.name,
@@ -114,7 +114,7 @@ def effort(value: Budget) -> verification_pb2.Effort.ValueType:
 
 
 def _published(value: model.PublishedScore) -> artifact_pb2.PublishedScore:
-    """A printed score beside the whole scores that its printed parts allow."""
+    """A printed score with the whole scores that its printed parts allow."""
     feasible = formula.feasible(value.printed_components)
     return artifact_pb2.PublishedScore(
         value=value.value,
@@ -128,7 +128,7 @@ def _published(value: model.PublishedScore) -> artifact_pb2.PublishedScore:
 
 
 def claim(value: model.Claim) -> claim_pb2.Claim:
-    """Return a claim; without a bound when it leaves open what would make it true."""
+    """Return a claim; without a bound if it does not say what would make it true."""
     message = claim_pb2.Claim(
         id=value.id,
         artifact=value.artifact,
@@ -157,7 +157,7 @@ def claim(value: model.Claim) -> claim_pb2.Claim:
 
 
 def source(value: model.Source) -> claim_pb2.Source:
-    """Return a source; a text or a truth that it says is its quotation where it has no other."""
+    """Return a source; without a quotation, its text or truth value is its quotation."""
     says = "" if value.says is None else str(value.says).lower()
     says = value.says if isinstance(value.says, str) else says
     return claim_pb2.Source(
@@ -174,7 +174,7 @@ def source(value: model.Source) -> claim_pb2.Source:
 
 
 def references(owner: str, claims: Iterable[str]) -> list[str]:
-    """Return claims as "OWNER/ID"; those without an owner are of this one."""
+    """Return claims as "OWNER/ID"; claims without an owner belong to `owner`."""
     return [model.reference(owner, one) for one in claims]
 
 
@@ -210,7 +210,7 @@ def interval(
 
 
 def methodology(value: Methodology) -> score_pb2.MethodologyRef:
-    """Return which methodology."""
+    """Return the methodology's name and digest."""
     return score_pb2.MethodologyRef(version=value.version, digest=value.digest)
 
 

@@ -57,10 +57,10 @@ class OutcomeService(outcome_pb2_grpc.OutcomeServiceServicer):
 
 
 def reporter(context: Context) -> Reporter:
-    """Who calls: the identity that the server verified, or else the address.
+    """The caller: the identity that the server verified, or else the address.
 
-    Nothing in a request says who reports, for anyone could write it there. The port is left out of
-    an address: a retry may come by another.
+    No field of a request names the reporter, since anyone could write anything there. The port is
+    left out of an address: a retry may use another.
     """
     who = identity.current()
     if who.verified:

@@ -81,9 +81,9 @@ class RankerService(ranker_pb2_grpc.RankerServiceServicer):
         request: compare_pb2.CompareRequest,
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> bytes:
-        """See `ranker.proto`. The reply comes serialised, as it is cached.
+        """See `ranker.proto`. The reply is serialised, as it is cached.
 
-        The server sends bytes as they are: to read a cached reply into a message and write it out
+        The server sends bytes unchanged: parsing a cached reply into a message and serialising it
         again would cost more than the rest of the call.
         """
         requests.required("left", request.left)

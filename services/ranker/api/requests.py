@@ -1,4 +1,4 @@
-"""Fields of requests -> the ranker's values, or what is wrong with them."""
+"""Fields of requests -> the ranker's values, or errors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from services.ranker.measuring.measurements import Budget
 from services.ranker.methodology.definition import Methodology
 
 LARGEST_REQUEST = 256 << 10
-"""Bytes of the largest request: a list of a thousand claims has 200 thousand."""
+"""Bytes of the largest request: a list of a thousand claims takes 200 thousand."""
 _MAX_HARDWARE = 500
 _MAX_ELEMENTS = 1000
 
 
 def check_methodology(digest: str, known: Methodology) -> None:
-    """Raise `DigestMismatch` when a request wants another methodology."""
+    """Raise `DigestMismatch` if a request requires another methodology."""
     if digest and digest != known.digest:
         raise DigestMismatch(
             f"the methodology here is {known.version}, {known.digest}: not {digest}"
@@ -44,7 +44,7 @@ _EFFORTS = {
 
 
 def parse_effort(number: int) -> Budget:
-    """Return the budget that a request names; raise `InvalidArgument` for one that is none."""
+    """Return the budget that a request names; raise `InvalidArgument` for an unknown one."""
     for known, value in _EFFORTS.items():
         if known == number:
             return value
@@ -67,7 +67,7 @@ def parse_claim(field: str, text: str) -> tuple[str, str]:
 
 
 def limited(field: str, values: Sequence[str]) -> Sequence[str]:
-    """Return a request's list; raise `InvalidArgument` when it is longer than any may be."""
+    """Return a request's list; raise `InvalidArgument` if it is too long."""
     if len(values) > _MAX_ELEMENTS:
         raise InvalidArgument(field, f"has {len(values):,} elements; at most {_MAX_ELEMENTS:,}")
     return values

@@ -25,7 +25,7 @@ WORDING = Wording(
     verdict=lambda verdict: evidence_messages.claim_verdict(verdict).SerializeToString(),
     error=lambda error: item_error(error).SerializeToString(),
 )
-"""How jobs write what they keep."""
+"""How jobs serialise what they store."""
 
 
 class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
@@ -72,7 +72,7 @@ class VerificationService(verification_pb2_grpc.VerificationServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC passes it
     ) -> verification_pb2.ListJobsResponse:
         """See `verification.proto`."""
-        # Keyed so that the newest come first, whatever is submitted between two pages.
+        # The key puts the newest first, even if jobs are submitted between two pages.
         shown, token = page(
             self._jobs.newest_first,
             request.page_size,

@@ -1,15 +1,16 @@
 """Comparisons kept for the next caller, as bytes.
 
-A key holds the digests of all that a comparison depends on, so a kept value is never wrong; it is
-dropped after some time only to make room. Each is stored with a MAC over its key, its time and its
-bytes: whoever can write to the store, but lacks the server's secret, cannot change an answer. What
-is of another schema, damaged, forged or too old counts as a miss.
+A key contains the digests of everything that a comparison depends on, so a cached value is never
+wrong; it is dropped after some time only to make room. Each value is stored with a MAC over its
+key, its time and its bytes: anyone who can write to the store but lacks the server's secret cannot
+change an answer. A value of another schema, or one that is damaged, forged or too old, counts as a
+miss.
 
-Callers who ask for the same key at the same time share one computation: in this process by sharing
-its task, and across processes that share a store by a lease in it, which the others wait for.
+Callers of the same key at the same time share one computation: within this process by sharing its
+task, and across processes that share a store by a lease in the store, for which the others wait.
 
-A store that does not answer is left alone until it does again, and the log says so once: meanwhile
-comparisons are computed (`BYPASS`). The cache raises no error of its own.
+A store that does not answer is left alone until it answers again, and the log says so once:
+meanwhile comparisons are computed (`BYPASS`). The cache raises no error of its own.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from services.ranker.cache.guard import Guard
 from services.ranker.cache.store import CacheStore
 
 KEEP_SECONDS = 2 * 86_400.0
-"""How long a value is kept, give or take a tenth so that values do not all end at once."""
+"""How long a value is kept, plus or minus a tenth so that values do not all expire at once."""
 
 _SPREAD = (0.9, 1.1)
 
 LEASE_SECONDS = 10.0
-"""How long others wait for one that computes before they compute themselves."""
+"""How long others wait for a process that computes before they compute themselves."""
 
 _POLL_SECONDS = 0.01
 _MAGIC = b"assay-cmp"
@@ -53,7 +54,7 @@ class CacheStatus(StrEnum):
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What the cache did, and the age of the value in seconds (0 unless it was kept)."""
+    """What the cache did, and the age of the value in seconds (0 unless it was cached)."""
 
     status: CacheStatus
     age: float = 0.0
@@ -66,9 +67,9 @@ class Cache:
     """Bytes by key.
 
     `schema` numbers the form of the bytes: raise it when older ones could be misread. `secret` is
-    known to all who share the store; with an empty one values are protected from damage alone.
-    `retry_seconds` is how often a store that does not answer is asked whether it does again.
-    `observe` gets what the cache did for each caller, and the seconds that it took.
+    shared by all users of the store; an empty one protects values only from damage. `retry_seconds`
+    is how often to test a store that does not answer. `observe` gets what the cache did for each
+    caller, and the seconds it took.
     """
 
     def __init__(
@@ -92,10 +93,10 @@ class Cache:
         self._flights: dict[str, asyncio.Task[Answer]] = {}
 
     async def get(self, key: str, compute: Callable[[], Awaitable[bytes]]) -> Answer:
-        """The value of `key`, computed when it is not kept, with what the cache did.
+        """The value of `key`, computed if it is not cached, with what the cache did.
 
-        Errors of `compute` reach every caller that waits for it. A caller that is cancelled does
-        not stop the others' computation.
+        Errors of `compute` reach every caller that waits for it. Cancelling one caller does not
+        stop the computation for the others.
         """
         begun = time.perf_counter()
         flight = self._flights.get(key)
@@ -108,9 +109,9 @@ class Cache:
         return answer
 
     async def invalidate(self, prefix: str, containing: str = "") -> int:
-        """Drop the values whose key starts so and then contains; return how many.
+        """Drop values whose key begins with the first text and contains the other; return how many.
 
-        Raises `Unavailable` when the store does not answer or refuses.
+        Raises `Unavailable` if the store does not answer or refuses.
         """
         removed = await self._guard.ask(self._store.remove_all(prefix, containing))
         if removed is None:
@@ -118,7 +119,7 @@ class Cache:
         return removed
 
     async def close(self) -> None:
-        """Stop asking the store, and close it."""
+        """Stop testing the store, and close it."""
         for flight in list(self._flights.values()):
             flight.cancel()
         await asyncio.gather(*self._flights.values(), return_exceptions=True)
@@ -128,7 +129,7 @@ class Cache:
     def _landed(self, key: str, flight: asyncio.Task[Answer]) -> None:
         del self._flights[key]
         if not flight.cancelled():
-            flight.exception()  # seen, even when every caller has gone
+            flight.exception()  # mark as retrieved, even if every caller left
 
     async def _find(self, key: str, compute: Callable[[], Awaitable[bytes]]) -> Answer:
         if not self._guard.open:
@@ -136,12 +137,12 @@ class Cache:
         kept = await self._look_up(key)
         if kept is not None:
             return kept
-        # A store that cannot say whether another process computes leaves it to each.
+        # If the store cannot say whether another process computes, each process computes.
         lease = f"lease:{key}"
         added = await self._guard.ask(self._store.add(lease, b"1", self._lease_seconds))
         leased = added is not False
         try:
-            # With the lease too: whoever had it before may have kept the value meanwhile.
+            # Even with the lease: its previous holder may have stored the value meanwhile.
             kept = await (self._look_up(key) if leased else self._wait(key, lease))
             return kept or await self._compute(key, compute)
         finally:
@@ -149,7 +150,7 @@ class Cache:
                 await self._guard.ask(self._store.remove(lease))
 
     async def _look_up(self, key: str) -> Answer | None:
-        """What is kept, unless it is of another schema, damaged, forged or too old."""
+        """The cached value, unless it is of another schema, damaged, forged or too old."""
         raw = await self._guard.ask(self._store.get(key))
         start = _HEADER.size + _MAC_BYTES
         if raw is None or len(raw) < start:
@@ -181,7 +182,7 @@ class Cache:
         return value, CacheInfo(CacheStatus.MISS if kept else CacheStatus.BYPASS)
 
     async def _wait(self, key: str, lease: str) -> Answer | None:
-        """What another process computes; None when it gives up or takes too long."""
+        """The value that another process computes; None if that fails or takes too long."""
         until = time.monotonic() + self._lease_seconds
         while self._guard.open and time.monotonic() < until:
             await asyncio.sleep(_POLL_SECONDS)
@@ -189,5 +190,5 @@ class Cache:
             if kept is not None:
                 return kept
             if await self._guard.ask(self._store.get(lease)) is None:
-                return await self._look_up(key)  # it may have ended in between
+                return await self._look_up(key)  # the computation may have ended in between
         return None

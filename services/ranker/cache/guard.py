@@ -1,4 +1,4 @@
-"""Keeps a cache's store from hurting those who ask: left alone while it does not answer."""
+"""Protects callers from a cache's store that does not answer, by leaving the store alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ T = TypeVar("T")
 _log = structlog.get_logger("services.ranker.cache.cache")
 
 _MAX_CONCURRENT_CALLS = 64
-"""Questions to the store at a time; more would wait in its connections instead."""
+"""Most calls to the store at a time; more would only wait in its connections."""
 
 
 class Guard:
-    """Asks a store, and stops asking while it does not answer. The log says so once.
+    """Calls a store, and stops calling while it does not answer. The log says so once.
 
-    Give it calls of the store that have not been awaited: they are closed when they are not made.
+    Pass coroutines that have not been awaited: those that are not run are closed.
     """
 
     def __init__(self, store: CacheStore, retry_seconds: float) -> None:
@@ -33,11 +33,11 @@ class Guard:
 
     @property
     def open(self) -> bool:
-        """Whether the store is asked at present."""
+        """Whether the store is called at present."""
         return self._recovery is None
 
     async def ask(self, call: Coroutine[Any, Any, T]) -> T | None:
-        """The answer of a call, or None when there was none."""
+        """The result of a call, or None if the store did not answer."""
         async with self._slots:
             if not self.open:
                 call.close()
@@ -51,7 +51,7 @@ class Guard:
         return None
 
     async def do(self, call: Coroutine[Any, Any, None]) -> bool:
-        """Whether a call that writes was done."""
+        """Whether a call that writes succeeded."""
 
         async def done() -> bool:
             await call
@@ -65,7 +65,7 @@ class Guard:
         return answer is True
 
     async def close(self) -> None:
-        """Stop asking whether the store answers again."""
+        """Stop testing whether the store answers again."""
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
@@ -77,7 +77,7 @@ class Guard:
             self._recovery = asyncio.create_task(self._recover())
 
     async def _recover(self) -> None:
-        """Asks the store now and then, in nobody's way, until it answers."""
+        """Tests the store now and then, without delaying callers, until it answers."""
         while True:
             await asyncio.sleep(self._retry_seconds)
             try:

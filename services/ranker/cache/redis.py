@@ -1,7 +1,7 @@
 """The cache's values in Redis, shared by every replica: one server, behind Sentinels, or a cluster.
 
-Nothing here waits for long: a server that is gone, hung or loading is StoreUnavailableError within
-`TIMEOUT_SECONDS`; one that is full, read-only or forbids a command is StoreRefusedError.
+No call waits long: a server that is gone, hung or loading raises StoreUnavailableError within
+`TIMEOUT_SECONDS`; one that is full, read-only or forbids a command raises StoreRefusedError.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from services.ranker.cache.store import (
 )
 
 TIMEOUT_SECONDS = 0.1
-"""Seconds that one question to Redis may take."""
+"""Time limit of one command, in seconds."""
 MAX_VALUE_BYTES = 8 << 20
-"""Largest value that is kept; a comparison has tens of thousands of bytes."""
+"""Largest value that is stored; a comparison has tens of thousands of bytes."""
 _KEYS_A_SCAN = 1000
 
 T = TypeVar("T")
@@ -47,10 +47,10 @@ Client = Redis | RedisCluster
 
 @dataclass(frozen=True)
 class RedisOptions:
-    """Where Redis is and how to get in.
+    """Where Redis is, and the credentials.
 
-    `url` is redis://, rediss:// or unix://; with `sentinels` ("host:port") it says nothing of the
-    server but its database and scheme, and `service` names the master that they watch; with
+    `url` is redis://, rediss:// or unix://. With `sentinels` ("host:port"), it gives only the
+    database and scheme of the server, and `service` names the master that they watch; with
     `cluster` it names any node of a Redis Cluster. `username` and `password` are those of an ACL
     user; files are PEM.
     """
@@ -67,15 +67,15 @@ class RedisOptions:
 
 
 class RedisStore:
-    """A `CacheStore` in Redis. Connects when first asked.
+    """A `CacheStore` in Redis. Connects on first use.
 
-    Raises InvalidArgument when the options do not fit together.
+    Raises InvalidArgument if the options contradict each other.
     """
 
     def __init__(
         self, options: RedisOptions, watch: Callable[[Client], None] | None = None
     ) -> None:
-        """`watch` is given the client, to see its commands."""
+        """`watch` is called with the client, to observe its commands."""
         try:
             self._redis, self._sentinel = _clients(options)
         except ValueError as error:
@@ -84,9 +84,8 @@ class RedisStore:
             watch(self._redis)
 
     async def get(self, key: str) -> bytes | None:
-        """The value, or None when there is none, or one that this store never writes."""
-        # Not GET: somebody else's value of 100 MB would hold up every reader for as long as it
-        # takes to arrive.
+        """The value; None if there is none, or if it is larger than this store ever writes."""
+        # Not GET: a foreign value of 100 MB would block every reader until it has arrived.
         value = await _answer(self._redis.getrange(key, 0, MAX_VALUE_BYTES))
         return value if isinstance(value, bytes) and 0 < len(value) <= MAX_VALUE_BYTES else None
 
@@ -105,7 +104,7 @@ class RedisStore:
         await _answer(self._redis.delete(key))
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Remove the values whose key has this beginning and contains that; return how many."""
+        """Remove values whose key has this beginning and contains that text; return how many."""
         removed, keys = 0, []
         found = self._redis.scan_iter(match=f"{prefix}*{containing}*", count=_KEYS_A_SCAN)
         while (key := await _answer(anext(found, None))) is not None:
@@ -127,9 +126,9 @@ class RedisStore:
 
 
 def store_at(options: RedisOptions, watch: Callable[[Client], None] | None = None) -> CacheStore:
-    """The store that the options name, or one in this process when they name none.
+    """The store that the options name, or one in this process if they name none.
 
-    `watch` is given the client of Redis, to see its commands.
+    `watch` is called with the Redis client, to observe its commands.
     """
     if options.url or options.sentinels:
         return RedisStore(options, watch)
@@ -137,8 +136,8 @@ def store_at(options: RedisOptions, watch: Callable[[Client], None] | None = Non
 
 
 def _clients(options: RedisOptions) -> tuple[Client, Sentinel | None]:
-    # One retry, for a pooled connection that the server has closed since; none after a time-out,
-    # which would double the wait for a hung server.
+    # One retry, for a pooled connection that the server has closed meanwhile; none after a
+    # time-out, which would double the wait for a hung server.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     common: dict[str, Any] = {
         "socket_timeout": TIMEOUT_SECONDS,
@@ -195,7 +194,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 async def _answer(command: Awaitable[T]) -> T:
-    """The reply to a command; whatever goes wrong is one of the store's two errors."""
+    """The reply to a command; every failure becomes one of the store's two errors."""
     try:
         async with asyncio.timeout(
             1.5 * TIMEOUT_SECONDS
@@ -210,7 +209,7 @@ async def _answer(command: Awaitable[T]) -> T:
     except (RedisError, RedisClusterException, OSError) as error:  # TimeoutError is an OSError
         raise StoreUnavailableError(str(error) or type(error).__name__) from error
     except (AttributeError, ValueError, TypeError, LookupError, RecursionError) as error:
-        # AttributeError: the client of a cluster closes a lost node's connections while others
-        # write to them. The rest: it met a reply that is not Redis', such as ":x", a table of slots
-        # without a node, or arrays in arrays without end.
+        # AttributeError: a cluster's client closes a lost node's connections while others write to
+        # them. The rest: a reply that is not from Redis, such as ":x", a table of slots without a
+        # node, or endlessly nested arrays.
         raise StoreUnavailableError(repr(error)) from error

@@ -1,4 +1,4 @@
-"""What keeps the cache's values: the protocol, its two errors, and a store in this process."""
+"""Stores of the cache's values: the protocol, its two errors, and a store in this process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class StoreRefusedError(Exception):
 
 
 class CacheStore(Protocol):
-    """Where values are kept, by key.
+    """Stores values by key.
 
-    Whatever goes wrong is a StoreUnavailableError or a StoreRefusedError.
+    Every failure is a StoreUnavailableError or a StoreRefusedError.
     """
 
     async def get(self, key: str) -> bytes | None:
@@ -35,7 +35,7 @@ class CacheStore(Protocol):
         """Remove a value, if there is one."""
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Remove the values whose key has this beginning and contains that; return how many."""
+        """Remove values whose key has this beginning and contains that text; return how many."""
 
     async def ping(self) -> None:
         """Return when the store answers."""
@@ -45,7 +45,7 @@ class CacheStore(Protocol):
 
 
 class MemoryStore:
-    """Values in this process: the least recently used go when they take more than `max_bytes`."""
+    """Values in this process: past `max_bytes`, the least recently used are dropped."""
 
     def __init__(
         self, max_bytes: int = 64 << 20, clock: Callable[[], float] = time.monotonic
@@ -56,7 +56,7 @@ class MemoryStore:
         self._clock = clock
 
     async def get(self, key: str) -> bytes | None:
-        """The value, or None when there is none or its time is over."""
+        """The value; None if there is none or it has expired."""
         entry = self._values.get(key)
         if entry is None:
             return None
@@ -67,7 +67,7 @@ class MemoryStore:
         return entry[1]
 
     async def set(self, key: str, value: bytes, seconds: float) -> None:
-        """Keep a value; one that is larger than the whole store is not kept."""
+        """Keep a value, unless it is larger than the whole store."""
         if key in self._values:
             self._drop(key)
         if self._cost(key, value) > self._max_bytes:
@@ -90,7 +90,7 @@ class MemoryStore:
             self._drop(key)
 
     async def remove_all(self, prefix: str, containing: str) -> int:
-        """Remove the values whose key has this beginning and contains that; return how many."""
+        """Remove values whose key has this beginning and contains that text; return how many."""
         found = [
             key
             for key in self._values

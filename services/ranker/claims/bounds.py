@@ -1,6 +1,6 @@
-"""Observed values and their intervals, and the bounds that a claim sets to them.
+"""Observed values and their intervals, and the bounds that a claim sets for them.
 
-Pure, as `services.ranker.claims.model` is, whose conventions hold here too.
+Pure, with the conventions of `services.ranker.claims.model`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from services.common.statistics import interval as statistics
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval as evidence keeps it: `level` is its confidence, 0 when the ends are bounds.
+    """An interval in evidence: `level` is its confidence, 0 if the ends are bounds.
 
-    An end that is open is infinite. What computes intervals has `services.common.statistics`.
+    An open end is infinite. Code that computes intervals uses `services.common.statistics`.
     """
 
     low: float
@@ -26,7 +26,7 @@ class Interval:
 
     @classmethod
     def of(cls, found: statistics.Interval) -> Interval:
-        """Return an interval that was computed, as evidence keeps it."""
+        """Return a computed interval in the form for evidence."""
         return cls(
             -math.inf if found.low is None else found.low,
             math.inf if found.high is None else found.high,
@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Equals:
-    """The value is this number, give or take `tolerance` (same unit)."""
+    """The value equals this number within `tolerance` (same unit)."""
 
     value: float
     tolerance: float
@@ -63,14 +63,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Text:
-    """The value is this text: letter for letter, or the same numbers in a row."""
+    """The value equals this text: letter for letter, or the same numbers in the same order."""
 
     value: str
 
 
 @dataclass(frozen=True)
 class Boolean:
-    """The value is this truth."""
+    """The value equals this truth value."""
 
     value: bool
 
@@ -79,9 +79,9 @@ Bound = Equals | Range | Ratio | Text | Boolean
 
 
 def ends(bound: Bound) -> tuple[float, float]:
-    """Return the ends of what a numeric bound allows, tolerance included."""
+    """Return the ends of the range that a numeric bound allows, including tolerance."""
     if isinstance(bound, Equals):
-        # As decimals, as they are written: 0.8 - 0.1 is 0.7, and as floats it is more.
+        # As decimals, as written: 0.8 - 0.1 is 0.7, but more with floats.
         value, tolerance = Decimal(repr(bound.value)), Decimal(repr(bound.tolerance))
         return float(value - tolerance), float(value + tolerance)
     if isinstance(bound, Text | Boolean):
@@ -98,20 +98,20 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 def numbers_in(text: str) -> tuple[str, ...]:
-    """Return the numbers of a text that is numbers in a row; none for any other text."""
+    """Return the numbers of a text that is a row of numbers; none for any other text."""
     found = _plain(text)
     return found if all(_DIGITS.fullmatch(one) for one in found) else ()
 
 
 def is_said(bound: Text | Boolean, content: object) -> bool:
-    """Return whether a text or a truth, as it was found or is printed, is the one of a bound."""
+    """Return whether a found or printed text or truth value equals that of a bound."""
     return _plain(str(bound.value)) == _plain(str(content))
 
 
 def _plain(text: str) -> tuple[str, ...]:
-    """A text as it is compared: numbers in a row are the same however they are set apart.
+    """A text for comparison: rows of numbers are equal whatever separates the numbers.
 
-    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" say one thing; "-5" and "5" two.
+    "32, 64, 160, 256", "32-64-160-256" and "32 x 64 x 160 x 256" are equal; "-5" and "5" differ.
     """
     visible = "".join(one for one in text if one.isprintable())
     if _NUMBERS.fullmatch(visible) and not _MINUS.search(visible):
@@ -121,14 +121,14 @@ def _plain(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Value:
-    """An observed number (with unit), text or truth."""
+    """An observed number (with unit), text or truth value."""
 
     content: float | str | bool
     unit: str = ""
 
     @property
     def number(self) -> float | None:
-        """The number, or None for a text or a truth."""
+        """The number; None for a text or a truth value."""
         if isinstance(self.content, bool | str):
             return None
         return self.content

@@ -1,6 +1,6 @@
-"""Which evidence a verdict rests on, and which evidence may decide a claim. Pure.
+"""Which evidence may decide a claim, and which piece a verdict rests on. Pure.
 
-Of the pieces that may decide, the best one counts, regardless of what it says: see `choose`.
+Of the pieces that may decide, the best one counts, whatever its value: see `choose`.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ DECIDES: dict[SubjectRelation, frozenset[Aspect]] = {
     SubjectRelation.PROXY: frozenset(),
     SubjectRelation.NAMED: frozenset(),
 }
-"""Which aspects of a thing each kind of stand-in can decide; of a sample its method says it."""
+"""Aspects of a thing that each kind of stand-in can decide; for a sample the method decides."""
 
 BESIDE = frozenset({SubjectRelation.SAMPLE, SubjectRelation.NAMED})
-"""What is shown beside a verdict that rests on something else."""
+"""Evidence shown next to a verdict that rests on something else."""
 
 MIN_LEVEL = 0.99
 """Level below which an interval decides nothing; level 0 marks bounds, which always hold."""
 
 
 def decides(relation: SubjectRelation, claim: Claim) -> bool:
-    """Whether an observation of that relation may decide the claim."""
+    """Whether an observation with that relation may decide the claim."""
     if relation is SubjectRelation.SAMPLE:
         return claim.sample_decides
     return claim.aspect in DECIDES[relation]
 
 
 def applies(claim: Claim, evidence: Evidence) -> bool:
-    """Whether a piece of evidence on a claim is still of what it says now.
+    """Whether evidence on a claim still fits the present claim.
 
-    A later manifest may be of another configuration, or be observed by another method.
+    A later manifest may have another configuration, or another method.
     """
     if evidence.basis is Basis.MEASURED and evidence.claimed != claim.configuration:
         return False
@@ -51,10 +51,10 @@ def applies(claim: Claim, evidence: Evidence) -> bool:
 
 
 def outdated(claim: Claim, evidence: Evidence) -> bool:
-    """Whether evidence is of another version of the claim's method than the one there is.
+    """Whether evidence was made by another version of the claim's method than the present one.
 
-    A version is raised when what a value or its interval means has changed. What an earlier one
-    made is kept and shown as that; it decides nothing, and nothing is read from it.
+    A version is raised when the meaning of a value or its interval changes. Evidence from an
+    earlier version is kept and shown as such; it decides nothing, and nothing is read from it.
     """
     same = evidence.method.partition("@")[0] == claim.method.partition("@")[0]
     return same and evidence.method != claim.method
@@ -63,13 +63,13 @@ def outdated(claim: Claim, evidence: Evidence) -> bool:
 def choose(claim: Claim, evidence: Iterable[Evidence]) -> Evidence | None:
     """Return the piece of evidence that a verdict rests on.
 
-    What an earlier version of the method made counts for nothing where there is anything else. Of
-    those that can decide the measured ones count first, then the derived, then the cited, as in
-    a score: what was cited while a service was down does not displace what was measured. Of what
-    was measured the latest says which subject, engine and machine it is about; of the pieces about
-    that one the best, never the latest, or one could measure until it suits: the one that pools the
-    most restarts, is sure enough to decide, has the most observations, then the narrowest interval,
-    then the first. Of what was cited the latest. When none can decide, the latest that is there,
+    Evidence from an earlier version of the method counts only if there is nothing else. Of the
+    pieces that can decide, measured ones come first, then derived, then cited, as in a score: a
+    citation made while a service was down does not displace a measurement. Of measured pieces, the
+    latest determines the subject, engine and machine; of the pieces about those, the best counts
+    rather than the latest, or one could measure until it suits: the piece that pools the most
+    restarts, is sure enough to decide, has the most observations, then the narrowest interval, then
+    the first. Of cited pieces, the latest counts. If none can decide, the latest of all is returned
     for orientation. The order of the pieces does not matter.
     """
     given = tuple(evidence)
@@ -93,9 +93,9 @@ def _lateness(item: Evidence) -> tuple[datetime, bool, str]:
 
 
 def _worth(item: Evidence) -> tuple[int, bool, int, float, float, str]:
-    """The best first; what a piece says has no part in it."""
+    """Sort key, the best first; a piece's value does not affect it."""
     interval, time = item.interval, item.time.timestamp()
-    if interval is None or interval.level == 0:  # a count has nothing to do with luck
+    if interval is None or interval.level == 0:  # a count does not depend on chance
         return -len(item.restarts), False, -item.n, 0.0, -time, item.digest
     unsure = interval.level < MIN_LEVEL
     width = interval.high - interval.low
@@ -114,18 +114,18 @@ def _identity(item: Evidence) -> str:
 
 
 def fits(claim: Claim, evidence: Evidence) -> bool:
-    """Whether it was observed on the hardware and by the engine that the claim names, if any."""
+    """Whether the evidence was observed on the claim's hardware and engine, if it names any."""
     return not elsewhere(claim, evidence)
 
 
 def is_engine(named: str, engine: str) -> bool:
-    """Whether a claim's name of an engine is that of an engine's id: "OpenVINO", "openvino-cpu"."""
+    """Whether a claim's name of an engine matches an engine's id: "OpenVINO", "openvino-cpu"."""
     identifier = engine.casefold()
     return named.casefold() in {identifier, identifier.partition("-")[0]}
 
 
 def elsewhere(claim: Claim, evidence: Evidence) -> str:
-    """What else than the claim names it was observed with; empty for nothing else."""
+    """The hardware or engine that differs from the claim's; empty if none does."""
     hardware = hardware_class(evidence.environment)
     engine = str(evidence.engine.get("id", ""))
     if claim.hardware and hardware and not is_on(claim.hardware, evidence.environment, engine):
@@ -139,9 +139,9 @@ def elsewhere(claim: Claim, evidence: Evidence) -> str:
 def sample_beside(
     claim: Claim, evidence: Iterable[Evidence], chosen: Evidence | None
 ) -> Evidence | None:
-    """Return the latest measurement of a sample, where a verdict rests on another kind.
+    """Return the latest measurement of a sample, if a verdict rests on another kind.
 
-    Or of what is only served under its name.
+    Also accepts a measurement of something that is only served under the name.
     """
     if chosen is None or chosen.relation in BESIDE:
         return None
@@ -156,9 +156,9 @@ def sample_beside(
 def unmeasured(
     claim: Claim, evidence: Iterable[Evidence], chosen: Evidence | None
 ) -> NotMeasured | None:
-    """Return why nothing was measured when `chosen` was looked up; None when that is not known.
+    """Return why nothing was measured when `chosen` was looked up; None if unknown.
 
-    What was measured of the claim before, or of a sample, makes it moot.
+    Moot if the claim, or a sample, was measured before.
     """
     if chosen is None or chosen.value is None or chosen.basis is Basis.MEASURED:
         return None

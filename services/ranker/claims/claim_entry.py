@@ -1,6 +1,6 @@
-"""A claim as a manifest writes it: with its bound, what it compares with and what it cites.
+"""A claim as written in a manifest: with its bound, its comparator and its citations.
 
-Pure. It is checked by itself; whether it fits its method, `services.ranker.claims.fitting` says.
+Pure. Checks the claim alone; `services.ranker.claims.fitting` checks whether it fits its method.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Comparator(Part):
 
 
 class SourceEntry(Part):
-    """What is cited: where it is printed, and what it says, or that it does not say it."""
+    """A citation: where it is printed, and what it says, or that it is silent on the claim."""
 
     title: String
     locator: String = ""
@@ -120,7 +120,7 @@ class SourceEntry(Part):
     silent: bool = False
 
     def problems(self) -> Iterator[Violation]:
-        """Yield a unit of what has none, and silence of what says something."""
+        """Yield errors: a unit without a value, or silence of a source with a value."""
         if self.silent and self.says is not None:
             yield (
                 "silent",
@@ -130,7 +130,7 @@ class SourceEntry(Part):
             yield "unit", "belongs to a number, but `says` is not a number"
 
     def source(self) -> model.Source:
-        """Return it as the value that claims have."""
+        """Return the entry as the value that claims have."""
         says = self.says
         return model.Source(
             **{
@@ -144,7 +144,7 @@ class SourceEntry(Part):
 
 
 def _mapped(key: str) -> BeforeValidator:
-    """Let a text stand for a mapping that has it under one key."""
+    """Accept a text in place of a mapping that has the text under one key."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
@@ -177,7 +177,7 @@ class ClaimEntry(Part):
     cost: _Cost | None = None
 
     def problems(self) -> Iterator[Violation]:
-        """Yield what is missing of it, or of another kind than its bound."""
+        """Yield what is missing, or of another kind than the claim's bound."""
         if not self.method or self.method.startswith(CITES):
             for key in ("aspect", "group"):
                 if not getattr(self, key):
@@ -232,7 +232,7 @@ _TIMES = ("thousand", "million", "billion", "trillion")
 
 
 def _other_unit(bound: _Bound | None, source: SourceEntry) -> str:
-    """Why a source's figure is in no unit that compares with the bound's, or may be in another."""
+    """Why a source's unit does not compare with the bound's, or may be ambiguous."""
     if bound is None or not bound.unit or not isinstance(source.says, tuple):
         return ""
     if source.unit:
@@ -255,7 +255,7 @@ def _other_unit(bound: _Bound | None, source: SourceEntry) -> str:
 
 
 def _unlike(bound: _Bound | None, says: tuple[float, ...] | str | bool | None) -> str:
-    """Why what a source says does not compare with a bound; empty when it does."""
+    """Why a source's value does not compare with a bound; empty if it does."""
     if bound is None or says is None:
         return ""
     for kind, given, written in (

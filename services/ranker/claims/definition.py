@@ -1,7 +1,7 @@
-"""What a method's figure is: aspect, kind, unit, subject. The method says it; no manifest can.
+"""Definition of a method's figure: aspect, kind, unit, subject; no manifest can change it.
 
-Pure. A registry is made with the definition of every method, and takes from it what a claim leaves
-to its method: which aspect it is of, which fact it is about, and which stand-ins may decide it.
+Pure. A registry gets the definition of every method, and takes from it what a claim leaves to its
+method: its aspect, its fact, and which stand-ins may decide it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.ranker.claims.model import ArtifactType, Aspect, Claim
 
 
 class Kind(StrEnum):
-    """What a method's values are."""
+    """Kind of a method's values."""
 
     NUMBER = "a number"
     TEXT = "a text"
@@ -43,10 +43,10 @@ LANGUAGE = frozenset({ArtifactType.LANGUAGE_MODEL})
 
 @dataclass(frozen=True)
 class Plausible:
-    """What somebody who knows nothing of a thing but its type would expect of a number.
+    """What somebody who knows only a thing's type would expect of a number.
 
-    It is a judgement, in the method's unit; between the ends all is alike, on a logarithmic scale
-    where `logarithmic`. `least` and `most` are what cannot be passed whatever the thing is.
+    It is a judgement, in the method's unit. Between the ends all values are equally plausible, on a
+    logarithmic scale if `logarithmic`. `least` and `most` are limits for any thing.
     """
 
     low: float
@@ -56,7 +56,7 @@ class Plausible:
     most: float = math.inf
 
     def share(self, low: float, high: float) -> float:
-        """Return the share of the range that lies between two numbers, in [0, 1]."""
+        """Return the share of the range between two numbers, in [0, 1]."""
         first, last = (min(max(end, self.low), self.high) for end in (low, high))
         if first >= last:
             return 0.0
@@ -65,18 +65,18 @@ class Plausible:
 
 
 _UNKNOWN_FACTOR = 10.0
-"""A number that nothing is known of is guessed to within so much of the true one."""
+"""A number without any information is guessed to within this factor of the true one."""
 
 _LEAST = 1e-200
 
 
 @dataclass(frozen=True)
 class Against:
-    """The one thing that a method's figure is always against, whatever a claim names.
+    """The fixed reference of a method's figure, whatever a claim names.
 
-    `what` says it to a reader. A comparator that means it has one of `words` in its name, in any
-    case, and no word that is not of these, of `what` or of `also`: "gzip at level 9" is not gzip at
-    its default level. `artifact` is its id where it is a registered artifact.
+    `what` is its name for readers. A comparator means it if its name has one of `words`, in any
+    case, and no word outside these, `what` and `also`: "gzip at level 9" is not gzip at its default
+    level. `artifact` is its id if it is a registered artifact.
     """
 
     what: str
@@ -85,7 +85,7 @@ class Against:
     also: str = ""
 
     def is_named(self, comparator: str, artifact: str) -> bool:
-        """Whether a claim's comparator, by name and by id if it has one, means this."""
+        """Whether a claim's comparator, by name and by id if it has one, means this reference."""
         name = comparator.casefold()
         known = _words(" ".join((self.what, self.also, *self.words))) | _SAYS_NOTHING
         meant = any(word in name for word in self.words) and _words(name) <= known
@@ -101,7 +101,7 @@ def _words(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """Numbers in a row that a text is: an example, and how many, 0 for any number of them."""
+    """A text that is a row of numbers: an example, and their count, 0 for any count."""
 
     example: str
     count: int = 0
@@ -109,22 +109,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Definition:
-    """What a method's figure is.
+    """Definition of a method's figure.
 
     `aspect` and `fact` are None and empty for citations, whose claims name their own. Claims on one
-    `fact` of one subject are about the same thing and count once. `types` are those of artifacts
-    that it can be measured of; empty for all. `depends_on` are the parts of a configuration that
-    have to agree for what was measured of one subject to hold for another. `sample_decides` says
-    whether a part of a corpus can decide a claim about the whole, `machine` whether the figure
-    holds for the hardware and the engine alone. `chance` is what a guess of it has to go by: the
-    range of a number, the share of true answers of a truth, or one over the number of texts.
-    `row` is of a text how many numbers it is, and of what: other texts mean another thing, or
-    the same in other words. `dataset` says that it is measured on a corpus, which a claim has to
-    name, `compares` that it is of two artifacts, of which a claim names the other as its
-    comparator. `against` is what it is relative to where that is the same for every claim.
-    `other` are the beginnings of words by which a statement means another figure of the same unit:
-    the encoder's parameters are not the model's. `ceiling` says that the figure is the most that
-    may be, and what is claimed to be less is not observed.
+    `fact` of one subject are about the same thing and count once. `types` are the artifact types
+    that can be measured; empty for all. `depends_on` are the parts of a configuration that must
+    agree for a measurement of one subject to hold for another. `sample_decides` says whether a part
+    of a corpus can decide a claim about the whole; `machine` whether the figure holds only for its
+    hardware and engine. `chance` is the basis of a guess: the range of a number, the share of true
+    answers, or one over the number of texts. `row` is the form of a text that is a row of numbers:
+    other texts mean another thing, or the same in other words. `dataset` says that the figure is
+    measured on a corpus, which a claim must name; `compares` that it is of two artifacts, of which
+    a claim names the other as its comparator. `against` is the reference if it is the same for
+    every claim. `other` are beginnings of words with which a statement means another figure of the
+    same unit: the encoder's parameters are not the model's. `ceiling` says that the figure is a
+    maximum, so a smaller claim is not observed.
     """
 
     aspect: Aspect | None
@@ -145,24 +144,24 @@ class Definition:
 
 
 USUAL_DATASET = "the-pile"
-"""The corpus whose facts have no name of their own: methodologies read those."""
+"""The corpus whose facts have no name of their own: methodologies read those facts."""
 
 
 _PRINTED = {"StackExchange": "Stack Exchange", "Wikipedia (en)": "Wikipedia"}
-"""Subsets whose facts are called as The Pile's paper prints them, not as its documents do."""
+"""Subsets whose facts are named as The Pile's paper prints them, not as its documents do."""
 
 
 PARTS = (
     *("encoder", "decoder", "decode", "backbone", "head", "neck", "embedding", "trainable"),
     *("active", "activated", "without", "excluding", "except", "adapter", "lora"),
 )
-"""Beginnings of words of a statement about some of a model's parameters."""
+"""Beginnings of words in statements about only some of a model's parameters."""
 
 
 def fact_of(claim: Claim, definition: Definition) -> str:
-    """Return the fact that a claim is about: its method's, of the corpus and subset that it names.
+    """Return the claim's fact: that of its method, for the corpus and subset that it names.
 
-    Empty where the method leaves it to the claim.
+    Empty if the method leaves the fact to the claim.
     """
     parts = [definition.fact]
     if definition.dataset and claim.dataset_digest:
@@ -178,7 +177,7 @@ def fact_of(claim: Claim, definition: Definition) -> str:
 
 
 def guess(claim: Claim, definition: Definition) -> float:
-    """Return the chance, in [0, 1), that somebody who guesses states a bound that holds."""
+    """Return the chance, in [0, 1), that a guess would state a bound that holds."""
     if claim.bound is None:
         return 0.0
     return min(_guess(claim.bound, definition.chance), math.nextafter(1.0, 0.0))
@@ -194,14 +193,14 @@ def _guess(bound: Bound, chance: Plausible | float) -> float:
     if isinstance(chance, Plausible):
         return chance.share(low, high)
     stated = bound.value if isinstance(bound, Equals) else (bound.low or bound.high or 0.0)
-    if not _LEAST < stated < 1 / _LEAST:  # it has no logarithm that is worth anything
+    if not _LEAST < stated < 1 / _LEAST:  # its logarithm is unusable
         return 0.5 if math.isinf(low) or math.isinf(high) else 0.0
     around = Plausible(stated / _UNKNOWN_FACTOR, stated * _UNKNOWN_FACTOR, logarithmic=True)
     return around.share(low, high)
 
 
 def cannot_fail(bound: Bound, definition: Definition) -> bool:
-    """Say whether every value that the method can give would be within the bound."""
+    """Return whether every value that the method can give would be within the bound."""
     if isinstance(bound, Text | Boolean) or not isinstance(definition.chance, Plausible):
         return False
     low, high = ends(bound)
@@ -211,7 +210,7 @@ def cannot_fail(bound: Bound, definition: Definition) -> bool:
 
 
 def cannot_hold(bound: Bound, definition: Definition) -> bool:
-    """Say whether no value that the method can give would be within the bound."""
+    """Return whether no value that the method can give would be within the bound."""
     if isinstance(bound, Text | Boolean) or not isinstance(definition.chance, Plausible):
         return False
     low, high = ends(bound)
@@ -219,7 +218,7 @@ def cannot_hold(bound: Bound, definition: Definition) -> bool:
 
 
 def implausible(bound: Bound, definition: Definition) -> bool:
-    """Say whether a bound allows none of what is plausible of a thing of the method's types."""
+    """Return whether a bound allows no plausible value for the method's types."""
     if isinstance(bound, Text | Boolean) or not isinstance(definition.chance, Plausible):
         return False
     low, high = ends(bound)

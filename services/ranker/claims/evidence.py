@@ -1,7 +1,7 @@
 """Evidence by content: its canonical form, its digest, and back.
 
-Pure. Two pieces of evidence with equal content have equal bytes and so one digest; a stored one
-whose bytes do not give its digest has been damaged or changed, and is refused.
+Pure. Pieces of evidence with equal content have equal bytes and one digest; a stored piece whose
+bytes do not match its digest has been damaged or changed, and is refused.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class EvidenceError(ValueError):
 
 @dataclass(frozen=True)
 class Observation:
-    """What a method found: evidence without the claim, the method, the time and the command.
+    """A method's result: evidence without the claim, the method, the time and the command.
 
-    `recipe` is a shell command that makes the subject, where one has to be made before the
-    observation can be repeated; empty when what is served by default is enough.
+    `recipe` is a shell command that makes the subject, if one must be made before the observation
+    can be repeated; empty if what is served by default is enough.
     """
 
     value: Value | None
@@ -62,7 +62,7 @@ class Observation:
 
 
 def nothing(why: NotMeasured) -> Observation:
-    """What is kept of a method that measured nothing, for a later comparison to tell."""
+    """Evidence of a method that measured nothing, for later comparisons."""
     return Observation(
         None,
         SubjectRelation.PROXY,
@@ -73,7 +73,7 @@ def nothing(why: NotMeasured) -> Observation:
 
 
 def why_not(evidence: Evidence) -> NotMeasured:
-    """Why a method measured nothing, from what was kept of that."""
+    """Why a method measured nothing, from its stored evidence."""
     reason = str(evidence.unmeasured.get("reason", ""))
     return NotMeasured(
         evidence.note,
@@ -94,10 +94,10 @@ def seal(
     owner: str = "",
     claimed: Mapping[str, object] | None = None,
 ) -> Evidence:
-    """Make evidence of an observation on a claim of `owner`, and give it its digest.
+    """Make evidence of an observation on a claim of `owner`, with its digest.
 
-    Raises `EvidenceError` for numbers that cannot be evidence: not finite, or with an interval
-    that is reversed or does not hold the value.
+    Raises `EvidenceError` for numbers that are not finite, and for an interval that is reversed or
+    does not contain the value.
     """
     _check(observation, claim)
     evidence = Evidence(
@@ -138,7 +138,7 @@ def _check(observation: Observation, claim: str) -> None:
     interval = observation.interval
     if interval is None:
         return
-    # NaN fails every comparison, so this refuses it too. An end may be open, but only outwards.
+    # NaN fails every comparison, so this refuses NaN too. An end may be open, but only outwards.
     if not (
         interval.low <= interval.high and interval.low < math.inf and interval.high > -math.inf
     ):
@@ -150,7 +150,7 @@ def _check(observation: Observation, claim: str) -> None:
 
 
 def canonical(evidence: Evidence) -> bytes:
-    """Everything but the digest as JSON with sorted keys: the bytes that the digest is of."""
+    """Everything except the digest as JSON with sorted keys: the bytes that are hashed."""
     document: dict[str, object] = {
         "claim": reference(evidence.owner, evidence.claim),
         "subject_digest": evidence.subject_digest,
@@ -171,7 +171,7 @@ def canonical(evidence: Evidence) -> bytes:
         "note": evidence.note,
         "inputs": [_input(one) for one in evidence.inputs],
     }
-    if evidence.breakdown:  # only then, so that older evidence keeps its digest
+    if evidence.breakdown:  # only if present, so that older evidence keeps its digest
         document["breakdown"] = dict(evidence.breakdown)
         document["breakdown_unit"] = evidence.breakdown_unit
     document |= {
@@ -201,7 +201,7 @@ def digest_of(content: bytes) -> str:
 
 
 def restore(content: bytes, digest: str) -> Evidence:
-    """Read evidence back. Raises `EvidenceError` unless the bytes give the digest."""
+    """Read evidence back. Raises `EvidenceError` unless the bytes match the digest."""
     actual = digest_of(content)
     if actual != digest:
         raise EvidenceError(
@@ -259,7 +259,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 def _source(source: Source) -> object:
-    """A source as it is kept: its title alone as a text, as all were kept at first."""
+    """A source in stored form; a title alone is a text, the form of the first releases."""
     default = Source(source.title)
     changed = {
         name: list(value) if isinstance(value, tuple) else value
@@ -293,7 +293,7 @@ def _mappings(value: object) -> tuple[Mapping[str, object], ...]:
 
 
 def _input(one: Input) -> object:
-    """An input as it is kept: its digest alone as a text, as all were kept at first."""
+    """An input in stored form; a digest alone is a text, the form of the first releases."""
     return vars(one) if one.role or one.name else one.digest
 
 

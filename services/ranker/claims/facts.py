@@ -1,4 +1,4 @@
-"""What publications say of the claims, with their citations: `facts.yaml`, read and checked."""
+"""What publications say about the claims, with citations: `facts.yaml`, read and checked."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Figure:
 
 
 class Facts:
-    """Cited figures by name, and what is published of each claim as an observation."""
+    """Cited figures by name, and published values of each claim as observations."""
 
     def __init__(self, document: Mapping[str, Mapping[str, object]]) -> None:
-        """Raise `FactsError` for an entry that cites nothing known, or has no value."""
+        """Raise `FactsError` for an entry that cites an unknown source, or has no value."""
         self._sources = {
             name: self._read_source(name, entry) for name, entry in document["sources"].items()
         }
@@ -43,20 +43,20 @@ class Facts:
 
     @property
     def claims(self) -> frozenset[str]:
-        """Ids of the claims that something is published of."""
+        """Ids of the claims with published values."""
         return frozenset(self._facts)
 
     def of(self, claim: str) -> Observation | None:
-        """Return what is published of a claim, or None."""
+        """Return a claim's published value as an observation, or None."""
         return self._facts.get(claim)
 
     def sources(self, claim: str) -> tuple[Source, ...]:
-        """Return the sources of what is published of a claim."""
+        """Return the sources of a claim's published value."""
         found = self.of(claim)
         return found.sources if found is not None else ()
 
     def figure(self, name: str) -> Figure:
-        """Return a cited number; raise `FactsError` when there is none of that name."""
+        """Return a cited number; raise `FactsError` if the name is unknown."""
         if name not in self._figures:
             raise FactsError(f"no figure {name!r}; known: {', '.join(sorted(self._figures))}")
         return self._figures[name]
@@ -109,7 +109,7 @@ class Facts:
     def _says(
         self, where: str, entry: Mapping[str, object]
     ) -> list[tuple[Source, tuple[float | str | bool, ...]]]:
-        """What each source says: one `value` of all `sources`, or under `says` each its own."""
+        """What each source says: one `value` for all `sources`, or each its own under `says`."""
         says = entry.get("says")
         if isinstance(says, dict) and says:
             return [
@@ -130,7 +130,7 @@ class Facts:
 
 
 def quoted(claim: Claim) -> Observation | None:
-    """What the sources say that a claim's own manifest quotes, or None when it quotes none."""
+    """What the sources quoted in a claim's own manifest say, or None if it quotes none."""
     says = [one for one in claim.sources if one.values or one.says is not None]
     if not says:
         return None

@@ -1,6 +1,6 @@
-"""The kinds of fields that a manifest has: numbers, days, names, with what to write instead.
+"""The kinds of fields in a manifest: numbers, days, names, with the remedy for wrong ones.
 
-Pure. Validation is pydantic's; what it says of a wrong value is for the manifest's author.
+Pure. Validation is pydantic's; messages are for the manifest's author.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from services.ranker.claims import model
 
 
 def _number(value: object) -> int | float:
-    """A finite number. One that is written without a point stays an int, as evidence keeps it."""
+    """A finite number. A number written without a point stays an int, as evidence keeps it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a number, not {value!r:.60}")  # noqa: TRY004  (pydantic's)
     if not -1e300 < value < 1e300:
@@ -37,7 +37,7 @@ def _date(value: object) -> str:
 
 
 def _says(value: object) -> tuple[float, ...] | str | bool | None:
-    """What a source says: a number, several that it allows, a text or a truth."""
+    """What a source says: a number, alternatives, a text or a truth value."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.strip():
@@ -60,7 +60,7 @@ def _day(value: object) -> date:
 
 
 def _one_of(kind: type[StrEnum]) -> PlainValidator:
-    """Accept the values of an enum; suggest the nearest for another."""
+    """Accept the values of an enum; suggest the nearest for any other."""
 
     def check(value: object) -> StrEnum:
         known = [one.value for one in kind]
@@ -93,7 +93,7 @@ Strings = tuple[str, ...]
 
 
 def _of(pattern: str, what: str = "id") -> AfterValidator:
-    """Hold a string to the pattern that the contract gives for it."""
+    """Require a string to match the contract's pattern."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -108,10 +108,10 @@ Digest = Annotated[String, _of("sha256:[0-9a-f]{64}", "digest")]
 ClaimId = Annotated[String, _of("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")]
 
 
-# They move a terminal's cursor, turn the order of what is read, or are not seen: what a manifest
-# says would show as something else beside the verdict on it, and one name as another's. These are
-# the characters that Unicode says are not shown, but for those that join letters or choose an
-# emoji's form, and those that end a line or turn it.
+# These characters move a terminal's cursor, change the order of text, or are invisible: with them a
+# manifest's text could look different next to its verdict, and one name like another. They are the
+# characters that Unicode calls invisible (except those that join letters or choose an emoji's
+# form), and those that end or turn a line.
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
@@ -120,14 +120,14 @@ _CONTROLS = re.compile(
 
 
 def _control(value: object) -> str:
-    """The first control character in a text, or in those of a list or of a mapping's keys."""
+    """The first control character in a text, a list's texts or a mapping's keys."""
     texts = value if isinstance(value, list | tuple | dict) else (value,)
     found = (_CONTROLS.search(one) for one in texts if isinstance(one, str))
     return next((one[0] for one in found if one), "")
 
 
 class Part(Document):
-    """A part of a manifest; a key that is there has a value."""
+    """A part of a manifest; a key that is present has a value."""
 
     @field_validator("*", mode="before")
     @classmethod

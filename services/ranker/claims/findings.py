@@ -1,6 +1,6 @@
-"""What is found of claims: evidence, why there is none, verdicts, and what changed since.
+"""Findings on claims: evidence, why there is none, verdicts, and what changed since.
 
-Pure, as `services.ranker.claims.model` is, whose conventions hold here too.
+Pure, with the conventions of `services.ranker.claims.model`.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Evidence:
     """One observation about one claim. `digest` is the "sha256:<hex>" of everything else.
 
     `environment` is a JSON-like mapping (cpu, cpu_count, memory_bytes, accelerators, os, versions,
-    load, time), empty if nothing was run. `sources` are citations, `inputs` what it was
-    computed from, `command` repeats it. `breakdown` is the value by part, where it has
-    parts. `owner` states the claim; it is empty in what was kept when the ids of claims were unique
-    over all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
-    empty where that is not known. `unmeasured` says, without a value, which kind of reason there is
-    and what to do. `restarts` are what a timing rests on, those of earlier verifications too, each
-    as `services.ranker.measuring.pooling` writes it. `conditions` say what the value holds for, in
-    words for the reason of a verdict. `declared` says that it is what a registered manifest quotes,
-    which has not been checked here: it is shown, decides nothing and enters no score. `claimed` is
-    the claim's configuration when it was measured; empty in what was kept before that was kept too.
-    `content` are the bytes that the digest is of.
+    load, time), empty if nothing was run. `sources` are citations, `inputs` what the value was
+    computed from, `command` repeats the observation. `breakdown` is the value by part, if it has
+    parts. `owner` states the claim; it is empty in evidence from when claim ids were unique over
+    all owners. `subject` and `engine` are JSON-like mappings of what was measured and by what,
+    empty if unknown. `unmeasured` gives, without a value, the kind of reason and the remedy.
+    `restarts` are those that a timing rests on, including earlier verifications', as
+    `services.ranker.measuring.pooling` writes them. `conditions` say what the value holds for, in
+    words for a verdict's reason. `declared` means a registered manifest's quotation, which was not
+    checked here: it is shown, decides nothing and enters no score. `claimed` is the claim's
+    configuration at the measurement; empty in evidence from before it was stored. `content` are the
+    bytes that are hashed for the digest.
     """
 
     digest: str
@@ -71,9 +71,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was: "verdict", "value", "subject", "hardware", "engine" and others.
+    """A difference: in "verdict", "value", "subject", "hardware", "engine" and others.
 
-    `of_sample` says that it is of what was measured of a sample.
+    `of_sample` means that it concerns the measurement of a sample.
     """
 
     what: str
@@ -84,7 +84,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """The verdict and the evidence of the verification before, and what is different since."""
+    """The verdict and the evidence of the previous verification, and the differences since."""
 
     verdict: Verdict
     evidence: Evidence
@@ -107,7 +107,7 @@ class UnmeasuredReason(StrEnum):
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """Why a claim's method measured nothing, and what to do about it where something can be."""
+    """Why a claim's method measured nothing, and the remedy, if there is one."""
 
     message: str
     reason: UnmeasuredReason = UnmeasuredReason.UNSPECIFIED
@@ -116,11 +116,11 @@ class NotMeasured:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim with its verdict; `evidence` is what decided it or is shown for orientation.
+    """A claim with its verdict; `evidence` decided it or is shown for orientation.
 
-    `sample` is what was measured of a sample besides, where something else decides. `change` is
-    told by a verification alone, of a claim that had evidence before. `not_measured` says why the
-    claim's method measured nothing; None when it did, or never tried. `verdict` says whether the
+    `sample` is an additional measurement of a sample, if something else decides. Only a
+    verification sets `change`, for a claim that had evidence before. `not_measured` says why the
+    claim's method measured nothing; None if it did, or never tried. `verdict` says whether the
     claim is true, `sourcing` whether it repeats its source: two answers.
     """
 

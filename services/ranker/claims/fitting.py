@@ -1,7 +1,7 @@
 """Whether a claim fits its method: its aspect, kind, unit, type, and a bound that can fail.
 
-Pure. What the method says holds, whatever a manifest says: a claim that fits is given its method's
-aspect and fact, so that no author chooses which evidence may decide it.
+Pure. The method overrides the manifest: a claim that fits gets its method's aspect and fact, so
+that no author chooses which evidence may decide it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from services.ranker.claims.model import Artifact, ArtifactType, Claim, Configur
 from services.ranker.claims.units import factor
 
 _SHOWN = 3
-_ALIKE = 0.7  # names of methods of two types that measure the same
+_ALIKE = 0.7  # similarity of names of methods that measure the same for two types
 
 
 def fitted(
     claim: Claim, artifacts: Mapping[str, Artifact], definitions: Mapping[str, Definition]
 ) -> Claim:
-    """Return the claim with what its method says of it; as it is without a known method.
+    """Return the claim with its method's settings; unchanged without a known method.
 
-    A manifest that was written for an earlier version of a method is observed by the one that is.
+    A manifest written for an earlier version of a method is observed by the present one.
     """
     method = _current(claim.method, definitions)
     definition = definitions.get(method)
@@ -57,7 +57,7 @@ def fitted(
 def _configuration(
     claim: Claim, artifacts: Mapping[str, Artifact], definition: Definition
 ) -> dict[str, object]:
-    """What a method has to find, as JSON can hold it; empty for one that measures nothing."""
+    """What a method must find, as JSON; empty for a method that measures nothing."""
     about = artifacts.get(claim.artifact)
     if about is None or about.type not in definition.types:
         return {}
@@ -71,14 +71,14 @@ def _configuration(
     found: dict[str, object] = {**depends, "digest": stated.digest, "subsets": list(stated.subsets)}
     found["files"] = dict(stated.files)
     if about.type is not ArtifactType.SEGMENTATION_MODEL or Part.WEIGHTS in definition.depends_on:
-        # What was measured by an earlier rule, of whatever had its name, is not of the claim.
+        # An earlier rule measured whatever had the claim's name: that does not apply to the claim.
         found["known_by"] = next((key for key in ("digest", "files") if found[key]), "nothing")
     found["dataset_digest"] = claim.dataset_digest
     if definition.ceiling and claim.bound is not None:  # what is observed depends on it
         found["bound"] = repr(claim.bound)
     if definition.dataset or definition.compares:  # it is of these, too
         found["fact"] = fact_of(claim, definition)
-        # Several names give one fact, and one name other things when it is registered again.
+        # Several names give one fact, and a name means another thing when it is registered again.
         found["subset"] = claim.subset
         for name in filter(None, (claim.dataset, claim.rival)):
             stated = artifacts[name].configuration if name in artifacts else Configuration()
@@ -94,10 +94,10 @@ def problems(
     rival: ArtifactType | None = None,
     size: tuple[int, int] | None = None,
 ) -> Iterator[Violation]:
-    """Yield what of a claim about an artifact of a type does not fit its method.
+    """Yield what does not fit its method in a claim about an artifact of a type.
 
-    Each is a key of the claim and what to write instead. No type: it is about a page. `rival` is
-    the type of what it is compared with, where that is registered, `size` the artifact's input.
+    Each problem is a key of the claim and the remedy. Without a type, the claim is about a page.
+    `rival` is the type of its comparator, if registered, `size` the artifact's input.
     """
     if not claim.method:
         return
@@ -131,7 +131,7 @@ def problems(
 
 
 def _current(method: str, definitions: Mapping[str, Definition]) -> str:
-    """Return the method, or the latest version of one that is there no longer."""
+    """Return the method, or its latest version if that version no longer exists."""
     name, _, version = method.partition("@")
     if method in definitions or not (version.isascii() and version.isdecimal()):
         return method
@@ -141,7 +141,7 @@ def _current(method: str, definitions: Mapping[str, Definition]) -> str:
 
 
 def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
-    """What a figure is of besides the artifact: a corpus, another artifact."""
+    """Errors in a figure's scope besides the artifact: a corpus, another artifact."""
     if definition.dataset and not claim.dataset:
         yield "dataset", "is missing: the corpus that it is measured on"
     elif claim.dataset and not definition.dataset and definition.kind is not Kind.ANY:
@@ -161,11 +161,11 @@ def _scope_problems(claim: Claim, definition: Definition) -> Iterator[Violation]
 
 
 def _statement_problems(claim: Claim, definition: Definition) -> Iterator[Violation]:
-    """A statement about another figure than the one that is measured, true or not of that."""
+    """Errors of a statement about a figure other than the measured one."""
     if claim.undecidable or not definition.other:
         return
     told = rf"\b({'|'.join(definition.other)})[^\W_]*"
-    # What follows a comma may tell the whole apart: "85 million parameters, 81 in the encoder".
+    # After a comma, a part may follow the whole: "85 million parameters, 81 in the encoder".
     first = re.split(r"[,;:(]\s", claim.statement)[0]
     if found := re.search(told, first, re.IGNORECASE):
         told = f"says {found[0]!r}, which is not what {claim.method} measures: claim what it does, "
@@ -175,7 +175,7 @@ def _statement_problems(claim: Claim, definition: Definition) -> Iterator[Violat
 def _size_problems(
     claim: Claim, definition: Definition, size: tuple[int, int] | None
 ) -> Iterator[Violation]:
-    """A size in the scope that is not the one that is measured at."""
+    """Errors of a size in the scope that differs from the measured size."""
     if Part.INPUT not in definition.depends_on or size is None or claim.undecidable:
         return
     for height, width in _SIZE.findall(claim.scope):
@@ -213,7 +213,7 @@ def _bound_problems(claim: Claim, bound: Bound, definition: Definition) -> Itera
 
 
 def _row_problems(claim: Claim, bound: Text, definition: Definition) -> Iterator[Violation]:
-    """A text that is not of the form that the method gives would differ from it, true or not."""
+    """Errors of a text in a form other than the method's, which could never match it."""
     row = definition.row
     if row is None:
         return
@@ -247,7 +247,7 @@ def _possible(definition: Definition) -> str:
 def _offered(
     claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
 ) -> str:
-    """The methods that may be meant: the nearest, or else all that there are of its type."""
+    """Methods that may be meant: the nearest, or else all for its type."""
     fit = [name for name, one in definitions.items() if not one.types or about in one.types]
     near = nearest(claim.method, fit)
     if near:
@@ -258,7 +258,7 @@ def _offered(
 def _of_its_type(
     claim: Claim, about: ArtifactType | None, definitions: Mapping[str, Definition]
 ) -> str:
-    """The methods that measure of an artifact's own type what the claim's does of another."""
+    """Methods for an artifact's own type that measure what the claim's measures for another."""
     fit = {_last(name): name for name, one in definitions.items() if about in one.types}
     near = get_close_matches(_last(claim.method), sorted(fit), n=_SHOWN, cutoff=_ALIKE)
     if near:

@@ -1,9 +1,9 @@
-"""Whether a measurement was made on the hardware that a claim names, as people name it. Pure.
+"""Whether a measurement was made on the hardware that a claim names, in everyday names. Pure.
 
 "CPU", "cpu" and "a GPU" are kinds; "Intel Xeon", "NVIDIA V100" and "AMD EPYC x2" are words of a
-name. A machine may have an accelerator that a measurement did not use: what counts is what ran it.
-Where it may have been any of several, the name has to be that of each. A count of cores is the
-machine's: of a part of it nothing is known.
+name. A machine may have an accelerator that a measurement did not use: only what ran it counts. If
+any of several may have run it, the name must fit each. A count of cores means the whole machine: a
+part of it is not recorded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CORES = re.compile(
 
 
 def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:
-    """Return whether what a claim names is what ran a measurement.
+    """Return whether the hardware that a claim names ran a measurement.
 
     `engine` is the id of its engine, empty for one that uses no accelerator.
     """
@@ -46,14 +46,14 @@ def is_on(named: str, environment: Mapping[str, object], engine: str) -> bool:
         if any({"one": "1", "single": "1"}.get(one, one) != count for one in cores):
             return False
     wanted = said - _CPU - _ACCELERATOR - _SAYS_NOTHING
-    # "NVIDIA" alone is a kind as "GPU" is; beside a model it is left out of some drivers' names.
+    # "NVIDIA" alone is a kind, like "GPU"; next to a model, some drivers' names leave it out.
     if "nvidia" in said and not any(word in engine.casefold() for word in _ON_NVIDIA):
         return False
     return bool(said) and all(wanted <= _words(_plain(one)) for one in names or [""])
 
 
 def names_device(named: str) -> bool:
-    """Whether it names a device, and not only a kind or how many cores: "CPU", "8 cores"."""
+    """Whether it names a device rather than only a kind or a number of cores: "CPU", "8 cores"."""
     said = _words(_CORES.sub(" cpu ", _plain(named)))
     return bool(said - _CPU - _ACCELERATOR - _SAYS_NOTHING)
 

@@ -1,4 +1,4 @@
-"""What one measurement is of: the same subject, measured the same way on the same machine. Pure."""
+"""What identifies one measurement: the same subject, method and machine. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from services.common import machine
 
 _OF_THE_MOMENT = frozenset({"load", "time"})
-"""What an environment says of the moment and not of the machine."""
+"""Fields of an environment about the moment rather than the machine."""
 
 
 def identity(
@@ -20,22 +20,22 @@ def identity(
     environment: Mapping[str, object],
     inputs: Sequence[str],
 ) -> str:
-    """Return what measurements must share to be one measurement, made again.
+    """Return what repetitions of one measurement must share.
 
-    Method, subject, engine with its threads and precision, machine, versions, and what it was
-    computed from. Another engine, or another version of it, is another measurement.
+    That is method, subject, engine with its threads and precision, machine, versions, and inputs.
+    Another engine, or another version of it, makes another measurement.
     """
     machine = {name: one for name, one in environment.items() if name not in _OF_THE_MOMENT}
-    # A digest says which one it is; a revision says it to a reader, and was not always kept.
+    # A digest identifies the thing; a revision is for readers, and was not always stored.
     thing = {name: one for name, one in subject.items() if name != "revision"}
     parts = [method, subject_digest, thing, dict(engine), machine, list(inputs)]
     return json.dumps(parts, sort_keys=True, ensure_ascii=False)
 
 
 def hardware_class(environment: Mapping[str, object]) -> str:
-    """Name of the hardware that an environment describes; empty for none.
+    """Return the name of the hardware in an environment; empty for none.
 
-    Machines with the same processor, count of processors and accelerators are one class.
+    Machines with the same processor, number of processors and accelerators are one class.
     """
     if not environment:
         return ""

@@ -36,11 +36,11 @@ from services.ranker.claims.fields import (
 
 
 def parse(document: object, name: str) -> model.Artifact | model.Page | model.Withdrawal:
-    """Turn one YAML document into an artifact, a page, or that one of them is withdrawn.
+    """Turn one YAML document into an artifact, a page, or the withdrawal of either.
 
-    `name` is what messages call it.
+    `name` is its name in messages.
 
-    Raises `InvalidArgument` with everything that is wrong.
+    Raises `InvalidArgument` with all errors.
     """
     kind = document.get("kind") if isinstance(document, Mapping) else None
     kinds: Mapping[object, type[_Artifact | _Page | _Withdrawal]] = {
@@ -65,7 +65,7 @@ def parse(document: object, name: str) -> model.Artifact | model.Page | model.Wi
 def readable_claims(document: object) -> tuple[model.Claim, ...]:
     """Return the claims of a document that are valid on their own, despite other errors.
 
-    With them what does not fit their methods can be reported at once with what is wrong elsewhere.
+    So claims that do not fit their methods can be reported together with errors elsewhere.
     """
     if not isinstance(document, Mapping):
         return ()
@@ -99,7 +99,7 @@ def _repeated_ids(document: object, name: str) -> Iterator[Violation]:
 
 
 def _by_id(path: str, document: object, name: str) -> str:
-    """A path with the id of a claim or capability in place of its index, if it has one."""
+    """A path with the id of a claim or capability instead of its index, if it has one."""
     found = re.match(rf"{re.escape(name)}\.(claims|capabilities)\[(\d+)\](?=\.)", path)
     if found is None or not isinstance(document, Mapping):
         return path

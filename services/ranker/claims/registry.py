@@ -1,8 +1,8 @@
 """The registered artifacts and the pages about them, read once from manifests.
 
-The registry checks what one manifest alone cannot: ids that are unique over all of them (those
-of claims are so in a manifest), methods
-that exist, contradictions that name known claims, pages that compare known artifacts.
+The registry checks what one manifest alone cannot show: ids that are unique over all manifests
+(claim ids are unique within a manifest), methods that exist, contradictions that name known claims,
+pages that compare known artifacts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from services.ranker.claims.definition import Definition
 from services.ranker.claims.manifest import parse, readable_claims
 from services.ranker.claims.model import Artifact, ArtifactType, Claim, Page, Withdrawal, reference
 
-# Of one manifest: each names what may have been meant, which takes its time, and a manifest of
-# 64 KiB has room for thousands.
+# Most errors of one manifest: each suggests names, which takes time, and a manifest of 64 KiB can
+# contain thousands.
 _MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What counts no longer, since when, why, and whose word that is (empty: not known)."""
+    """A withdrawn thing: since when, why, and by whose word (empty: unknown)."""
 
     entry: Artifact | Page
     withdrawal: Withdrawal
@@ -38,7 +38,7 @@ class Withdrawn:
 
 
 class Registry:
-    """Artifacts, pages and claims by id. Changes only by `register`, all of it or nothing."""
+    """Artifacts, pages and claims by id. Changed only by registering or withdrawing, atomically."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Registry:
         methods: Mapping[str, Definition],
         withdrawn: Mapping[str, Withdrawn] | None = None,
     ) -> None:
-        """Raise `InvalidArgument` when the manifests do not fit together.
+        """Raise `InvalidArgument` if the manifests do not fit together.
 
-        `methods` are those that exist, by "name@version", with what the figure of each is.
-        `withdrawn` is what the entries may still name, though it counts no longer.
+        `methods` are the existing ones, by "name@version", each with its figure's definition.
+        `withdrawn` are things that entries may still name although they no longer count.
         """
         self._methods = dict(methods)
         self.revision = 0
@@ -62,9 +62,9 @@ class Registry:
         self._load(given)
 
     def register(self, entry: Artifact | Page, by: str = "") -> None:
-        """Add an artifact or a page, or put a new version in its place, for the identity `by`.
+        """Add an artifact or a page, or replace it with a new version, for the identity `by`.
 
-        Raises `InvalidArgument`, and changes nothing, when it does not fit with the others.
+        Raises `InvalidArgument`, and changes nothing, if it does not fit with the others.
         """
         self.accepts(entry)
         self._withdrawn.pop(entry.id, None)
@@ -91,15 +91,15 @@ class Registry:
     def registered_by(self, name: str) -> str:
         """Return who registered the present version, or the last one that counted.
 
-        Empty for what comes with the ranker, and where no identity is known.
+        Empty for what comes with the ranker, and if no identity is known.
         """
         return self._registered_by.get(name, "")
 
     def withdraw(self, withdrawal: Withdrawal, time: datetime, by: str = "") -> None:
-        """Count an artifact or a page no longer. What was made with it stays where it is.
+        """Stop counting an artifact or a page. Everything made with it stays.
 
-        What names it stays as well, or anybody could keep anything from being withdrawn: claims
-        about it or against it are measured no longer. Raises `NotFound` where it is not registered.
+        Things that name it stay too, or anybody could prevent a withdrawal: claims about it or
+        against it are no longer measured. Raises `NotFound` if it is not registered.
         """
         self.releases(withdrawal)
         before = self._withdrawn.get(withdrawal.id)
@@ -108,7 +108,7 @@ class Registry:
         self._load(self._without(withdrawal.id))
 
     def releases(self, withdrawal: Withdrawal) -> None:
-        """Raise what `withdraw` would."""
+        """Raise the errors that `withdraw` would."""
         if withdrawal.id not in self._withdrawn:
             self.subject(withdrawal.id)
 
@@ -117,9 +117,9 @@ class Registry:
         return self._withdrawn.get(name)
 
     def accepts(self, entry: Artifact | Page) -> Artifact | Page:
-        """Return an artifact or a page as it would be registered, with what its methods say.
+        """Return an artifact or a page as it would be registered, with its methods' settings.
 
-        Raises `InvalidArgument` with up to 100 reasons when it does not fit with the others.
+        Raises `InvalidArgument` with up to 100 reasons if it does not fit with the others.
         """
         before = next((one for one in self._entries if one.id == entry.id), None)
         before = self._withdrawn[entry.id].entry if entry.id in self._withdrawn else before
@@ -132,7 +132,7 @@ class Registry:
     def problems_beside(self, text: bytes, name: str) -> tuple[Violation, ...]:
         """Return what does not fit its method in a manifest that cannot be read as a whole.
 
-        Of claims that are valid on their own, and of artifacts whose type is; the first 100.
+        Checks claims that are valid on their own, of artifacts whose type is valid; the first 100.
         """
         try:
             document = _document(text, name)
@@ -157,14 +157,14 @@ class Registry:
         return found.type if found else own
 
     def is_packaged(self, claim: Claim) -> bool:
-        """Whether a claim comes with the ranker: its id alone names it then."""
+        """Whether a claim comes with the ranker, and so is known by its id alone."""
         return claim.owner in self._packaged
 
     def stored_names(self, claim: Claim) -> tuple[str, ...]:
-        """What evidence on a claim is kept under: "OWNER/ID", and for older evidence its id.
+        """Return the names under which a claim's evidence is stored: "OWNER/ID", or an old id.
 
-        Ids were once unique over all owners. A new owner may use one again, so that only claims
-        that come with the ranker are still found by it.
+        Ids were once unique over all owners. A new owner may reuse one, so only claims that come
+        with the ranker are still found by their id.
         """
         if self.is_packaged(claim):
             return claim.reference, claim.id
@@ -210,11 +210,11 @@ class Registry:
         return self._artifacts[name]
 
     def find(self, name: str) -> Artifact | None:
-        """Return the artifact of a name, or None."""
+        """Return the artifact of that name, or None."""
         return self._artifacts.get(name)
 
     def aside(self, name: str) -> str:
-        """Return when and why something was withdrawn or left out; empty for what was not."""
+        """Return when and why something was withdrawn or left out; empty if it was not."""
         found = self._withdrawn.get(name)
         if found:
             return f"withdrawn on {found.time.date()}: {found.withdrawal.reason}"
@@ -222,7 +222,7 @@ class Registry:
         return f"left out, since its manifest no longer fits: {problem}" if problem else ""
 
     def leave_out(self, name: str, problem: str) -> None:
-        """Keep why a manifest that was registered before is not accepted now, for who looks."""
+        """Remember why a manifest that was registered before is not accepted now."""
         self._left_out[name] = problem
 
     def subject(self, name: str) -> Artifact | Page:
@@ -323,9 +323,9 @@ def _check_ids(entries: Iterable[Artifact | Page]) -> None:
 def _with_mutual_contradictions(
     entries: Iterable[Artifact | Page],
 ) -> tuple[Artifact | Page, ...]:
-    """Contradiction goes both ways in a manifest: saying it once is enough.
+    """Make contradictions mutual within a manifest, so that stating one side is enough.
 
-    No manifest writes into another: what it says of claims that are not its own is refused.
+    No manifest changes another: contradictions with claims of other manifests are refused.
     """
     return tuple(replace(one, claims=_mutual(one.claims)) for one in entries)
 
@@ -377,6 +377,6 @@ def _packaged_entries() -> tuple[Artifact | Page, ...]:
 
 
 def _with_sources(entry: Artifact | Page, published: facts.Facts) -> Artifact | Page:
-    """Give each claim what is published of it; claims that come with the ranker have ids apart."""
+    """Give each claim its published values; claims that come with the ranker have unique ids."""
     claims = (replace(one, sources=published.sources(one.id)) for one in entry.claims)
     return replace(entry, claims=tuple(claims))

@@ -1,8 +1,8 @@
-"""Two questions that a source answers apart: does a claim repeat it, and is the claim right.
+"""Two separate questions about a source: does a claim repeat it, and is the claim right.
 
-Pure. A figure never confirms itself: what its own authors print shows that a claim repeats them.
-What confirms is the thing itself (a configuration, a licence) or somebody else's measurement. What
-was published is itself the fact of a claim about a publication.
+Pure. A figure never confirms itself: its own authors' print shows only that a claim repeats them.
+The thing itself (a configuration, a licence) or somebody else's measurement can confirm. For a
+claim about a publication, what was published is itself the fact.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from services.ranker.claims.model import Aspect, Claim, Source, SourceRole, Sour
 from services.ranker.claims.units import factor, half_a_digit
 
 CITES = "sources."
-"""What the names of methods that cite begin with."""
+"""Beginning of the names of methods that cite."""
 
 
 def sourcing(claim: Claim) -> SourceVerdict:
     """Return whether a claim repeats what it cites, or what its own record and authors print.
 
-    Of alternatives it may repeat any. Somebody else's measurement is no source of the claim, and
-    neither is the page that states it: that it agrees with itself shows nothing. One source that
-    says it is enough, whichever others are silent.
+    It may repeat any of several alternatives. Somebody else's measurement is not a source of the
+    claim, nor is the page that states it: agreeing with itself shows nothing. One source that says
+    it is enough, even if others are silent.
     """
     page = {_plain(one) for one in _stated_in(claim)}
     cited = [
@@ -40,7 +40,7 @@ def sourcing(claim: Claim) -> SourceVerdict:
 
 
 def confirms(claim: Claim) -> bool:
-    """Whether what is cited can show that a claim is right, and not only that it repeats it."""
+    """Whether a citation can show that a claim is right, and not only that the claim repeats it."""
     if claim.declared:
         return False
     if claim.aspect is Aspect.PUBLICATION:
@@ -50,16 +50,16 @@ def confirms(claim: Claim) -> bool:
 
 
 def alternatives(sources: Iterable[Source], unit: str) -> tuple[float, ...]:
-    """Return the numbers that sources print, in a unit and in order; none when they print only one.
+    """Return the numbers that sources print, in a unit and in order; none if they print only one.
 
-    Those of a unit that does not convert are left out.
+    Numbers in a unit that does not convert are left out.
     """
     found = sorted({value for one in sources for value in values_in(one, unit)})
     return tuple(found) if len(found) > 1 else ()
 
 
 def values_in(source: Source, unit: str) -> tuple[float, ...]:
-    """Return the numbers that a source prints, in a unit; none when its own does not convert."""
+    """Return the numbers that a source prints, in a unit; none if its own does not convert."""
     if not source.unit or source.unit == unit:
         return source.values
     by = factor(source.unit, unit)
@@ -67,7 +67,7 @@ def values_in(source: Source, unit: str) -> tuple[float, ...]:
 
 
 def printed(number: float, unit: str, into: str) -> tuple[float, float]:
-    """Return from where to where a printed number reaches in another unit: it is rounded there."""
+    """Return the range of a printed number in another unit: printing rounds it."""
     by = factor(unit, into)
     if by is None:
         return math.nan, math.nan
@@ -76,13 +76,13 @@ def printed(number: float, unit: str, into: str) -> tuple[float, float]:
 
 
 def _stated_in(claim: Claim) -> tuple[str, ...]:
-    """Titles and addresses of what states the claim."""
+    """Titles and addresses of the page that states the claim."""
     own = (claim.source.title, claim.source.url) if claim.source else ()
     return tuple(one for one in (*own, *claim.stated_in) if one)
 
 
 def _plain(name: str) -> str:
-    """A title or an address without what does not tell two apart: case, scheme, place in it."""
+    """A title or an address without irrelevant parts: case, scheme, fragment."""
     text = " ".join(name.casefold().split())
     address = re.fullmatch(r"https?://(?:www\.)?([^#]*)(?:#.*)?", text)
     return address[1].rstrip("/") if address else text
@@ -93,7 +93,7 @@ def _is_of_it(source: Source) -> bool:
 
 
 def says(bound: Bound | None, source: Source) -> bool | None:
-    """Return whether a source says what a bound allows; None when it says nothing that compares."""
+    """Return whether a source's value is within a bound; None if it does not compare."""
     if bound is None:
         return None
     if isinstance(bound, Text | Boolean):
@@ -104,13 +104,13 @@ def says(bound: Bound | None, source: Source) -> bool | None:
         return None
     if not source.unit or source.unit == bound.unit:
         return any(low <= one <= high for one in source.values)
-    # In another unit a figure is what it is printed as, give or take half of its last digit; so is
-    # one that repeats it in the bound's.
+    # In another unit, a figure means its print plus or minus half of its last digit; so does one
+    # that repeats it in the bound's unit.
     low, high = (end + side * _rounding(end) for end, side in ((low, -1), (high, 1)))
     reaches = (printed(one, source.unit, bound.unit) for one in source.values)
     return any(first <= high and last >= low for first, last in reaches)
 
 
 def _rounding(end: float) -> float:
-    """What floating point may move an end by."""
+    """How far floating point may move an end."""
     return 0.0 if math.isinf(end) else 1e-12 * abs(end)

@@ -1,6 +1,6 @@
-"""Units that say the same thing by another number: bytes, times, shares, thousands and millions.
+"""Units that express the same thing by other numbers: bytes, times, shares, thousands, millions.
 
-Pure. What cannot be converted by a factor is of another kind, and is refused where it is stated.
+Pure. A unit that no factor converts is of another kind, and is refused where it is stated.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _COUNTED = re.compile(r"(thousand|million|billion|trillion|[kKMBGT])s? (?:of )?(
 
 
 def _read(unit: str) -> tuple[str, float]:
-    """What a unit measures, and how much of it one is."""
+    """What a unit measures, and its size."""
     plain = " ".join(unit.split())
     if plain in _EXACT:
         return _EXACT[plain]
@@ -59,17 +59,17 @@ def _read(unit: str) -> tuple[str, float]:
 
 
 def factor(unit: str, into: str) -> float | None:
-    """Return by what a number of a unit is multiplied for another one; None when nothing does."""
+    """Return the factor from one unit to another; None if there is none."""
     measures, one = _read(unit)
     wanted, other = _read(into)
     if measures != wanted:
         return None
-    # Powers of ten are exact as numbers, and not as their reciprocals.
+    # Powers of ten are exact as numbers but not as reciprocals.
     return 1.0 if one == other else one / other
 
 
 def half_a_digit(number: float) -> float:
-    """Return half a step of the last digit that a number is printed with: 0.05 for 3.2."""
+    """Return half a step of a number's last printed digit: 0.05 for 3.2."""
     if isinstance(number, int):
         return 0.5
     digits = repr(float(number)).partition("e")

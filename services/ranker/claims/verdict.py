@@ -1,7 +1,7 @@
 """A claim and its evidence -> a verdict.
 
-Pure, and a function of nothing else, so that a stored piece of evidence gives the same verdict
-whenever it is read.
+Pure, and a function of these alone, so that stored evidence gives the same verdict whenever it is
+read.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def judge(
 ) -> ClaimVerdict:
     """Return the verdict on `claim` that `evidence` allows.
 
-    `unobserved` says why nothing was measured, or nothing that decides, when that is known.
+    `unobserved` says why nothing was measured, or nothing that decides, if known.
     """
     verdict, reason = _judge(claim, evidence, unobserved.message if unobserved else "")
     return ClaimVerdict(
@@ -72,8 +72,8 @@ def judge_stored(
 ) -> tuple[ClaimVerdict, ...]:
     """Return the verdict on each claim that stored evidence allows.
 
-    Without any, the reason says why not and how to get some; `damaged` are the ids of claims whose
-    evidence was refused.
+    Without evidence, the reason says why there is none and how to get some; `damaged` are the ids
+    of claims whose evidence was refused.
     """
     by_claim: dict[str, list[Evidence]] = {}
     for one in evidence:
@@ -128,7 +128,7 @@ def _judge(claim: Claim, evidence: Evidence | None, unobserved: str) -> tuple[Ve
 
 
 def _cited(claim: Claim, bound: Bound, evidence: Evidence) -> tuple[Verdict, str]:
-    """What a citation decides: where it is the claim's own, that it is repeated and no more."""
+    """The verdict of a citation: if it is the claim's own, only that the claim repeats it."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     titles = ", ".join(dict.fromkeys(one.title for one in evidence.sources))
     printed = alternatives(evidence.sources, evidence.value.unit)
@@ -178,7 +178,7 @@ def _or(numbers: Sequence[float], value: Value) -> str:
 
 
 def _leaves_open_what_decides(claim: Claim) -> bool:
-    """Whether it is about a speed, and says neither on what nor by what. "A CPU" is any."""
+    """Whether a claim about speed names neither hardware nor engine. "A CPU" means any."""
     named = names_device(claim.hardware) or claim.engine
     return claim.machine and claim.aspect is Aspect.SPEED and not named
 
@@ -204,7 +204,7 @@ def _conditions(evidence: Evidence) -> str:
 
 
 def _seen(claim: Claim, evidence: Evidence) -> str:
-    """What is shown of something else, where nothing that decides is known."""
+    """What is shown of other evidence, if none that decides is known."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     if outdated(claim, evidence):
         return _of_before(claim, evidence)
@@ -220,7 +220,7 @@ def _seen(claim: Claim, evidence: Evidence) -> str:
 
 
 def _of_before(claim: Claim, evidence: Evidence) -> str:
-    """Say what another version of the method made, and how to have it by this one."""
+    """Describe the result of another version of the method, and how to get one of this version."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     found = show(evidence.value, evidence.interval)
     return (
@@ -230,7 +230,7 @@ def _of_before(claim: Claim, evidence: Evidence) -> str:
 
 
 def _unidentified(evidence: Evidence) -> str:
-    """Say what was measured, and the digests that would show that it is what is claimed of."""
+    """Say what was measured, and which digests would show that the claim is about it."""
     assert evidence.value is not None  # noqa: S101  (only called with a value)
     listed = evidence.subject.get(UNIDENTIFIED)
     names = [str(one) for one in listed] if isinstance(listed, list) else []
@@ -244,7 +244,7 @@ def _unidentified(evidence: Evidence) -> str:
 
 def _compare(bound: Bound, value: Value, interval: Interval | None) -> Verdict:
     """Wholly inside is CONFIRMED, wholly outside REFUTED, else INCONCLUSIVE."""
-    if not _alike(bound, value):  # what is no answer refutes nothing
+    if not _alike(bound, value):  # a value of another kind refutes nothing
         return Verdict.INCONCLUSIVE
     if isinstance(bound, Text | Boolean):
         return _said(bound, value)
@@ -266,7 +266,7 @@ def _unsure(interval: Interval | None) -> TypeGuard[Interval]:
 
 
 def _said(bound: Text | Boolean, value: Value) -> Verdict:
-    """The numbers that were found may be told in another order, classes last: that is no answer."""
+    """The verdict on a text. Numbers in another order, such as classes last, decide nothing."""
     if is_said(bound, value.content):
         return Verdict.CONFIRMED
     claimed, found = numbers_in(str(bound.value)), numbers_in(str(value.content))
@@ -307,7 +307,7 @@ def _and_note(said: str, note: str) -> str:
 
 
 def _alike(bound: Bound, value: Value) -> bool:
-    """Whether a bound and a value are of one kind, and of one unit."""
+    """Whether a bound and a value are of the same kind and unit."""
     if isinstance(bound, Text | Boolean):
         return type(bound.value) is type(value.content)
     return value.number is not None and value.unit == bound.unit

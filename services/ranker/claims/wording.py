@@ -8,7 +8,7 @@ from services.common.counts import with_unit
 from services.ranker.claims.bounds import Boolean, Bound, Equals, Interval, Text, Value, ends
 
 _NOTHING = 1e-300
-"""What is nearer to 0 says that it is not 0, and no more."""
+"""Numbers nearer to 0 than this are only said to differ from 0."""
 
 
 def allowed(bound: Bound) -> str:
@@ -29,14 +29,14 @@ def allowed(bound: Bound) -> str:
 
 
 def show(value: Value, interval: Interval | None = None) -> str:
-    """Show a value to a reader, with its interval when it has one that is wider than a point."""
+    """Show a value to a reader, with its interval if that is wider than a point."""
     content = value.content
     if isinstance(content, bool):
         return "yes" if content else "no"
     if isinstance(content, str):
         return f'"{content}"'
     text = figure(content)
-    if value.unit == "1":  # the sign is behind the number, whatever its interval
+    if value.unit == "1":  # the sign follows the number, whatever its interval
         text = with_unit(text, value.unit)
     if interval is not None and interval.low <= 0 and math.isinf(interval.high):
         text += " (no bounds)"
@@ -51,7 +51,7 @@ def show(value: Value, interval: Interval | None = None) -> str:
 
 
 def figure(value: float) -> str:
-    """A number as it is read: whole ones in full, others to four figures that count."""
+    """A number for readers: whole numbers in full, others to four significant figures."""
     if math.isinf(value):
         return "any"
     if abs(value) < _NOTHING:

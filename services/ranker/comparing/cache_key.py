@@ -1,7 +1,7 @@
-"""Which cached comparison answers for a pair: the pair in one order, and the key of its answer.
+"""The cache key of a comparison: the pair in one order, and the digest of its inputs.
 
-The pair is put in one order (`canonical`) before it is compared; `api.comparisons` puts the
-answer back into the caller's order. All that the answer depends on is in the key.
+The pair is put in one order (`canonical`) before it is compared; `api.comparisons` puts the answer
+back into the caller's order. The key contains everything that the answer depends on.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from services.ranker.methodology.readings import latest_hardware
 from services.ranker.methodology.score import ArtifactRecord
 
 SCHEMA = 5
-"""Of what `key` digests; raise it when the same evidence must give another answer."""
+"""Version of `key`; raise it when the same evidence must give another answer."""
 
 PREFIX = f"cmp:v{SCHEMA}"
-"""What every key starts with."""
+"""Beginning of every key."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pair:
     pages: tuple[PageVerdicts, ...]
     swapped: bool
     hardware: str
-    """Class that timings are taken from."""
+    """Hardware class that timings are taken from."""
 
 
 def canonical(
@@ -45,9 +45,9 @@ def canonical(
 ) -> Pair:
     """The pair in one order, whichever way it was requested.
 
-    Without a class of hardware, the one that both were measured on last.
+    The default hardware class is the one that both were measured on last.
 
-    Raises InvalidArgument when the two are one artifact.
+    Raises InvalidArgument if the two are one artifact.
     """
     if left.artifact.id == right.artifact.id:
         raise InvalidArgument(
@@ -67,14 +67,14 @@ def canonical(
 
 
 def _own(record: ArtifactRecord) -> ArtifactRecord:
-    """The record with evidence on its artifact's own claims alone."""
+    """The record with evidence on its artifact's own claims only."""
     claims = {claim.id for claim in record.artifact.claims}
     own = tuple(item for item in record.evidence if item.claim in claims)
     return record if own == record.evidence else replace(record, evidence=own)
 
 
 def _among(verdicts: Iterable[ClaimVerdict], owners: Container[str]) -> tuple[ClaimVerdict, ...]:
-    """The verdicts without contradictions by claims of others than those that are compared."""
+    """The verdicts without contradictions by claims outside the comparison."""
 
     def kept(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(one for one in names if "/" not in one or one.partition("/")[0] in owners)
@@ -89,7 +89,7 @@ def _among(verdicts: Iterable[ClaimVerdict], owners: Container[str]) -> tuple[Cl
 
 
 def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
-    """The cache key of a comparison: new evidence, methodology or day is a new key."""
+    """The cache key of a comparison: new evidence, methodology or day gives a new key."""
     sides = [evidence_digest(side) for side in (pair.first, pair.second)]
     pages = _digest(
         [one.page.id, one.page.digest, [_verdict(verdict) for verdict in one.claims]]
@@ -101,7 +101,7 @@ def key(pair: Pair, methodology: Methodology, as_of: date) -> str:
 
 
 def evidence_digest(record: ArtifactRecord) -> str:
-    """SHA-256, in hex, of all that is known of one artifact."""
+    """SHA-256, in hex, of everything that is known about one artifact."""
     record = _own(record)
     artifact, outcomes = record.artifact, record.outcomes
     return _digest(
@@ -122,9 +122,9 @@ def evidence_digest(record: ArtifactRecord) -> str:
 
 
 def _verdict(verdict: ClaimVerdict) -> list[object]:
-    """What it rests on, and what its method says of the claim, which no digest here is of.
+    """The basis of a verdict, and the method's settings for the claim, not in other digests.
 
-    What it contradicts follows from the manifests, whose digests are there.
+    Contradictions follow from the manifests, whose digests are included.
     """
     claim, evidence = verdict.claim, verdict.evidence.digest if verdict.evidence else ""
     by_method = [claim.aspect, claim.group, claim.guess, claim.machine]

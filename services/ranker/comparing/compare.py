@@ -1,6 +1,6 @@
 """Two records and a methodology -> a comparison. A function: no clock, no I/O, no chance.
 
-It reads evidence and makes none, so the key of its cache (`cache_key`) cannot change while it runs.
+It reads evidence and makes none, so its cache key (`cache_key`) cannot change while it runs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class ComparedArtifact:
     """One side of a comparison.
 
     `score` is in the profile that decides, or else in the first of its type; `scores` in each.
-    `reliability` is of its own card, then of each page that says something of it. `feasible` and
-    `remark` are of the score that a page published; None and empty without one.
+    `reliability` is that of its own card, then of each page that makes claims about it. `feasible`
+    and `remark` are about the score that a page published; None and empty without one.
     """
 
     record: ArtifactRecord
@@ -43,7 +43,7 @@ class ComparedArtifact:
 class Comparison:
     """The answer, in the caller's order.
 
-    `profile` is the one that `overall` is of; empty where the two are complete in none.
+    `profile` is the profile of `overall`; empty if the two are complete in none.
     """
 
     left: ComparedArtifact
@@ -75,7 +75,7 @@ def _swapped(answers: Iterable[Answer]) -> tuple[Answer, ...]:
 
 
 def parse_day(text: str, today: date) -> date:
-    """The day that `text` names as YYYY-MM-DD; `today` when it is empty.
+    """The day that `text` names as YYYY-MM-DD; `today` if it is empty.
 
     Raises InvalidArgument for anything else.
     """
@@ -91,7 +91,7 @@ def parse_day(text: str, today: date) -> date:
 
 
 def compare(pair: Pair, methodology: Methodology, as_of: date) -> Comparison:
-    """The comparison of a pair, in the order that the caller had it in."""
+    """The comparison of a pair, in the caller's order."""
     left, right = (
         standing(record, methodology, as_of, pair.hardware, methodology.pair_level)
         for record in (pair.first, pair.second)
@@ -191,7 +191,7 @@ def _summary(
 def _sureness(
     sides: Iterable[Standing], profiles: Iterable[Answer], methodology: Methodology
 ) -> str:
-    """How sure the answers are, where any of them may be by chance."""
+    """How sure the answers are, if any of them may be by chance."""
     complete = {one.name for one in profiles if one.complete}
     chance = any(
         reading.sampled and name in complete
@@ -210,7 +210,7 @@ def _named(profile: Profile) -> str:
 
 
 def _score_line(side: ComparedArtifact) -> str:
-    """A score as it may be quoted: never without its ends, and none where evidence is missing."""
+    """A score for quoting: always with its ends, and none if evidence is missing."""
     name, score = side.record.artifact.id, side.score
     profile = f'"{words(score.profile)}"'
     if score.point is not None:

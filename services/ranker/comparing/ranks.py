@@ -1,4 +1,4 @@
-"""Ranks as callers get them: of one artifact, of a type, of what serves an intent.
+"""Ranks for callers: of one artifact, of a type, of artifacts that serve an intent.
 
 Reads evidence and makes none.
 """
@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranking:
-    """The places of artifacts of one type in each profile, on one class of hardware, at one day.
+    """The places of artifacts of one type in each profile, on one hardware class, on one day.
 
-    `profile` is the one that was requested, or else the type's first; its places are `places[0]`.
+    `profile` is the requested one, or else the type's first; its places are `places[0]`.
     """
 
     type: ArtifactType
@@ -55,20 +55,20 @@ class Explanation:
 
 
 class Ranks:
-    """Ranks registered artifacts by the evidence that is stored.
+    """Ranks registered artifacts by stored evidence.
 
-    Every method raises `NotFound`, `InvalidArgument`, and `Unavailable` when evidence cannot be
-    read now. `as_of` is a day as YYYY-MM-DD, empty for today; `hardware` a class, empty for the
-    one that the artifacts of the type were measured on last; `profile` one of the type's, empty for
-    its first.
+    Every method raises `NotFound`, `InvalidArgument`, and `Unavailable` if evidence cannot be read
+    now. `as_of` is a day as YYYY-MM-DD, empty for today; `hardware` a class, empty for the one that
+    the artifacts of the type were measured on last; `profile` one of the type's, empty for its
+    first.
     """
 
     def __init__(self, registry: Registry, records: Records, methodology: Methodology) -> None:
         self._registry = registry
         self._records = records
         self.methodology = methodology
-        # A ranking takes tens of milliseconds of the interpreter. Hundreds side by side would keep
-        # it from everything else, health checks too, for seconds.
+        # A ranking takes tens of milliseconds of the interpreter. Hundreds at once would block
+        # everything else, including health checks, for seconds.
         self._turn = asyncio.Lock()
 
     async def of_artifact(
@@ -86,7 +86,7 @@ class Ranks:
     async def of_list(
         self, names: Sequence[str], as_of: str, hardware: str, profile: str
     ) -> Ranking:
-        """Places that hold together, of artifacts of one type that the caller names."""
+        """Places that hold together, for artifacts of one type that the caller names."""
         artifacts = [self._registry.artifact(name) for name in dict.fromkeys(names)]
         if len(artifacts) < 2:
             raise InvalidArgument("artifacts", "name two or more")
@@ -100,7 +100,7 @@ class Ranks:
     async def of_these(
         self, artifacts: Sequence[Artifact], as_of: str, hardware: str, profile: str
     ) -> Ranking:
-        """The places of some artifacts of one type, each pair by itself."""
+        """The places of some artifacts of one type, each pair judged separately."""
         return await self._ranking(artifacts, as_of, hardware, profile, together=False)
 
     async def _ranking(
@@ -129,7 +129,7 @@ class Ranks:
                     for one in chosen
                 )
 
-            places = await _to_its_end(ranked)  # a second for some hundreds
+            places = await _to_its_end(ranked)  # takes a second for some hundreds
             digest = _digest(records, methodology, day, hardware, level)
         return Ranking(
             artifacts[0].type,
@@ -161,7 +161,7 @@ class Ranks:
 
 
 async def _to_its_end(work: Callable[[], T]) -> T:
-    """The result of work in a thread. A caller that is cancelled leaves when the work has ended."""
+    """The result of work in a thread. A cancelled caller leaves only when the work has ended."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(running)
@@ -171,7 +171,7 @@ async def _to_its_end(work: Callable[[], T]) -> T:
 
 
 def _ordered(side: Standing, wanted: str) -> tuple[Profile, ...]:
-    """The profiles of a side's type, the wanted one first. Raises `NotFound`."""
+    """The profiles of a side's type, the requested one first. Raises `NotFound`."""
     known = side.profiles
     if wanted and wanted not in {one.name for one in known}:
         raise NotFound("profile", wanted, [one.name for one in known])
@@ -185,7 +185,7 @@ def _digest(
     hardware: str,
     level: float,
 ) -> str:
-    """Of all that a ranking is computed from."""
+    """Digest of everything that a ranking is computed from."""
     parts = [evidence_digest(one) for one in sorted(records, key=lambda one: one.artifact.id)]
     text = json.dumps([parts, methodology.digest, day.isoformat(), hardware, level])
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""All that is stored about artifacts, put together: evidence, verdicts, matches."""
+"""Everything stored about artifacts, combined: evidence, verdicts, matches."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Records:
-    """Reads what is stored, in two looks at the database however many artifacts are requested.
+    """Reads stored data, with two reads of the database for any number of artifacts.
 
-    Every method raises `Unavailable` when the database cannot be read now.
+    Every method raises `Unavailable` if the database cannot be read now.
     """
 
     def __init__(self, registry: Registry, store: EvidenceStore, matches: MatchStore) -> None:
@@ -33,7 +33,7 @@ class Records:
         self._matches = matches
 
     async def of(self, artifacts: Sequence[Artifact]) -> tuple[ArtifactRecord, ...]:
-        """The record of each artifact, in their order."""
+        """The record of each artifact, in the given order."""
         records, _ = await self.with_pages(artifacts, ())
         return records
 
@@ -52,7 +52,7 @@ class Records:
         return records, tuple(map(PageVerdicts, pages, of_pages))
 
     async def about(self, claim: Claim) -> tuple[Evidence, ...]:
-        """All evidence on a claim that can be used, as it came to be kept."""
+        """All usable evidence on a claim, in the order in which it was stored."""
         evidence, _ = await self._store.about(self._registry.stored_names(claim))
         return evidence
 
@@ -73,7 +73,7 @@ class Records:
     async def _judged(
         self, subjects: Sequence[Artifact | Page]
     ) -> list[tuple[tuple[Evidence, ...], tuple[ClaimVerdict, ...]]]:
-        """The evidence on each subject's claims that is read, and their verdicts by all of it."""
+        """The evidence on each subject's claims that is read, and the verdicts from all of it."""
         names = [
             name
             for one in subjects

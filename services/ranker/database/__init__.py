@@ -1,1 +1,1 @@
-"""What the ranker keeps: evidence, manifests, outcomes, backups."""
+"""The ranker's stored data: evidence, manifests, outcomes, backups."""

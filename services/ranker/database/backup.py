@@ -1,4 +1,4 @@
-"""Copies of the database: made while it is served, and put back only when every digest agrees."""
+"""Copies of the database: made while it is in use, and restored only if every digest agrees."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _LOCKED_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Contents:
-    """What a database holds, in numbers."""
+    """Counts of a database's contents."""
 
     evidence: int
     manifests: int
     matches: int
     outcomes: int
-    """Records of how a match ended, those that withdraw one included."""
+    """Records of how a match ended, including those that withdraw one."""
 
 
 def back_up(database: Path, target: Path) -> Contents:
-    """Copy a database, in use or not, to a file that is not there yet; return what it holds.
+    """Copy a database, in use or not, to a new file; return its contents.
 
-    The copy is of one moment, whole, and checked. Raises `StoreError`.
+    The copy is of one moment, complete, and checked. Raises `StoreError`.
     """
     if not database.is_file():
         raise StoreError(f"{database}: no database is there; nothing was verified or recorded yet")
@@ -40,7 +40,7 @@ def back_up(database: Path, target: Path) -> Contents:
         raise StoreError(f"{target} already exists; name a new file")
     part = target.with_name(f"{target.name}.part")
     try:
-        # Read-only, and by SQLite's own backup: what is being written goes on meanwhile.
+        # Read-only, and with SQLite's own backup, so that writers continue meanwhile.
         with (
             closing(_reader(database)) as source,
             closing(sqlite3.connect(part)) as copy,
@@ -57,10 +57,10 @@ def back_up(database: Path, target: Path) -> Contents:
 
 
 def restore(backup: Path, database: Path) -> Contents:
-    """Put a copy in a database's place, as a whole; return what it holds.
+    """Replace a database with a copy, as a whole; return its contents.
 
-    Refused, with the database left as it was, while a ranker uses it and when anything in the copy
-    does not give its digest. Raises `StoreError`.
+    Refused, with the database unchanged, while a ranker uses it, and if anything in the copy does
+    not match its digest. Raises `StoreError`.
     """
     found = check(backup)
     part = database.with_name(f"{database.name}.part")
@@ -74,10 +74,10 @@ def restore(backup: Path, database: Path) -> Contents:
                 closing(sqlite3.connect(part)) as copy,
             ):
                 source.backup(copy)
-            connect(part, _LOCKED_SECONDS).close()  # brings an older one to the present schema
+            connect(part, _LOCKED_SECONDS).close()  # brings an older copy to the present schema
             with part.open("rb") as written:
                 os.fsync(written.fileno())
-            # What the old database's log holds must not be applied to the new one.
+            # The old database's log must not be applied to the new one.
             for ending in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     database.with_name(database.name + ending).unlink()
@@ -91,10 +91,10 @@ def restore(backup: Path, database: Path) -> Contents:
 
 
 def check(path: Path) -> Contents:
-    """Read all of a database and return what it holds.
+    """Read all of a database and return its contents.
 
-    Raises `StoreError` when it is no database of the ranker, is damaged, or holds evidence or a
-    manifest that does not give its digest.
+    Raises `StoreError` if it is not a ranker's database, is damaged, or contains evidence or a
+    manifest that does not match its digest.
     """
     if not path.is_file():
         raise StoreError(f"{path}: no such file")

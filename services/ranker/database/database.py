@@ -1,7 +1,7 @@
-"""What every database of the ranker can do: `sqlite.py` is one, `postgres.py` another.
+"""The interface of the ranker's databases: `sqlite.py` is one, `postgres.py` another.
 
-A store hands it a function of a connection. The statements are SQLite's; PostgreSQL translates
-the two things that it writes differently.
+A store passes it a function of a connection. The statements are SQLite's; the PostgreSQL database
+translates the two that differ.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ class StoreError(Exception):
 
 
 class Cursor(Protocol):
-    """The rows that a statement gave."""
+    """The rows that a statement returned."""
 
     def fetchone(self) -> Any:
         """The next row, or None."""
 
     def fetchall(self) -> list[Any]:
-        """All rows that are left."""
+        """All remaining rows."""
 
 
 class Connection(Protocol):
-    """What runs the statements of one transaction."""
+    """Runs the statements of one transaction."""
 
     def execute(self, statement: str, parameters: Sequence[Any] = ..., /) -> Cursor:
-        """Run a statement; `?` stands for a parameter."""
+        """Run a statement; `?` marks a parameter."""
 
 
 class Database(Protocol):
-    """Where evidence, manifests, matches and outcomes are kept.
+    """Stores evidence, manifests, matches and outcomes.
 
     Open it before use; close it at the end.
     """
 
     @property
     def shared(self) -> bool:
-        """Whether other rankers write it too."""
+        """Whether other rankers write to it too."""
 
     async def open(self) -> None:
         """Open the database and bring it to the present schema. Raises `StoreError`."""
 
     async def close(self) -> None:
-        """Release the database. Closing twice is closing once."""
+        """Release the database. May be called twice."""
 
     def version(self) -> int | None:
-        """A number that changes with every change of the database, by whomever; None if unknown.
+        """A number that changes with every change of the database by anyone; None if unknown.
 
         Takes microseconds and no lock, so it may be called on the event loop.
         """
@@ -60,14 +60,14 @@ class Database(Protocol):
         """Call `changed` on the event loop after another ranker has written."""
 
     def alone(self) -> AbstractAsyncContextManager[None]:
-        """Wait until no other ranker of this database measures, and keep them from it."""
+        """Wait until no other ranker of this database measures, and keep others from measuring."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Return what `work` reads, of one moment. Raises `Unavailable` when that fails."""
+        """Return the result of `work`, from one moment. Raises `Unavailable` if that fails."""
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in one transaction: all of it, or none when it raises. One writes at a time.
+        """Do `work` in one transaction: all of it, or none if it raises. One writer at a time.
 
-        `work` may be called again where a connection broke: its statements must be such that
-        doing them twice is doing them once. Raises `Unavailable` when that fails.
+        `work` may be called again if a connection broke: its statements must be idempotent. Raises
+        `Unavailable` if that fails.
         """

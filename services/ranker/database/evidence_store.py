@@ -1,4 +1,4 @@
-"""Where evidence is kept: append-only, by claim."""
+"""Stores evidence: append-only, by claim."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.ranker.database.database import Connection, Database
 
 @dataclass(frozen=True)
 class Refusal:
-    """A stored piece of evidence on `claim` that is not used, and why, in words."""
+    """A stored piece of evidence on `claim` that is not used, and the reason in words."""
 
     claim: str
     problem: str
@@ -27,9 +27,9 @@ class EvidenceStore:
         self._database = database
 
     async def append(self, evidence: Evidence) -> None:
-        """Keep a piece of evidence. Keeping the same twice is keeping it once.
+        """Store a piece of evidence. Storing it again changes nothing.
 
-        Raises `EvidenceError` when its digest is not that of its content, `Unavailable` when the
+        Raises `EvidenceError` if its digest does not match its content, `Unavailable` if the
         database cannot be written now.
         """
         content = canonical(evidence)
@@ -54,12 +54,12 @@ class EvidenceStore:
     async def about(
         self, claims: Iterable[str]
     ) -> tuple[tuple[Evidence, ...], tuple[Refusal, ...]]:
-        """Return all evidence on the claims, as it came to be kept, and what was refused.
+        """Return all evidence on the claims, in the order of storing, and what was refused.
 
-        Claims are "OWNER/ID", or "ID" for what was kept when ids were unique over all owners.
+        Claims are "OWNER/ID", or "ID" for evidence from when ids were unique over all owners.
 
-        That is not the order of their times where a clock was set back. A piece whose content no
-        longer gives its digest is refused and not returned. Raises `Unavailable` when the database
+        The order differs from that of the times if a clock was set back. A piece whose content no
+        longer matches its digest is refused and not returned. Raises `Unavailable` if the database
         cannot be read now.
         """
         names = tuple(claims)
@@ -74,10 +74,9 @@ class EvidenceStore:
         return tuple(kept), tuple(refused)
 
     async def get(self, digest: str) -> Evidence | None:
-        """Return the piece of that digest, or None.
+        """Return the piece with that digest, or None.
 
-        Raises `EvidenceError` when it is damaged, `Unavailable` when the database cannot be read
-        now.
+        Raises `EvidenceError` if it is damaged, `Unavailable` if the database cannot be read now.
         """
         row = await self._database.read(
             lambda connection: connection.execute(
@@ -88,7 +87,7 @@ class EvidenceStore:
 
 
 def _select(connection: Connection, claims: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
-    # As JSON, for a statement may have only so many parameters.
+    # As JSON, since a statement has a limited number of parameters.
     query = (
         "SELECT claim, digest, content FROM evidence "
         "WHERE claim IN (SELECT value FROM json_each(?)) ORDER BY evidence.rowid"

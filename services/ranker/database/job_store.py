@@ -1,6 +1,6 @@
-"""Where verification jobs are kept, so that they outlive the process that runs them.
+"""Stores verification jobs, so that they outlive the process that runs them.
 
-Unlike evidence a job changes while it runs, and is removed once it is forgotten.
+Unlike evidence, a job changes while it runs, and is removed once it is forgotten.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from services.ranker.database.database import Connection, Database
 
 @dataclass(frozen=True)
 class KeptVerdict:
-    """What a job decided of a claim: the claim's id, and the message that says it."""
+    """A job's decision on a claim: the claim's id, and the message."""
 
     claim: str
     message: bytes
@@ -22,10 +22,10 @@ class KeptVerdict:
 
 @dataclass(frozen=True)
 class KeptJob:
-    """A job as it stands. `begun` counts the processes that have begun to run it.
+    """The state of a job. `begun` counts the processes that have begun to run it.
 
-    `claims` and `seconds` are of its plan. The times are aware; `error` is the message that says
-    why it failed.
+    `claims` and `seconds` are those of its plan. The times are aware; `error` is the message that
+    says why it failed.
     """
 
     id: str
@@ -47,13 +47,13 @@ class KeptJob:
 
 
 class JobStore:
-    """Jobs in an open database. All methods raise `Unavailable` when it cannot be used now."""
+    """Jobs in an open database. All methods raise `Unavailable` if it cannot be used now."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def keep(self, job: KeptJob) -> None:
-        """Keep a job as it stands now; its verdicts are kept by `decide`."""
+        """Store a job's present state; `decide` stores its verdicts."""
         row = (job.id, *_order(job), job.state, job.begun, *map(_text, (job.started, job.ended)))
         await self._database.write(
             lambda connection: connection.execute(
@@ -66,7 +66,7 @@ class JobStore:
         )
 
     async def decide(self, job: str, place: int, verdict: KeptVerdict) -> None:
-        """Keep the verdict of that place, from 0 up. Doing it again changes nothing."""
+        """Store the verdict at that position, from 0 up. Repeating this changes nothing."""
         await self._database.write(
             lambda connection: connection.execute(
                 "INSERT INTO job_verdict (job, place, claim, content) VALUES (?, ?, ?, ?) "
@@ -108,7 +108,7 @@ class JobStore:
 
 
 def _order(job: KeptJob) -> tuple[str, str]:
-    """What does not change: the order as JSON, and when it was given."""
+    """The constant part of a job: the order as JSON, and its time."""
     name, verified = job.owner
     content = {
         "request_id": job.request_id,

@@ -1,4 +1,4 @@
-"""Manifests and withdrawals that were registered while serving, each version once."""
+"""Stores manifests and withdrawals that were registered while serving, each version once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SELECT = "SELECT artifact, version, digest, time, content, registered_by FROM m
 
 @dataclass(frozen=True)
 class KeptManifest:
-    """A version of an artifact's manifest as it was sent. `digest` is of its meaning.
+    """A version of an artifact's manifest as it was sent. `digest` is that of its meaning.
 
-    `registered_by` is the caller's verified identity; empty if it showed none, or was kept
-    before identities were.
+    `registered_by` is the caller's verified identity; empty if it showed none, or if the manifest
+    was stored before identities were.
     """
 
     artifact: str
@@ -34,13 +34,13 @@ class ManifestStore:
         self._database = database
 
     async def keep(self, manifest: KeptManifest, known: int | None = None) -> KeptManifest | None:
-        """Keep a version; return it as it was kept for the first time.
+        """Store a version; return it as it was first stored.
 
-        `known` is how many versions of all artifacts the caller has checked it against: None comes
-        back, and nothing is kept, when another ranker has kept more since.
+        `known` is the number of stored versions of all artifacts that the caller has checked this
+        one against. Returns None, and stores nothing, if another ranker has stored more since.
 
-        Raises `VersionConflict` when a later version is kept, or this one with another content;
-        `Unavailable` when the database cannot be written now.
+        Raises `VersionConflict` if a later version is stored, or this one with other content;
+        `Unavailable` if the database cannot be written now.
         """
 
         def work(connection: Connection) -> KeptManifest | None:

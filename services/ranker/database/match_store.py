@@ -1,8 +1,8 @@
-"""Which wishes were matched with which capabilities, and how that ended, by whom.
+"""Stores which intents were matched with which capabilities, and how each match ended, by whom.
 
-A match is kept once, under an id that the caller made up: sending it again, as a retry does,
-changes no count. A report is of one reporter on one match, and stands until that reporter
-withdraws it by a later record; nothing is ever changed or removed.
+A match is stored once, under an id from the caller: sending it again, as a retry does, changes no
+count. A report is by one reporter on one match, and counts until that reporter withdraws it with a
+later record; nothing is ever changed or removed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from services.errors import NotFound, RequestIdReused
 from services.ranker.database.database import Connection, Database
 
-# The reports that stand. Those of the table `outcome` were kept before reporters were.
+# Reports that count. Those in the table `outcome` predate the storing of reporters.
 _STANDING = """
 SELECT matched, reporter, verified, succeeded FROM report
 WHERE number IN (SELECT max(number) FROM report GROUP BY matched, reporter, verified)
@@ -26,7 +26,7 @@ UNION ALL SELECT matched, '', 0, succeeded FROM outcome
 
 @dataclass(frozen=True)
 class Reporter:
-    """Who reports: an identity that the server verified, or else the address of a connection."""
+    """A reporter: an identity that the server verified, or else the address of a connection."""
 
     name: str
     verified: bool
@@ -34,11 +34,11 @@ class Reporter:
 
 @dataclass(frozen=True)
 class MatchCounts:
-    """Matches that were recorded, and reports of how they ended.
+    """Recorded matches, and reports of how they ended.
 
-    A report is of one reporter on one match. `reported` counts all that stand, `succeeded` those of
-    a match that went well, `anonymous` those of reporters that were not verified. `operators` has
-    the good reports and all reports of each that was.
+    A report is by one reporter on one match. `reported` counts all that are not withdrawn,
+    `succeeded` those of a match that went well, `anonymous` those of unverified reporters.
+    `operators` has the good reports and all reports of each verified reporter.
     """
 
     matched: int = 0
@@ -57,10 +57,10 @@ class MatchStore:
     async def record(
         self, match_id: str, intent: str, artifact: str, capability: str, time: datetime
     ) -> datetime:
-        """Keep a match; return when it was kept for the first time.
+        """Store a match; return when it was first stored.
 
-        Raises `RequestIdReused` when the id is that of another match, `Unavailable` when the
-        database cannot be written now.
+        Raises `RequestIdReused` if the id belongs to another match, `Unavailable` if the database
+        cannot be written now.
         """
         wanted = (intent, artifact, capability)
 
@@ -84,10 +84,10 @@ class MatchStore:
     async def report(
         self, match_id: str, succeeded: bool, reporter: Reporter, time: datetime
     ) -> tuple[str, str]:
-        """Keep how a match ended; return the artifact and the capability that it was with.
+        """Store how a match ended; return the artifact and the capability of the match.
 
-        Raises `NotFound` for a match that was never recorded, `RequestIdReused` when the reporter
-        has said that it ended otherwise, `Unavailable` when the database cannot be written now.
+        Raises `NotFound` for a match that was never recorded, `RequestIdReused` if the reporter has
+        said that it ended differently, `Unavailable` if the database cannot be written now.
         """
 
         def work(connection: Connection) -> tuple[str, str]:
@@ -105,10 +105,10 @@ class MatchStore:
         return await self._database.write(work)
 
     async def withdraw(self, match_id: str, reporter: Reporter, time: datetime) -> tuple[str, str]:
-        """Withdraw what a reporter said of a match; return what the match was with.
+        """Withdraw a reporter's report on a match; return the match's artifact and capability.
 
-        Doing it again changes nothing. Raises `NotFound` for a match that was never recorded, or
-        that the reporter said nothing of, and `Unavailable`.
+        Repeating this changes nothing. Raises `NotFound` for a match that was never recorded, or
+        that the reporter did not report on, and `Unavailable`.
         """
 
         def work(connection: Connection) -> tuple[str, str]:
@@ -123,9 +123,9 @@ class MatchStore:
         return await self._database.write(work)
 
     async def counts(self, artifacts: Iterable[str]) -> dict[str, dict[str, MatchCounts]]:
-        """Counts of each artifact by capability; capabilities without matches are left out.
+        """Counts for each artifact by capability; capabilities without matches are left out.
 
-        Raises `Unavailable` when the database cannot be read now.
+        Raises `Unavailable` if the database cannot be read now.
         """
         names = json.dumps(list(artifacts))
 
@@ -162,7 +162,7 @@ class MatchStore:
 
 
 def total(counts: Iterable[MatchCounts]) -> MatchCounts:
-    """All of them together; an operator is one, whatever it reported of."""
+    """Sum of the counts; an operator counts once, whatever it reported on."""
     parts = list(counts)
     operators: dict[str, tuple[int, int]] = {}
     for part in parts:
@@ -189,7 +189,7 @@ def _match(connection: Connection, match_id: str) -> tuple[str, str]:
 
 
 def _last(connection: Connection, match_id: str, reporter: Reporter) -> tuple[int | None] | None:
-    """What a reporter said of a match last, None in it where that was withdrawn."""
+    """A reporter's last report on a match; None in it if withdrawn."""
     found: tuple[int | None] | None = connection.execute(
         "SELECT succeeded FROM report WHERE matched = ? AND reporter = ? AND verified = ? "
         "ORDER BY number DESC LIMIT 1",

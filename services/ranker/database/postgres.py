@@ -26,7 +26,7 @@ from services.ranker.database.database import Connection, Cursor, StoreError
 from services.rpc.tracing.tracing import Tracing
 
 SCHEMA_VERSION = 5
-"""Of the same tables as SQLite's schema of that number."""
+"""Version of the tables, which equal SQLite's schema of that number."""
 
 _CHANNEL = "assay_ranker_changed"
 _APPEND_ONLY = ("evidence", "manifest", "matched", "outcome", "report")
@@ -110,7 +110,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION assay_notify();
     )
 )
 
-# From schema 3, whose rankers may go on writing meanwhile: nobody is known of what they register.
+# From schema 3, whose rankers may continue to write: who registers with them is unknown.
 _TO_SCHEMA_4 = """
 ALTER TABLE manifest ADD COLUMN registered_by TEXT NOT NULL DEFAULT '';
 UPDATE schema_version SET version = 4;
@@ -129,7 +129,7 @@ _MEASURE_POLL_SECONDS = 0.5
 APPLICATION = "assay-ranker"
 
 T = TypeVar("T")
-# What a new connection may mend: the server restarts, fails over or ended the connection.
+# Failures that a new connection may solve: the server restarts, fails over or ended it.
 _BROKEN = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -179,7 +179,7 @@ class PostgresDatabase:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
 
     def version(self) -> int | None:
-        """See `Database`; None while what others write is not heard of."""
+        """See `Database`; None while other rankers' writes are not received."""
         return self._changes if self._listening else None
 
     def subscribe(self, changed: Callable[[], None]) -> None:
@@ -188,7 +188,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """See `Database`. Held by a connection of its own, so it ends with the ranker."""
+        """See `Database`. A separate connection holds the lock, so it ends with the ranker."""
         connection = None
         try:
             connection = await asyncio.to_thread(self._connect)
@@ -214,7 +214,7 @@ class PostgresDatabase:
         result = await self._on_thread(
             work, "written", f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"
         )
-        self._changes += 1  # the notice of it is still on its way
+        self._changes += 1  # the notice of this write has not arrived yet
         return result
 
     async def _on_thread(self, work: Callable[[Connection], T], what: str, first: str) -> T:
@@ -222,14 +222,14 @@ class PostgresDatabase:
             raise StoreError("the evidence database is not open")
         with self._tracing.request(f"database {_SPANS[what]}", {"db.system": "postgresql"}):
             running = self._loop.run_in_executor(self._thread, self._run, work, what, first)
-            # A server that is stopped answers nothing and closes nothing.
+            # A stopped server neither answers nor closes connections.
             done, _ = await asyncio.wait([running], timeout=2 * self._wait_seconds + 1)
             if not done:
                 self._interrupt()
             return await running
 
     def _interrupt(self) -> None:
-        """End the connection from outside: who waits for it gets an error."""
+        """End the connection from outside: a caller that waits for it gets an error."""
         connection = self._connection
         if connection is None:
             return
@@ -290,12 +290,12 @@ class PostgresDatabase:
         self._connection = None
 
     def _listen(self) -> None:
-        """Count what is written, and tell the subscribers, until the database is closed."""
+        """Count writes, and notify the subscribers, until the database is closed."""
         while not self._closing.is_set():
             try:
                 with connect(self._address, self._wait_seconds) as connection:
                     connection.execute(f"LISTEN {_CHANNEL}".encode())
-                    self._tell()  # something may have been written while nobody listened
+                    self._tell()  # writes may have been missed while nobody listened
                     self._listening = True
                     self._tried_to_listen.set()
                     while not self._closing.is_set():
@@ -335,7 +335,7 @@ class _Translated:
 
 
 def connect(address: str, wait_seconds: float) -> psycopg.Connection[tuple[Any, ...]]:
-    """Connect to a server, on which each statement commits itself. Raises `psycopg.Error`."""
+    """Connect to a server in autocommit mode. Raises `psycopg.Error`."""
     return psycopg.connect(
         address,
         autocommit=True,
@@ -348,7 +348,7 @@ def connect(address: str, wait_seconds: float) -> psycopg.Connection[tuple[Any, 
 
 
 def prepare(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """Make the tables, or bring older ones to the present schema.
+    """Create the tables, or bring older ones to the present schema.
 
     Raises `StoreError` for those of a later version.
     """

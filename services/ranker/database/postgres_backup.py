@@ -1,6 +1,6 @@
 """Copies of a PostgreSQL database, as the SQLite files that `backup.py` makes and checks.
 
-So a copy can be put back into either, which is also the way from one to the other.
+So a copy can be restored into either kind, which also allows moving from one to the other.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _WAIT_SECONDS = 10.0
 
 
 def back_up(address: str, target: Path) -> Contents:
-    """Copy a database, in use or not, to a file that is not there yet; return what it holds.
+    """Copy a database, in use or not, to a new file; return its contents.
 
-    The copy is of one moment, whole, and checked. Raises `StoreError`.
+    The copy is of one moment, complete, and checked. Raises `StoreError`.
     """
     if target.exists():
         raise StoreError(f"{target} already exists; name a new file")
@@ -51,10 +51,10 @@ def back_up(address: str, target: Path) -> Contents:
 
 
 def restore(backup: Path, address: str) -> Contents:
-    """Put a copy in the place of what a database holds, as a whole; return what it holds.
+    """Replace a database's contents with a copy, as a whole; return the new contents.
 
-    Refused, with the database left as it was, while a ranker uses it and when anything in the copy
-    does not give its digest. Raises `StoreError`.
+    Refused, with the database unchanged, while a ranker uses it, and if anything in the copy does
+    not match its digest. Raises `StoreError`.
     """
     found = check(backup)
     try:
@@ -95,7 +95,7 @@ def _put(server: psycopg.Connection[tuple[Any, ...]], table: str, copy: sqlite3.
     rows = copy.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {_order(table)}")  # noqa: S608
     with server.cursor() as cursor:
         cursor.executemany(insert.encode(), rows)
-        if "number" in columns:  # what comes next is numbered after the last
+        if "number" in columns:  # new rows are numbered after the last
             cursor.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'number'), "  # noqa: S608
                 f"(SELECT coalesce(max(number), 0) + 1 FROM {table}), false)".encode()
@@ -107,7 +107,7 @@ def _columns(copy: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _there(server: psycopg.Connection[tuple[Any, ...]], table: str) -> set[str]:
-    """The columns of a table; fewer, or none, where no ranker of this version has opened it."""
+    """The columns of a table; fewer, or none, if no ranker of this version has opened it."""
     rows = server.execute(
         "SELECT attname FROM pg_attribute "
         "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
@@ -117,7 +117,7 @@ def _there(server: psycopg.Connection[tuple[Any, ...]], table: str) -> set[str]:
 
 
 def _order(table: str) -> str:
-    """What rows were kept in, so that they are kept in it again."""
+    """The order in which rows were stored, so that it can be restored."""
     return {
         "evidence": "evidence.rowid",
         "manifest": "artifact, version",

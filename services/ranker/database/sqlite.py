@@ -1,8 +1,8 @@
 """The embedded database: SQLite, one writer.
 
-All work with it happens on one thread of its own, so that writes are serial, nothing blocks the
-event loop, and the connection is used only where it was made. A lock on a file beside the database
-keeps a second ranker out: two would each believe their own counts and caches.
+All work with it runs on its own thread, so that writes are serial, nothing blocks the event loop,
+and the connection is used only where it was made. A lock on a file next to the database keeps a
+second ranker out: two would each rely on their own counts and caches.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ class SqliteDatabase:
         self._lock: IO[str] | None = None
 
     async def open(self) -> None:
-        """See `Database`; the file is made with its folder when it is not there."""
+        """See `Database`; the file and its folder are created if missing."""
         await self._on_thread(self._open)
 
     async def close(self) -> None:
-        """See `Database`; another ranker can have it then."""
+        """See `Database`; another ranker can then open it."""
         await self._on_thread(self._close)
 
     def version(self) -> int | None:
@@ -134,7 +134,7 @@ class SqliteDatabase:
         return int(number)
 
     def subscribe(self, changed: Callable[[], None]) -> None:
-        """See `Database`: no other ranker writes this one."""
+        """See `Database`: no other ranker writes to this one."""
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -163,7 +163,7 @@ class SqliteDatabase:
         try:
             return work(self._connection)
         except sqlite3.Error as error:
-            # Without the path, which is the operator's to know.
+            # Without the path, which only the operator should know.
             raise Unavailable(
                 f"the evidence database cannot be {what}: {error}; end what else holds it, or "
                 "make room on its disk, and ask again"
@@ -175,7 +175,7 @@ class SqliteDatabase:
             self._lock = lock(self._path, self._locked_seconds)
             self._path.touch(mode=0o600)
             self._connection = connect(self._path, self._locked_seconds)
-            # A connection that writes does not see its own changes in its data_version.
+            # A connection's own writes do not change its data_version.
             self._watch = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
         except sqlite3.DatabaseError as error:
             self._close()
@@ -209,7 +209,7 @@ def connect(path: Path, locked_seconds: float) -> sqlite3.Connection:
     """Open a database and bring it to the present schema. Raises `StoreError` for a later one."""
     connection = sqlite3.connect(path, timeout=locked_seconds)
     try:
-        # Readers go on while the writer writes, and a crash loses nothing that was committed.
+        # Readers continue while the writer writes, and a crash loses nothing that was committed.
         connection.execute("PRAGMA journal_mode = WAL")
         check_schema(connection, path)
         _check_whole(connection, path)
@@ -231,7 +231,7 @@ def _add_registered_by(connection: sqlite3.Connection) -> None:
 
 
 def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise `StoreError` for damaged pages, which would be met one day by whoever reads them."""
+    """Raise `StoreError` for damaged pages, which would otherwise surface at a later read."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise _damaged(path, str(found))
@@ -246,7 +246,7 @@ def _damaged(path: Path, problem: str) -> StoreError:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise `StoreError` when the database is of a schema that this ranker does not know."""
+    """Raise `StoreError` if this ranker does not know the database's schema."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in range(SCHEMA_VERSION + 1):
         raise StoreError(
@@ -256,9 +256,10 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def lock(path: Path, seconds: float) -> IO[str]:
-    """Take the right to write a database; closing what is returned gives it back.
+    """Take the right to write to a database; closing the result releases it.
 
-    Waits up to `seconds` for another ranker to end. Raises `StoreError` naming it when it does not.
+    Waits up to `seconds` for another ranker to end. Raises `StoreError` naming that ranker if it
+    does not end.
     """
     beside = path.with_name(path.name + ".lock")
     file = beside.open("a+", encoding="utf-8")
@@ -278,7 +279,7 @@ def lock(path: Path, seconds: float) -> IO[str]:
                     "ASSAY_RANKER_DATABASE"
                 ) from error
             time.sleep(_POLL_SECONDS)
-    with suppress(OSError):  # the number is a courtesy; the lock is what counts
+    with suppress(OSError):  # the number is only information; the lock counts
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()}\n")

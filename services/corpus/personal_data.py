@@ -1,7 +1,7 @@
-"""Spellings of e-mail addresses, public IPv4 addresses and telephone numbers: found, and counted.
+"""Finds and counts e-mail addresses, public IPv4 addresses and telephone numbers by pattern.
 
-An audit counts what a build masks. A count is of spellings: whether one belongs to a person is not
-known, and a person who is named without one is not seen. The patterns:
+An audit counts what a build masks. A count is of matches: whether a match belongs to a person is
+unknown, and a person who is only mentioned by name is not found. The patterns:
 
     e-mail   up to 64 of A-Z a-z 0-9 . _ % + - before "@"; a domain of up to 8 labels and a last one
              of 2 to 24 letters

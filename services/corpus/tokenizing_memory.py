@@ -13,7 +13,7 @@ Measured on 10 MB: 128, 136 and 96 with the tokenizers of GPT-2, GPT-NeoX and a 
 PLACES = 170
 """The same, of finding where in the text each token begins too. Measured: 166."""
 
-# What takes less is not looked at: reading the limits takes longer than tokenizing a short text.
+# Texts that take less are not checked: reading the limits takes longer than tokenizing them.
 _ALWAYS_BYTES = 64 << 20
 
 

@@ -3,8 +3,8 @@
 Each document is compressed separately, into the complete file that the command-line tool would
 write and from which the text can be restored without anything else. So the container is counted: of
 a zstd frame its header of 6 to 9 bytes and 3 bytes a block, without a checksum; of an .xz file its
-two headers, block header, index, CRC-64 and footer, 56 to 72 bytes. That matters for short
-documents only.
+two headers, block header, index, CRC-64 and footer, 56 to 72 bytes. This matters only for short
+documents.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Compressor:
         progress: Progress,
         spans: frozenset[int] | None = None,  # noqa: ARG002  # `jobs` refuses samples of them
     ) -> DocumentScore:
-        """Score one document; `progress` is called before and after, with the tokens since."""
+        """Score one document; `progress` is called before and after, with the new tokens."""
         progress(0)
         data = self.compress(document.text)
         size = len(document.text)
@@ -99,8 +99,8 @@ def _compress_xz(text: bytes) -> bytes:
     """Compress as `xz -9e` does.
 
     Its tables for a dictionary of 64 MiB take longer to fill with zeros, about 50 ms, than a short
-    text takes to compress. The size of the file is the same with a smaller dictionary: a larger
-    table separates more places whose 4 bytes differ, and -9e looks at all of 512 anyway.
+    text takes to compress. A smaller dictionary gives the same file size: a larger table separates
+    more places whose 4 bytes differ, but -9e compares up to 512 places anyway.
     """
     if len(text) > _XZ_DEPTH:
         return lzma.compress(text, preset=_XZ_9E)

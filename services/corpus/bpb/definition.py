@@ -1,4 +1,4 @@
-"""What exactly is computed: the parameters of a bits-per-byte figure, and named sets of them."""
+"""Definitions of a bits-per-byte figure: its parameters, and named sets of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.errors import InvalidArgument
 
 
 class Preset(Enum):
-    """Where a definition starts from; the rest of its fields override it."""
+    """The preset of a definition; its other fields override parts of it."""
 
     LM_EVAL = "lm_eval"
     PILE_PAPER = "pile_paper"
@@ -24,7 +24,7 @@ _SHARED_TOKENS = {Preset.LEVANTER: 0, Preset.PALOMA: 1}
 
 
 class Prefix(Enum):
-    """Which token stands before a document's first one. It is read and never scored."""
+    """The token before a document's first one. It is read and never scored."""
 
     PRESET = "preset"
     BOS_OR_EOS = "bos_or_eos"
@@ -38,20 +38,20 @@ class Prefix(Enum):
 class Definition:
     """lm-evaluation-harness's rolling log-likelihood, by default.
 
-    `max_length` is the window in tokens, 0 the model's. `context_length` is how many tokens the
-    first scored token of a later window has before it, at least, and `stride` how many tokens such
-    a window scores: each follows from the other, and 0 in both is the preset's. `prefix_token` is
-    the id of a GIVEN prefix, and once resolved that of any.
+    `max_length` is the window in tokens, 0 for the model's. `context_length` is the least number of
+    tokens before the first scored token of a later window, and `stride` the number of tokens that
+    such a window scores: each follows from the other, and 0 in both means the preset's.
+    `prefix_token` is the id of a GIVEN prefix, and in a resolved definition of any prefix.
 
-    `prefix_everywhere` begins every window with the prefix, and not the first one alone as
-    lm-evaluation-harness does: it takes the place of one token of context.
+    `prefix_everywhere` begins every window with the prefix instead of one token of context;
+    lm-evaluation-harness begins only the first window with it.
 
-    `special_tokens` scores the special tokens that the tokenizer puts around a text by itself, as
-    lm-eval does without `add_bos_token=False`: a Llama tokenizer's texts then begin with the
-    likelihood of a second beginning of sequence, which belongs to no byte of the text. None is the
-    preset's, which no preset does.
+    `special_tokens` scores the special tokens that the tokenizer adds around a text, as lm-eval
+    does without `add_bos_token=False`: a Llama tokenizer's texts then begin with the likelihood of
+    a second beginning of sequence, which belongs to no byte of the text. None means the preset's
+    value, which is false in every preset.
 
-    `windows` has what HUGGINGFACE_GUIDE, LEVANTER and PALOMA do otherwise.
+    `windows` names the different windows of HUGGINGFACE_GUIDE, LEVANTER and PALOMA.
     """
 
     max_length: int = 0
@@ -70,11 +70,11 @@ class Definition:
 
     @property
     def counts_scored_bytes(self) -> bool:
-        """Whether bytes are those of the scored tokens only, which a tokenizer decides."""
+        """Whether only the bytes of scored tokens count, which depends on the tokenizer."""
         return self.preset is Preset.LEVANTER
 
     def require_whole_texts(self, what: str) -> None:
-        """Raise InvalidArgument where a figure is over other bytes than the text's."""
+        """Raise InvalidArgument if the figure is over other bytes than the text's."""
         if self.counts_scored_bytes:
             raise InvalidArgument(
                 "definition.preset",
@@ -83,7 +83,7 @@ class Definition:
             )
 
     def resolve(self, model: ModelInfo) -> Definition:
-        """Spell every parameter out for a model; a resolved definition resolves to itself.
+        """Fill in every parameter for a model; a resolved definition resolves to itself.
 
         Raises InvalidArgument for a window longer than the model's, a context or stride that does
         not fit in the window, and a prefix that the model does not have.
@@ -121,9 +121,9 @@ class Definition:
         )
 
     def _step(self, length: int) -> tuple[int, int]:
-        """Return context and stride. Together they are the tokens that one window knows."""
+        """Return context and stride, whose sum is the number of tokens that one window knows."""
         # A rolling window reads L tokens and knows one more, the last that it scores. The guide's
-        # has that one among its L.
+        # window includes that token in its L.
         together = length if self.follows_guide else length + 1
         context = self.context_length
         if self.preset in _SHARED_TOKENS:

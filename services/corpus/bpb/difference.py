@@ -1,7 +1,7 @@
-"""How much two models differ on the same documents, in bits per byte.
+"""The difference of two models on the same documents, in bits per byte.
 
-They are paired by what was scored, documents or spans of them, so that what makes a text hard for
-both cancels. A document that is excluded for either model is in neither sum.
+The scores are paired by document or span, so that a text's difficulty for both models cancels. A
+document that is excluded for either model is in neither sum.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from services.corpus.bpb.report import Drawing, Estimates, span_nats
 class Difference:
     """Bits per byte of `model` less those of `against`, over the same documents.
 
-    `figure` is the difference, below 0 where `model` predicts better, with what it rests on; None
-    when nothing is scored for both. The figures of the two are of what it is of. `identical` says
-    that both have the same likelihood for all that was scored.
+    `figure` is the difference, below 0 if `model` predicts better, with its basis; None if nothing
+    was scored for both. The figures of the two models are over the same text as the difference.
+    `identical` says that both have the same likelihood for everything scored.
     """
 
     figure: Figure | None
@@ -34,7 +34,7 @@ class Difference:
 
 
 class Differences:
-    """Over all documents, by subset and as averages of these."""
+    """Differences over all documents, by subset and as averages of these."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Differences:
     ) -> None:
         """Pair the scores of two models by document id, whatever their order.
 
-        Raises ValueError when the documents are not the same, naming one that is not in both.
+        Raises ValueError if the documents differ, naming one that is not in both.
         """
         self._pairs: list[tuple[DocumentScore, DocumentScore]] = []
         self.left_out = 0
@@ -111,7 +111,7 @@ def _estimates(
     scope: Scope,
     level: float,
 ) -> tuple[Estimates, Estimates, Estimates]:
-    """Return those of the difference, the model and the other."""
+    """Return the estimates of the difference, the model and the other model."""
     kinds = (Quantity.DIFFERENCE, Quantity.LEVEL, Quantity.LEVEL)
     if drawing is None or drawing.complete:
         between, model, against = (Everything(quantity, scope, level) for quantity in kinds)

@@ -33,7 +33,7 @@ from services.errors import ModelUnusable, TooLarge
 
 Progress = Callable[[int], None]
 Range = tuple[int, int]
-"""The first byte or token, and the one after the last."""
+"""The first byte or token of a range, and the one after its last."""
 
 _WHITESPACE = re.compile(r"\s+")
 
@@ -48,7 +48,7 @@ def score_document(
     """Score one document by a resolved definition, or only the spans of these numbers.
 
     Before every batch and at the end `progress` is called with the tokens scored since the last
-    call; what it raises ends the scoring. An excluded document is scored as far as that is
+    call; an error that it raises ends the scoring. An excluded document is scored as far as
     possible. Raises ModelUnusable for a likelihood that is not a finite number, and TooLarge for a
     document that takes more memory than is left.
     """
@@ -81,8 +81,8 @@ def score_ranges(
     """Score the tokens whose first byte is in one of some ranges, ascending, of a document.
 
     Returns the score over these, and -log p of each token of each range. The whole document is
-    tokenized, and the windows that meet a range are run: what is known of a token before it is the
-    same as when all of the document is scored. Raises what `score_document` raises.
+    tokenized, and the windows that meet a range are run, so a token has the same context as when
+    the whole document is scored. Raises what `score_document` raises.
     """
     text, tokens, excluded = _read(model, definition, document)
     size = sum(end - first for first, end in ranges)
@@ -106,10 +106,10 @@ def score_after(
     context: bytes,
     progress: Progress = lambda _: None,
 ) -> tuple[DocumentScore, list[float]]:
-    """Score a document that stands after a context, which is read and not scored.
+    """Score a document after a context, which is read but not scored.
 
-    The two are tokenized apart, so that no token has bytes of both. Returns -log p of each token
-    too. Raises what `score_document` raises.
+    The two are tokenized separately, so that no token has bytes of both. Also returns -log p of
+    each token. Raises what `score_document` raises.
     """
     text, tokens, excluded = _read(model, definition, document)
     size, words = len(document.text), count_words(text)
@@ -136,7 +136,7 @@ def _token_nats(
     document: str,
     progress: Progress,
 ) -> list[list[float]]:
-    """Return -log p of the tokens in each of some ranges of them, of those that are scored."""
+    """Return -log p of the scored tokens in each of some ranges of tokens."""
     likely: dict[int, float] = {}
     windows, firsts = [], []
     # Without a prefix the first token is not scored.
@@ -163,7 +163,7 @@ def _pair(values: npt.NDArray[np.int64]) -> Range:
 
 
 def count_words(text: str) -> int:
-    """Count as lm-evaluation-harness does: one more than there are runs of whitespace."""
+    """Count words as lm-evaluation-harness does: the number of runs of whitespace, plus one."""
     return len(_WHITESPACE.split(text))
 
 
@@ -195,7 +195,7 @@ def _score_spans(
 
 @contextmanager
 def naming(document: Document) -> Iterator[None]:
-    """Name the document in the error for one that takes more memory than is left."""
+    """Name the document in the error if it takes more memory than is left."""
     try:
         yield
     except TooLarge as error:
@@ -205,8 +205,8 @@ def naming(document: Document) -> Iterator[None]:
 def _read(
     model: LanguageModel, definition: Definition, document: Document
 ) -> tuple[str, list[int], Exclusion | None]:
-    """Return the text, its tokens, and why it is to be excluded."""
-    # A lone surrogate, three bytes in WTF-8, is one in the string too; models see to it themselves.
+    """Return the text, its tokens, and the reason to exclude it, if any."""
+    # A lone surrogate, three bytes in WTF-8, is one in the string too; models handle it themselves.
     text = document.text.decode("utf-8", "surrogatepass")
     with naming(document):
         tokens = model.encode(text)
@@ -253,7 +253,7 @@ def _total(window: Window, row: Sequence[float]) -> float:
 
 
 def _negative(sums: Iterable[float]) -> float:
-    """Subtract from 0, which makes the sum of nothing 0 and not -0."""
+    """Subtract from 0, so that the sum of nothing is 0 and not -0."""
     return 0.0 - math.fsum(sums)
 
 

@@ -1,4 +1,4 @@
-"""Figures and what they rest on: exact if everything was scored, else estimated from a sample.
+"""Figures and their basis: exact if everything was scored, else estimated from a sample.
 
 There are two questions. The default is what scoring all of these documents would give. The harder
 one, which must be requested, is what similar documents would give, that is, the corpus behind
@@ -24,7 +24,7 @@ LEVEL = 0.95
 
 
 class Scope(Enum):
-    """What a figure and its interval are of."""
+    """The scope of a figure and its interval."""
 
     DOCUMENTS = "documents"
     CORPUS = "corpus"
@@ -34,7 +34,7 @@ class Standing(Enum):
     """How far a figure answers the question.
 
     EXACT: everything was scored. ESTIMATE: it has an interval. EXAMPLE: too little was scored for
-    one, so that it is not a measurement.
+    an interval, so it is not a measurement.
     """
 
     EXACT = "exact"
@@ -43,7 +43,7 @@ class Standing(Enum):
 
 
 class Quantity(Enum):
-    """What is estimated: the bits per byte of a model, or by how much those of two differ."""
+    """The estimated quantity: the bits per byte of a model, or the difference of two models'."""
 
     LEVEL = "level"
     DIFFERENCE = "difference"
@@ -51,12 +51,13 @@ class Quantity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a figure rests on.
+    """The basis of a figure.
 
-    Of `unit` (None without a sample) `scored` were scored, of which chance drew `by_chance`;
-    `certain` is the share of bytes that was sure to be drawn. The figure speaks of `documents` with
-    `text_bytes`, worth `effective_documents` of equal size. `kept` is the share of their bytes that
-    is not excluded, estimated, None without a sample; `no_interval` says why an EXAMPLE has none.
+    `scored` counts the scored spans or documents (`unit`, None without a sample), of which
+    `by_chance` were drawn by chance; `certain` is the share of bytes that was sure to be drawn. The
+    figure is about `documents` with `text_bytes`, worth `effective_documents` of equal size. `kept`
+    is the estimated share of their bytes that is not excluded, None without a sample;
+    `no_interval` says why an EXAMPLE has no interval.
     """
 
     scope: Scope
@@ -74,11 +75,11 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Bits per byte, or a difference of them, with what it rests on.
+    """Bits per byte, or a difference of them, with its basis.
 
-    `weight` is the sum of the weights that were present. `detectable` is the smallest difference
-    that an interval like this one tells from 0 in four of five samples, None if it is not
-    estimated.
+    `weight` is the sum of the weights of the subsets with a figure. `detectable` is the smallest
+    difference that an interval like this one separates from 0 in four of five samples, None if it
+    is not estimated.
     """
 
     value: float
@@ -109,7 +110,7 @@ class _Part:
 
     @property
     def bits_per_byte(self) -> float | None:
-        """None when no token was scored."""
+        """The figure; None if no token was scored."""
         if not (self.tokens and self.text_bytes):
             return None
         return self.nats.value / (math.log(2) * self.text_bytes)
@@ -118,8 +119,8 @@ class _Part:
 class Everything:
     """Figures of documents that were all scored.
 
-    Sums are exact, so they do not depend on the order of the documents, and those of parts merge
-    into the very sums of the whole.
+    Sums are exact, so they do not depend on the order of the documents, and sums of parts merge
+    into exactly the sums of the whole.
     """
 
     def __init__(self, quantity: Quantity, scope: Scope, level: float = LEVEL) -> None:
@@ -140,7 +141,7 @@ class Everything:
             part.sizes.add(document, text_bytes, round(math.fsum(nats) * NAT_UNITS))
 
     def merge(self, other: Everything) -> None:
-        """Count everything that another one counted."""
+        """Add everything that another instance counted."""
         for name, part in other._parts.items():
             self._parts.setdefault(name, _Part()).merge(part)
 
@@ -221,7 +222,8 @@ class Sampled:
     ) -> None:
         """`nats` are of every span that was drawn, or the differences of two models'.
 
-        `level` is of the intervals. `tokens` were scored by subset: without any there is no figure.
+        `level` is that of the intervals. `tokens` has the scored tokens by subset; without any
+        there is no figure.
         """
         self._level = level
         self._empty = set() if tokens is None else {name for name in drawn if not tokens.get(name)}
@@ -236,7 +238,7 @@ class Sampled:
 
     @property
     def overall(self) -> Figure | None:
-        """Over all bytes; None when all that was drawn is excluded or has no token scored."""
+        """Over all bytes; None if everything drawn is excluded or has no scored token."""
         if self._empty == self._levels.keys():
             return None
         sizes = {name: one.text_bytes for name, one in self._levels.items()}
@@ -264,7 +266,7 @@ class Sampled:
     def _averaged(
         self, weights: Mapping[str, float], parts: Mapping[str, Drawn], *, alone: bool
     ) -> Figure | None:
-        """`parts` are what it speaks of; `alone`: as one, and not as a mean of several."""
+        """The basis over `parts`; `alone`: as one part, not as a mean of several."""
         try:
             average = levels.average(self._levels, weights)
         except ValueError:
@@ -315,7 +317,7 @@ class Sampled:
             return made(average, self._level, self._unit.value)
         if not alone:
             return None
-        if not average.exact:  # too few to tell of these documents are too few for the corpus
+        if not average.exact:  # too few for these documents is too few for the corpus
             least = levels.LEAST_FOR_LEVEL if level else levels.LEAST_FOR_DIFFERENCE
             if average.uncertain < least:
                 raise TooFewError("documents drawn by chance", average.uncertain, least)

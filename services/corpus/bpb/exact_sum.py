@@ -6,7 +6,7 @@ import math
 
 
 class ExactSum:
-    """A sum of floats without rounding error, kept as partial sums that do not overlap."""
+    """A sum of floats without rounding error, stored as partial sums that do not overlap."""
 
     def __init__(self) -> None:
         self._partials: list[float] = []

@@ -1,4 +1,4 @@
-"""Why a document is in no figure."""
+"""Reasons for which a document is in no figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 class Exclusion(StrEnum):
     """A reason to leave a document out.
 
-    * NOT_ROUND_TRIPPING: decoding its tokens does not give the text back, so its likelihood is that
+    * NOT_ROUND_TRIPPING: decoding its tokens does not reproduce the text, so its likelihood is that
       of another text. Its sums are known.
     * TOKEN_OUT_OF_RANGE: it has a token that the model has no embedding for, so it has no
       likelihood. Only its bytes are known.

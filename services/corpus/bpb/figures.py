@@ -1,7 +1,7 @@
 """Sums and counts of a scoring, overall and by subset.
 
 Sums of nats are exact until they are read: they do not depend on the order of the documents, and
-those of parts merge into the very sums of the whole.
+sums of parts merge into exactly the sums of the whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Score:
 
     @property
     def bits_per_byte(self) -> float | None:
-        """Nats / (ln 2 * bytes); None when no token was scored."""
+        """Nats / (ln 2 * bytes); None if no token was scored."""
         scored = self.tokens and self.text_bytes
         return self.nats / (math.log(2) * self.text_bytes) if scored else None
 
@@ -43,7 +43,7 @@ class Score:
 
     @property
     def bytes_per_token(self) -> float | None:
-        """How much text a token covers; None when no token was scored."""
+        """Bytes of text per token; None if no token was scored."""
         return self.text_bytes / self.tokens if self.tokens else None
 
     @property
@@ -55,7 +55,7 @@ class Score:
 
 
 def perplexity(nats: float) -> float:
-    """Return exp(nats), infinite where that is more than a float holds."""
+    """Return exp(nats); infinite if it exceeds the range of a float."""
     try:
         return math.exp(nats)
     except OverflowError:
@@ -66,9 +66,9 @@ def perplexity(nats: float) -> float:
 class DocumentScore:
     """One document's figures; with a reason in `excluded` it is in no other figure.
 
-    Of a sample of spans they are of those that were drawn, and `spans` has the number and the nats
-    of each, in 65,536ths. `words` is None for a part of a document, and where an earlier version
-    scored it.
+    In a sample of spans they cover the drawn spans, and `spans` has the number and the nats of
+    each, in 65,536ths. `words` is None for a part of a document, and for a document that an earlier
+    version scored.
     """
 
     id: str
@@ -88,9 +88,9 @@ class DocumentScore:
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> DocumentScore:
-        """Read what `row` gave, also that of an earlier version, which counted no words.
+        """Read a row that `row` gave, or one of an earlier version, which counted no words.
 
-        Raises ValueError for a reason that is none.
+        Raises ValueError for an unknown reason.
         """
         name, subset, nats, text_bytes, tokens, reason, *more = row
         excluded = None if reason is None else Exclusion(reason)
@@ -103,7 +103,7 @@ class DocumentScore:
 class Excluded:
     """Documents that were excluded for one reason: their sums and the ids of the first 1,000.
 
-    The sums are what could be computed: a document with a token out of range adds no nats.
+    The sums hold only what could be computed: a document with a token out of range adds no nats.
     """
 
     score: Score
@@ -170,7 +170,7 @@ class ScoreTotals:
         self._subsets.setdefault(document.subset, Tally()).add(document)
 
     def merge(self, other: ScoreTotals) -> None:
-        """Count everything that another one counted, as if added after this one's documents."""
+        """Add everything that another instance counted, after this instance's documents."""
         for name, tally in other._subsets.items():
             self._subsets.setdefault(name, Tally()).merge(tally)
         for reason, left in other._excluded.items():
@@ -198,7 +198,7 @@ class ScoreTotals:
 
     @property
     def excluded(self) -> dict[Exclusion, Excluded]:
-        """Excluded documents, by every reason that there was."""
+        """Excluded documents, by each reason that occurred."""
         return {
             reason: Excluded(left.tally.score(), tuple(left.ids))
             for reason, left in self._excluded.items()

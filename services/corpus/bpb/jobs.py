@@ -31,7 +31,7 @@ from services.errors import DigestMismatch, InvalidArgument, NotFound
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a caller requests; an empty version or digest is any."""
+    """A model that a caller requests; an empty version or digest accepts any."""
 
     name: str
     version: str = ""
@@ -40,12 +40,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Task:
-    """Which documents are scored, how, and how the scores are kept.
+    """The documents to score, how to score them, and how to store the scores.
 
-    `documents` is called in the scoring's thread, twice: they are counted before they are scored,
-    so that the time left is known and a sample can be drawn. `scope` is what intervals speak of,
+    `documents` is called twice in the scoring's thread: documents are counted before they are
+    scored, so that the time left is known and a sample can be drawn. `scope` is that of intervals,
     at `level`.
-    With `contexts`, by document id, what stands before documents is read and not scored, and the
+    With `contexts`, by document id, a context before a document is read but not scored, and the
     likelihood of every token is returned.
     """
 
@@ -61,10 +61,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Final:
-    """The result of a scoring. `definition` is spelled out in full; a compressor has none.
+    """The result of a scoring. `definition` is complete; a compressor has none.
 
     `cached` says that an earlier run had finished it; `loaded` is None for a compressor, `drawing`
-    without a sample. `tokens_per_second` is of the tokens that were scored now, 0 for none. Of a
+    without a sample. `tokens_per_second` counts the tokens scored in this run, 0 for none. For a
     task with contexts `token_nats` has -log p of each scored token by document id, and
     `token_starts` its first byte.
     """
@@ -83,13 +83,13 @@ class Final:
 
     @cached_property
     def figures(self) -> Report:
-        """The sums of the scores, and what they say of all documents."""
+        """The sums of the scores, and the figures of all documents."""
         return Report(self.scores, self.drawing, self.scope, self.level)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of two models on the same documents, and how they differ."""
+    """The results of two models on the same documents, and their difference."""
 
     model: Final
     against: Final
@@ -100,7 +100,7 @@ Result = TypeVar("Result")
 
 
 class Scorers:
-    """Describes and loads what scores documents."""
+    """Describes and loads models and compressors."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -108,7 +108,7 @@ class Scorers:
     def describe(self, name: str) -> ModelInfo:
         """Describe a model or a compressor. The first call on a model reads all of its files.
 
-        Raises NotFound, listing what there is.
+        Raises NotFound, listing the known names.
         """
         if name in COMPRESSORS:
             return COMPRESSORS[name].info
@@ -118,9 +118,10 @@ class Scorers:
             raise NotFound(error.kind, name, [*error.known, *COMPRESSORS], error.hint) from None
 
     def resolve(self, name: str, definition: Definition) -> Definition | None:
-        """Spell a definition out for a model; None for a compressor, which has no windows.
+        """Resolve a definition for a model; None for a compressor, which has no windows.
 
-        Raises InvalidArgument for what does not fit the model, and for any with a compressor.
+        Raises InvalidArgument for parameters that do not fit the model, and for any of a
+        compressor.
         """
         if name not in COMPRESSORS:
             return definition.resolve(self.describe(name))
@@ -131,11 +132,11 @@ class Scorers:
         return None
 
     def takes(self, name: str, definition: Definition) -> Definition:
-        """Return what of a definition for several is meant for this one."""
+        """Return the part of a shared definition that applies to this model or compressor."""
         return Definition() if name in COMPRESSORS else definition
 
     def start(self, name: str, compute: Compute) -> Loaded | None:
-        """Load a model on what it is to run on; None for a compressor. Blocks.
+        """Load a model on its engine; None for a compressor. Blocks.
 
         Raises what `Registry.start` raises.
         """
@@ -144,7 +145,7 @@ class Scorers:
     def score_one(
         self, name: str, loaded: Loaded | None, definition: Definition | None
     ) -> ScoreOne:
-        """Return what scores a document by a resolved definition."""
+        """Return a function that scores a document by a resolved definition."""
         if loaded is None or definition is None:
             return COMPRESSORS[name].score
         return partial(score_document, loaded.model, definition)
@@ -152,9 +153,9 @@ class Scorers:
     def score_after(
         self, loaded: Loaded, definition: Definition, contexts: Mapping[str, bytes]
     ) -> tuple[ScoreOne, dict[str, list[float]], dict[str, Sequence[int]]]:
-        """Return what scores documents after their contexts, and where it puts what of tokens.
+        """Return a function that scores documents after their contexts, and its dictionaries.
 
-        That is -log p of each scored token, and its first byte.
+        They get -log p of each scored token, and its first byte.
         """
         token_nats: dict[str, list[float]] = {}
         token_starts: dict[str, Sequence[int]] = {}
@@ -188,21 +189,21 @@ class ScoringJobs:
     def score(self, task: Task, model: Model) -> AsyncGenerator[Running | Final, None]:
         """Score documents, yielding running figures about once a second and the final ones last.
 
-        Leaving the iterator ends the work at the next batch: use `contextlib.aclosing`. What was
-        finished is kept as the task says.
+        Leaving the iterator ends the work at the next batch: use `contextlib.aclosing`. Finished
+        documents are stored as the task says.
 
         Raises Overloaded while another job runs; NotFound; InvalidArgument for the definition, an
         empty selection or spans of a compressor; DigestMismatch for another version or digest than
-        the model's; EngineUnavailable when what runs the model is not installed or does not
-        agree with the reference; ModelUnusable for a model whose figures could not be trusted and a
-        likelihood that is not finite; CheckpointMismatch for a checkpoint that is in use, damaged
-        or of something else, StorageFull for one that cannot be written; and whatever reading the
-        documents raises.
+        the model's; EngineUnavailable if the engine is not installed or does not agree with the
+        reference; ModelUnusable for a model whose figures could not be trusted and a likelihood
+        that is not finite; CheckpointMismatch for a checkpoint that is in use, damaged or of
+        another scoring, StorageFull for one that cannot be written; and the errors of reading the
+        documents.
         """
         return self._follow(lambda scoring: self._score(scoring, task, model))
 
     def check(self, model: Model, definition: Definition) -> None:
-        """Look whether a model is there and takes a definition. Raises as `score` does."""
+        """Check that a model exists and takes a definition. Raises as `score` does."""
         require_ref(model, self._scorers.describe(model.name))
         self._scorers.resolve(model.name, definition)
 
@@ -211,7 +212,7 @@ class ScoringJobs:
     ) -> AsyncGenerator[Running | Comparison, None]:
         """Score two models on the same documents, one after the other, as `score` does.
 
-        What each of the two finished is kept by itself. Raises what `score` raises.
+        The finished documents of each model are stored separately. Raises what `score` raises.
         """
         return self._follow(lambda scoring: self._compare(scoring, task, model, against))
 
@@ -285,12 +286,12 @@ class ScoringJobs:
         )
 
     async def close(self) -> None:
-        """End the scoring that runs, if any, and the thread."""
+        """End the running scoring, if any, and the thread."""
         await self._runner.close()
 
 
 def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None) -> dict[str, str]:
-    """What decides the figures of documents, spelled out by the request's field names."""
+    """The facts that decide the figures of documents, by the request's field names."""
     facts = {"model.digest": info.digest, "engine": info.engine}
     parts = (("definition", definition), ("selection.sample", sample))
     for name, part in parts:
@@ -303,7 +304,7 @@ def _facts(info: ModelInfo, definition: Definition | None, sample: Sample | None
 
 
 def _require_cut(task: Task, name: str) -> None:
-    """Raise InvalidArgument for parts of texts that a scorer or definition has no figure of."""
+    """Raise InvalidArgument for parts of texts that a scorer or definition cannot score."""
     sample = task.sample
     if sample is not None:
         task.definition.require_whole_texts("a sample")
@@ -327,7 +328,7 @@ def _require_cut(task: Task, name: str) -> None:
 
 
 def require_ref(wanted: Model, info: ModelInfo) -> None:
-    """Raise DigestMismatch when a model has another version or digest than one that is wanted."""
+    """Raise DigestMismatch if a model's version or digest differs from the requested one."""
     _require("version", wanted.version, info.version, info.name)
     _require("digest", wanted.digest, info.digest, info.name)
 

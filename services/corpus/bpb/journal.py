@@ -36,15 +36,15 @@ Facts = Mapping[str, str]
 class Journal:
     """The file of one scoring, locked while it is open. For one thread.
 
-    `finished` are the documents that it held when it was opened, `complete` whether they are all,
-    and `drawn` what they were drawn as once they are, None without a sample.
+    `finished` are the documents that it held when it was opened, `complete` says whether these are
+    all, and `drawn` is then their sample, None without one.
     """
 
     def __init__(self, path: Path, facts: Facts, *, fresh: bool = False) -> None:
         """Open the journal at `path`, or begin one.
 
-        With `fresh` nothing of an older one is kept. Raises OSError; CheckpointMismatch when it is
-        in use, damaged, or of other facts, naming those.
+        With `fresh` an older one is discarded. Raises OSError; CheckpointMismatch if it is in use,
+        damaged, or of other facts, which the message names.
         """
         self._path = path
         self._buffer: list[DocumentScore] = []
@@ -64,7 +64,7 @@ class Journal:
         self._flushed = time.monotonic()
 
     def append(self, score: DocumentScore) -> None:
-        """Keep the score of the next document; about once a second all are written.
+        """Add the score of the next document; about once a second all are written.
 
         Raises StorageFull as `flush` does.
         """
@@ -73,10 +73,10 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Write and sync what was appended.
+        """Write and sync the added scores.
 
-        Raises StorageFull when that fails (a full disk): the file is then as it was before, and
-        what could not be written is kept for the next try.
+        Raises StorageFull if writing fails (a full disk): the file is then as it was before, and
+        the scores stay in memory for the next try.
         """
         if self._buffer:
             self._write({"documents": [score.row() for score in self._buffer]})
@@ -84,14 +84,14 @@ class Journal:
         self._flushed = time.monotonic()
 
     def finish(self, drawn: Mapping[str, Drawn] | None) -> None:
-        """Write the rest, that it was all, and the sample. Raises StorageFull as `flush` does."""
+        """Write the rest, the mark of completion and the sample. Raises StorageFull as `flush`."""
         self.flush()
         sample = {} if drawn is None else {"drawn": drawn_json(drawn)}
         self._write({"complete": True, **sample})
         self.complete, self.drawn = True, drawn
 
     def close(self) -> None:
-        """Close the file; what was not flushed is lost."""
+        """Close the file; scores that were not flushed are lost."""
         os.close(self._file)
 
     def _lock(self) -> None:
@@ -131,7 +131,7 @@ class Journal:
             os.ftruncate(self._file, self._end)
 
     def _segment(self, data: bytes) -> bytes | None:
-        """Return the payload of the segment at the end of what was read, None at a torn one."""
+        """Return the payload of the next segment; None if it is incomplete."""
         start = self._end + _LENGTH.size + _DIGEST_BYTES
         if start > len(data):
             return None

@@ -23,15 +23,15 @@ class CancelledError(Exception):
 
 
 class Caller:
-    """Whether the caller of blocking work is still there, as the work and its caller know it."""
+    """Whether the caller of blocking work still waits; shared by the work and its caller."""
 
     def __init__(self) -> None:
-        """It is."""
+        """Make a caller that waits."""
         self._lock = threading.Lock()
         self._left = self._waits = False
 
     def leave(self) -> bool:
-        """Make the work end soon. Return whether it waits for what cannot be stopped."""
+        """Make the work end soon. Return whether it is in a part that cannot be stopped."""
         with self._lock:
             self._left = True
             return self._waits
@@ -43,7 +43,7 @@ class Caller:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Do what cannot be stopped, such as to load a model; a caller who leaves leaves it behind.
+        """Do work that cannot be stopped, such as loading a model; it goes on without its caller.
 
         Raises as `check` does, before and after it.
         """
@@ -93,7 +93,7 @@ class OneAtATime:
                 yield None
             yield running.result()
         finally:
-            # Else callers who leave at once would make loads wait for each other without end.
+            # Otherwise callers that leave at once would make loads wait for each other forever.
             if caller.leave() and running is self._running and self._behind is None:
                 self._leave_behind(running)
 

@@ -22,7 +22,7 @@ class Drawing:
 
     @property
     def complete(self) -> bool:
-        """Whether all there is was drawn."""
+        """Whether the sample is the whole selection."""
         return all(part.complete for part in self.parts.values())
 
 

@@ -114,7 +114,8 @@ class Scoring:
         try:
             scores = self._score(score, documents, chooser, journal)
         except BaseException:
-            # The error that ends it is worth more than one from keeping what was finished.
+            # The error that ended the scoring matters more than an error of storing finished
+            # documents.
             with suppress(AssayError):
                 journal.flush()
             raise

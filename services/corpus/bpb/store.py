@@ -76,7 +76,7 @@ class NoJournal:
 
 
 class _BestEffortJournal:
-    """Writes to a journal until that fails, and then no more. Raises nothing."""
+    """Writes to a journal until a write fails, then stops writing. Raises nothing."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

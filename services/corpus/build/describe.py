@@ -1,4 +1,4 @@
-"""The end of a build: what it gave, as a data card and as Croissant metadata."""
+"""The end of a build: its data card and its Croissant metadata."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DATA = ("lines.zst", "notes.zst", "rows.npy", "near.npy", "bin")
 
 
 def describe(job: Job, mixture: Mixture) -> None:
-    """Write card and metadata, then remove what the stages had for each other.
+    """Write card and metadata, then remove the stages' intermediate files.
 
-    `card.json` comes last of the corpus: with it the build is done.
+    `card.json` is written last: with it the build is done.
     """
     card = card_of(job, mixture)
     with whole_file(job.out / CARD_TEXT) as file:

@@ -1,7 +1,6 @@
 """How often each document goes into the corpus, and into which split and shard.
 
-All of it is a function of the recipe, of the documents and of the seed: no process knows more than
-another.
+This is a function of the recipe, the documents and the seed, so every process computes the same.
 """
 
 from __future__ import annotations

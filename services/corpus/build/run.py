@@ -43,9 +43,9 @@ def build(
 ) -> None:
     """Do what is left of a build, with `jobs` processes. Call it with the folder locked.
 
-    `progress` is called when a task is done, and `stopped` is asked ten times a second. Raises
-    Unavailable once that says so or when a process was killed, and what tasks raise; what is
-    finished stays, and a further call goes on.
+    `progress` is called when a task is done, and `stopped` ten times a second. Raises Unavailable
+    once `stopped` returns true or if a process was killed, and the errors of tasks; finished tasks
+    stay, and another call continues after them.
     """
     if is_done(job):
         return

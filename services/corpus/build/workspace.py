@@ -78,7 +78,7 @@ def full_disk_told(out: Path, doing: str) -> Iterator[None]:
 
 @contextmanager
 def locked(out: Path, share: str = "") -> Iterator[None]:
-    """Keep others off a build: all of them, or with a `share` only those of the same one.
+    """Lock a build against all other processes, or with a `share` only against the same share.
 
     Raises PreconditionFailed where another one is at work, and OSError.
     """

@@ -30,7 +30,7 @@ from services.corpus.storage.remote import ObjectStore
 from services.corpus.stream.selection import Selection
 from services.errors import DigestMismatch, IndexRequired, NotFound, Unavailable
 
-# Counted up whenever the same bytes would give other counts.
+# Raised whenever the same bytes would give other counts.
 _COUNTS_VERSION = 3
 _DIGEST_READ_BYTES = 1 << 20
 _KEPT_MIXES = 8
@@ -96,7 +96,7 @@ class Catalog:
             )
 
     def close(self) -> None:
-        """End the counting that is under way, and every wait for object storage."""
+        """End the running counts, and every wait for object storage."""
         self._closed.set()
         self._store.objects.stop()
 

@@ -182,7 +182,7 @@ def count_shards(
                     try:
                         document = parse_line(line, shard.path, number)
                     except BadLineError as error:
-                        # Those behind it are counted: a stream may pass over it.
+                        # Documents after it are counted, because a stream may skip it.
                         damage = damage or _damage(bad, block, number, line, error)
                         continue
                     tally.add(document.subset, document.text)

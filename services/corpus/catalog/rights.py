@@ -1,4 +1,4 @@
-"""What may be done with the subsets of the Pile: their licences, and who leaves them out."""
+"""The rights of the Pile's subsets: their licences, and the selections that leave them out."""
 
 from __future__ import annotations
 

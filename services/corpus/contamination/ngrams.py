@@ -2,8 +2,8 @@
 
 A document is hashed word by word, and a rolling hash of n words is looked up in a filter that fits
 in a processor's cache, then in the sorted hashes. What is found there is compared byte by byte and
-extended in both directions to the longest run of words that both texts share, so no hash decides:
-nothing is missed, and nothing is found that is not there.
+extended in both directions to the longest run of words that both texts share. So no result rests on
+a hash: nothing is missed, and there are no false hits.
 
 Memory: some 24 bytes a word of the test texts, and the texts; 20 bytes for each byte of them while
 the index is made.
@@ -138,7 +138,7 @@ class _Grams:
     places: Places
     filter: Hashes
     power: np.uint64
-    """What the word that leaves a rolling hash is taken off with."""
+    """The factor that removes the leaving word from a rolling hash."""
 
     @property
     def arrays(self) -> tuple[NDArray[np.generic] | np.uint64, ...]:
@@ -183,7 +183,7 @@ def _grams(texts: _Texts, n: int) -> _Grams:
 
 
 def power_of(n: int) -> np.uint64:
-    """Return what `roll` takes the word off with that leaves."""
+    """Return the factor by which `roll` removes the leaving word."""
     return np.uint64(pow(int(_BASE), n, 1 << 64))
 
 

@@ -1,4 +1,4 @@
-"""What a corpus has of test sets: where, in which subsets, and how much of each set."""
+"""Texts of test sets in a corpus: where, in which subsets, and how much of each set."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of decoding: how many documents were, and those that failed, sorted by id."""
+    """The result of decoding: the number of documents, and the failed ones, sorted by id."""
 
     documents: int
     failures: tuple[Failure, ...]
@@ -97,7 +97,7 @@ def verify(
     if not 1 <= header.rows <= MOST_ROWS:
         raise InvalidArgument("proof", f"says that {header.rows} documents were coded in step")
     for record in proof.records:
-        # Decoding takes as long as it says, and a proof may come from anybody.
+        # The proof decides how long decoding takes, and may come from an untrusted sender.
         if record.tokens > _MOST_TOKENS_A_BYTE * record.text_bytes + _MOST_TOKENS_A_BYTE:
             raise InvalidArgument(
                 "proof",

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import zstandard
 
-# Counted up whenever the same Python would give another corpus.
+# Raised whenever the same Python would give another corpus.
 BUILD_VERSION = 1
 
 NAME = "python-reference"

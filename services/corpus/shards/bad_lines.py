@@ -1,4 +1,4 @@
-"""Lines of a shard that are not documents: refused, or passed over and reported."""
+"""Lines of a shard that are not documents: refused, or skipped and reported."""
 
 from __future__ import annotations
 

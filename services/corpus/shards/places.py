@@ -1,4 +1,4 @@
-"""Whether what is written somewhere would be read again as a part of what it is made from."""
+"""Whether an output place is inside a source, so that the output would be read as input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many streams may be open at once: each holds memory, whether its client reads or not."""
+"""Limits open streams by memory: each holds memory, whether or not its client reads."""
 
 from __future__ import annotations
 

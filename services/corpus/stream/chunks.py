@@ -114,7 +114,7 @@ def cut_items(
         if group and (oversized or too_much_meta or size + item.size > limits.chunk_bytes):
             full = [_whole(group, codec)]
             group, size = [], 0
-            yield full.pop()  # whoever stands still here holds no chunk that was passed on
+            yield full.pop()  # a paused generator holds no chunk that it passed on
         if document and too_much_meta:
             raise TooLarge(
                 f"{document.id}: its meta of {len(document.meta)} bytes does not fit in a "

@@ -7,7 +7,7 @@ _MOST_UNITS = 1024
 
 
 class Waiting:
-    """Shared by who reads a stream's units and who lets it step.
+    """Shared by the reader of a stream's units and the code that lets it step.
 
     A stream begins with steps in a thread. Once units of its frames are read, the next are first
     looked for in the machine's memory, without waiting; there a step in the event loop costs less

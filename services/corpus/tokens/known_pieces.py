@@ -1,8 +1,8 @@
-"""Cuts texts by a tokenizer of GPT-2's kind, each piece of text once: the same tokens, sooner.
+"""Tokenizes texts with a tokenizer of GPT-2's kind, each piece of text once, for the same tokens.
 
-What text is made of repeats: nearly all pieces of a text (words with the blank before them) were
-met before, and their tokens are looked up. Long pieces, and texts that are not known to come out
-the same, the library cuts.
+Pieces repeat: nearly all pieces of a text (words with the blank before them) occurred before, and
+their tokens are looked up. The library tokenizes long pieces, and texts for which the result is not
+known to be the same.
 """
 
 from __future__ import annotations

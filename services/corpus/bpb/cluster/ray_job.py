@@ -37,7 +37,7 @@ class _Worker:
         self._scorer: UnitScorer | None = None
 
     def open(self) -> None:
-        """Open the job. Not the constructor: what that raises would look like a lost machine."""
+        """Open the job. Not in the constructor, whose errors would look like a lost machine."""
         self._scorer = UnitScorer(self._job)
 
     def score(self, unit: WorkUnit) -> UnitResult:
@@ -58,8 +58,8 @@ def run_on_ray(
 
     `address` names a running cluster ("auto" finds this machine's); None starts one here. `workers`
     actors are started; 0 means as many as the cluster has room for. `progress` is
-    called with the units done and their total. Raises Unavailable when the cluster has no room or
-    loses worker after worker, what a worker raised, and PreconditionFailed as `is_done` does;
+    called with the units done and their total. Raises Unavailable if the cluster has no room or
+    loses worker after worker, the error of a worker, and PreconditionFailed as `is_done` does;
     finished units stay.
     """
     scorer = UnitScorer(job)
@@ -83,7 +83,7 @@ def run_on_ray(
 def _results(
     remote: Any, job: UnitJob, units: list[WorkUnit], workers: int
 ) -> Iterator[tuple[WorkUnit, UnitResult]]:
-    """Score units on that many actors, and yield each as it is done."""
+    """Score units on `workers` actors, and yield each unit when it is done."""
     left = deque(units)
     tasks: dict[Any, tuple[Any, WorkUnit | None]] = {}  # None: the actor opens the job
 

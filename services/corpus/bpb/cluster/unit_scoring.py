@@ -1,4 +1,4 @@
-"""Scores units of work: needs the shards, the model's directory and nothing else."""
+"""Scores units of work; needs only the shards and the model's directory."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _ENGINE_PACKAGES = {"openvino-cpu": "openvino", "onnxruntime-cpu": "onnxruntime"
 
 @dataclass(frozen=True)
 class UnitJob:
-    """What is scored with what. Paths must be the same on every machine.
+    """A scoring job: corpus, selection and model. Paths must be the same on every machine.
 
-    `cache` is a folder for what is kept of a corpus in object storage, `model` a language model's
-    directory, None the packaged reference model. Each machine that scores units of a `sample` reads
-    the selection once, to draw it.
+    `cache` is a folder for cached parts of a corpus in object storage, `model` a language model's
+    directory, None for the packaged reference model. Each machine that scores units of a `sample`
+    reads the selection once, to draw it.
     """
 
     shards: Location
@@ -56,8 +56,8 @@ class UnitScorer:
         """Open the indexes of the corpus.
 
         Raises PreconditionFailed for a shard without an index, InvalidArgument for a selection by
-        anything but splits, subsets and sizes, or a model's directory that is none, and NotFound,
-        LayoutError and OSError for what is not there.
+        anything except splits, subsets and sizes, or for a directory without a model, and NotFound,
+        LayoutError and OSError for missing files.
         """
         selection = job.selection
         if selection.ordered or selection.max_documents or selection.max_bytes:
@@ -89,11 +89,11 @@ class UnitScorer:
 
     @property
     def threads(self) -> int:
-        """Threads that the model takes."""
+        """The number of threads of the model."""
         return threads_for(self._info.parameters)
 
     def facts(self) -> dict[str, object]:
-        """Return what all results of a job have in common, as JSON: a merge compares it."""
+        """Return the facts that all results of a job share, as JSON; a merge compares them."""
         sample = self._job.sample
         drawn = {} if sample is None else {"sample": _values(sample)}
         return drawn | {
@@ -120,13 +120,13 @@ class UnitScorer:
         ]
         package = _ENGINE_PACKAGES.get(loaded.engine, "torch")
         engine = f"{loaded.engine} {metadata.version(package)}, {self.threads} threads"
-        # What was drawn is the same in every unit's result, and stands in the first one's.
+        # The sample is the same for every unit; the first unit's result stores it.
         drawn = chooser.drawn if unit.number == 0 else None
         return UnitResult(self.facts(), unit, engine, tuple(scores), drawn, loaded.doubts)
 
     @cached_property
     def _chooser(self) -> Chooser:
-        """What was drawn of all units; without a sample everything, unread."""
+        """The sample over all units; without a sample everything, and nothing is read."""
         chooser = Chooser(self._job.sample)
         if self._job.sample is not None:
             for unit in self.units:

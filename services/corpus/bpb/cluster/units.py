@@ -14,7 +14,7 @@ _NAME = re.compile(r"(?P<shard>.+):(?P<first>\d+)-(?P<end>\d+)")
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """Frames `first` up to, and without, `end` of the shard of this path.
+    """Frames `first` up to, but not including, `end` of the shard at this path.
 
     `number` counts the units of a job from 0.
     """
@@ -39,9 +39,9 @@ def cut_units(frames: Mapping[str, int], unit_frames: int) -> tuple[WorkUnit, ..
 
 
 def find_unit(units: tuple[WorkUnit, ...], name: str) -> WorkUnit:
-    """Return the unit that is called `name`, as "train/00.jsonl.zst:0-16".
+    """Return the unit called `name`, such as "train/00.jsonl.zst:0-16".
 
-    Raises InvalidArgument when there is none.
+    Raises InvalidArgument if there is none.
     """
     found = next((unit for unit in units if str(unit) == name), None)
     if found is None:
@@ -53,7 +53,7 @@ def find_unit(units: tuple[WorkUnit, ...], name: str) -> WorkUnit:
 def share_of(units: tuple[WorkUnit, ...], share: str) -> tuple[WorkUnit, ...]:
     """Return share I of N, given as "I/N" with 0 <= I < N: every N-th unit.
 
-    Raises InvalidArgument for one that is none.
+    Raises InvalidArgument for any other text.
     """
     found = Share.of(share)
     return units[found.number :: found.count]

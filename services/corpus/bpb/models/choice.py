@@ -59,11 +59,11 @@ def usual_engine(found: ByteManifest | HuggingFaceModel) -> str:
 def start(name: str, found: ByteManifest | HuggingFaceModel, compute: Compute) -> Loaded:
     """Load a model as asked. Blocks, for seconds: an engine is first compared with the reference.
 
-    Without an engine's name, one that is not installed, can't run the model or does not agree with
-    the reference is passed over for the next. Raises InvalidArgument for an engine that is none, or
-    is not for this kind of model; ModelUnusable for a model that can't be loaded or whose figures
-    could not be trusted; EngineUnavailable when what was requested is not installed or does not
-    agree with the reference, naming what is missing or both values.
+    Without an engine's name, an engine that is not installed, cannot run the model or does not
+    agree with the reference is skipped. Raises InvalidArgument for an unknown engine, or one for
+    another kind of model; ModelUnusable for a model that cannot be loaded or whose figures could
+    not be trusted; EngineUnavailable if the requested engine is not installed or does not agree
+    with the reference, naming what is missing or both values.
     """
     choices = _CHOICES[type(found)]
     if compute.engine:

@@ -1,4 +1,4 @@
-"""What runs a language model, and how exactly: what a caller may ask for, and what it then got."""
+"""Engine and precision of a language model: as a caller requests them, and as used."""
 
 from __future__ import annotations
 

@@ -86,13 +86,13 @@ class Registry:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[ByteManifest | HuggingFaceModel]:
-        """Give what a model's directory says to work that reads its files by itself.
+        """Yield a model's directory to work that reads its files itself.
 
-        What was read is of the digest that `describe` gives, or SourceChanged is raised: at the end
-        of the work, which may itself fail over a file that is half written. Raises NotFound.
+        At the end of the work, raises SourceChanged unless the files still have the digest that
+        `describe` gives; the work itself may fail over a half-written file. Raises NotFound.
         """
         self.describe(name)
-        found = self._found[name]  # kept, now that a digest was given of it
+        found = self._found[name]  # kept, because its digest was given to a caller
         self._require_unchanged(name, found)
         try:
             yield found
@@ -131,7 +131,7 @@ class Registry:
             raise NotFound("language model", name, self._directories, hub_hint(name))
         found = self._found.get(name)
         if found is not None and not self._is_used(name) and _state(found) != self._states[name]:
-            found = None  # nothing was said of what it was before
+            found = None  # no caller has its earlier digest
         if found is None:
             found = self._found[name] = read_directory(name, self._directories[name])
             self._states[name] = _state(found)

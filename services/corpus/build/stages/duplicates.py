@@ -170,7 +170,7 @@ def _pairs_of_band(
 ) -> list[Numbers]:
     """Compare the documents of each key with the first of them; those that differ, once more.
 
-    What is like a leader is led by it; of the rest the first leads next, LEADERS times at most.
+    Documents like a leader follow it; the first of the others leads next, at most LEADERS times.
     """
     order = np.lexsort((numbers, keys))
     keys, numbers = keys[order], numbers[order]

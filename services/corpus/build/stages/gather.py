@@ -31,7 +31,7 @@ def gather(job: Job, mixture: Mixture, shard: int) -> None:
     """Write a shard, its index and its notes."""
     name = mixture.shards[shard]
     target = job.unit_files(GATHER, shard)
-    # By key; equal keys, which are copies of what is named alike, by what they hold.
+    # By key; equal keys, of copies with the same name, are ordered by their content.
     documents = sorted(scattered(job, shard))
     source = target.path("jsonl")
     with whole_file(source) as file:

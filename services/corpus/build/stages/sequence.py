@@ -119,7 +119,7 @@ class Builder:
 
     @cached_property
     def mixture(self) -> Mixture:
-        """What goes where. Raises PreconditionFailed if no document is left."""
+        """The mixture of documents. Raises PreconditionFailed if no document is left."""
         sources = [{split: [0, 0] for split in SPLITS} for _ in self.job.recipe.sources]
         last = name_of(len(self.job.passes) - 1)
         for unit, facts in zip(self.job.units, read_facts(self.job, last), strict=True):

@@ -1,4 +1,4 @@
-"""Takes out of documents what test sets hold, by n-grams of words.
+"""Removes texts of test sets from documents, by n-grams of words.
 
 `cut` is what GPT-3 and the Pile did, as lm-evaluation-harness does it (`Janitor.clean`): around
 each hit `window` characters go too, the document is split there, pieces of fewer than

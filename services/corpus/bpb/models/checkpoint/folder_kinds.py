@@ -26,7 +26,7 @@ _OTHER_WEIGHTS = (
     ("consolidated*", "weights in their maker's own format"),
 )
 _LFS_POINTER = b"version https://git-lfs"
-# How the names of classes end that predict something else than the next token.
+# Endings of the names of classes that predict something other than the next token.
 _OTHER_CLASSES = {
     "ForMaskedLM": "a masked language model, which fills in blanks with both sides in view",
     "ForPreTraining": "a masked language model, which fills in blanks with both sides in view",
@@ -38,7 +38,7 @@ _OTHER_CLASSES = {
     "RewardModel": "a reward model, which rates whole texts",
 }
 
-# Kinds that predict otherwise than from left to right, whatever their class is called.
+# Kinds that do not predict from left to right, whatever their class is called.
 _OTHER_KINDS = {
     "xlnet": "a permutation language model, which predicts tokens in random orders with both sides "
     "in view",
@@ -81,7 +81,7 @@ def refuse_other_files(directory: Path) -> None:
 
 
 def refuse_pointer(file: Path) -> None:
-    """Refuse a file that git-lfs left a pointer in place of. Raises NotAModelError."""
+    """Refuse a file that is only a pointer of git-lfs. Raises NotAModelError."""
     with file.open("rb") as opened:
         begun = opened.read(len(_LFS_POINTER))
     if begun == _LFS_POINTER:
@@ -134,7 +134,7 @@ def refuse_dropout(tokenizer: Mapping[str, Any]) -> None:
 
 
 def no_weights(directory: Path) -> NotAModelError:
-    """Say what is there in the place of model.safetensors."""
+    """Say which files the folder has instead of model.safetensors."""
     for pattern, what in _OTHER_WEIGHTS:
         other = next((path.name for path in sorted(directory.glob(pattern))), None)
         if other is not None and other != "training_args.bin":

@@ -27,7 +27,7 @@ _MADE_BY_CLASS = re.compile(
     r"(rotary_emb\.inv_freq|attn\.(bias|masked_bias)|attention\.(bias|masked_bias)|causal_mask"
     r"|position_ids|token_type_ids|_extra_state|num_batches_tracked)$"
 )
-# Parts beside the language model that leave its likelihoods as they are.
+# Other parts than the language model, which do not change its likelihoods.
 _BESIDE = re.compile(
     r"(^|\.)(vision|visual|image|img|video|audio|speech|multi_modal|multimodal|mm_|mtp|nextn|v_head"
     r"|value_head|talker|token2wav|aligner|projector)",
@@ -98,8 +98,7 @@ def require_all(model: str, module: Any, info: Mapping[str, Any]) -> tuple[str, 
 def require_real_numbers(model: str, module: Any, weights: tuple[Path, ...]) -> None:
     """Raise ModelUnusable, naming tensors, when weights are stored as whole numbers.
 
-    They are quantised, and what they are to be multiplied with is not known: read as they are they
-    would be another model's.
+    They are quantised, and their scales are unknown: used unchanged, they would be another model's.
     """
     wanted = {_below_base(module, name) for name, _ in module.named_parameters()}
     whole = sorted(

@@ -88,8 +88,8 @@ def load_module(
 def _leave_files(module: Any, weights: Sequence[Path]) -> None:
     """Copy the tensors that are parts of the files, mapped into memory.
 
-    They would change with a file that is written again in its place, and end the process where it
-    is shorter.
+    Otherwise they would change when the file is overwritten, and a shorter file would end the
+    process.
     """
     own = {os.path.realpath(file) for file in weights}
     mapped = []

@@ -1,7 +1,7 @@
-"""Whether a model reads only what stands before a token when it predicts that token.
+"""Whether a model reads only the tokens before a token when it predicts that token.
 
-A model that reads on predicts what it has seen, and its figure says nothing. Masked language models
-do so by design, and a fault of a library has made others do so.
+A model that reads further predicts tokens that it has seen, and its figure is meaningless. Masked
+language models do so by design; a fault of a library has made other models do so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reasons to doubt a model's figures that prove nothing: they are said, and refuse nothing."""
+"""Reasons to doubt a model's figures: weak signs, which are reported but refuse no model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tokenizer_doubts(
 
 
 def _own_code(config: Mapping[str, Any], wanted: str) -> str:
-    """Name what a folder would have run in the place of a library's class; empty for nothing."""
+    """Name the code of a folder that would replace a library's class; empty if there is none."""
     named = config.get("auto_map")
     code = named.get(wanted) if isinstance(named, dict) else None
     codes = code if isinstance(code, list) else [code]

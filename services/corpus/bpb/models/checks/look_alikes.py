@@ -29,7 +29,7 @@ _SIZES = (
 _BAD = 0.7
 """Share of the loss by chance from which on a model may be of another kind."""
 _BETTER = 0.25
-"""Nats a token that it has to be better by, than chance and than it is."""
+"""Nats a token by which the other kind must be better than chance, and than the loaded kind."""
 
 
 def refuse_another_kind(
@@ -66,7 +66,7 @@ def _as(kind: str, module: Any, config: Any) -> Any:
         wanted = CONFIG_MAPPING[kind](
             **{key: value for key, value in sizes.items() if value is not None}
         )
-        with no_init_weights():  # no memory is written: the tensors take its place
+        with no_init_weights():  # no memory is written: the tensors replace it
             make: Any = AutoModelForCausalLM.from_config
             other = make(wanted, dtype=torch.float32)
         other.load_state_dict(module.state_dict(), assign=True)

@@ -140,7 +140,7 @@ def known_tokens(module: Any) -> int:
 
 
 class _Given(nn.Module):
-    """Stands for a base model, and returns what it is given."""
+    """A substitute for a base model that returns its input."""
 
     output: Any = None
 
@@ -150,7 +150,7 @@ class _Given(nn.Module):
 
 @contextmanager
 def _given(model: Any) -> Iterator[_Given]:
-    """Put a stand-in for a model's base model, so that only its head computes."""
+    """Replace a model's base model by a substitute, so that only its head computes."""
     name, given = model.base_model_prefix, _Given()
     base = getattr(model, name)
     setattr(model, name, given)

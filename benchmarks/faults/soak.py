@@ -8,7 +8,7 @@ their memory and descriptors show any growth over the whole time. Every answer i
 first one: a label map, the documents of a stream in their order, a comparison.
 
 Exits with 1 when a call failed, an answer was wrong, or memory or descriptors grew. Writes
-results/soak.json.
+results/faults/soak.json.
 """
 
 from __future__ import annotations

@@ -70,6 +70,24 @@ def test_a_model_is_evaluated_on_folders(assay: Command, tmp_path: Path) -> None
     wrong = assay("evaluate", *folders, "--model", "tiny", "--ignore", "70000")
     assert wrong.returncode == Exit.BAD_INPUT
     assert "settings.ignore" in wrong.stderr
+    assert "not finished" not in wrong.stderr  # nothing was evaluated
+    Image.fromarray(PIXELS[:10, :10, 0]).save(tmp_path / "masks" / "two.png")
+    ended = assay("evaluate", *folders, "--model", "tiny", "--format", "csv")
+    assert ended.returncode == Exit.BAD_INPUT
+    assert "not finished: 1 of 2 pictures evaluated" in ended.stderr
+    assert "masks/two.png: 10 x 10 pixels" in ended.stderr
+    assert "one.png,100.00 %,100.00 %" in ended.stdout
+    part = json.loads(assay("evaluate", *folders, "--model", "tiny", "--json").stdout)
+    assert [(one["picture"], one["mean_iou"]) for one in part["pictures"]] == [("one.png", 1.0)]
+
+
+def test_a_refused_picture_is_named_by_its_file(assay: Command, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    ran = assay("segment", str(tmp_path / "notes.jpg"), "--model", "tiny")
+    assert ran.returncode == Exit.BAD_INPUT
+    assert f"assay: {tmp_path / 'notes.jpg'}: 13 bytes that are not an image" in ran.stderr
+    absent = assay("segment", str(tmp_path / "notes.jpg"), "--model", "none")
+    assert "no model named 'none'" in absent.stderr
 
 
 def test_models_are_listed_and_chosen(assay: Command) -> None:

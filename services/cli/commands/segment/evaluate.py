@@ -87,13 +87,20 @@ async def run(arguments: argparse.Namespace) -> Exit:
         existing_folder("IMAGES", arguments.images), existing_folder("MASKS", arguments.masks)
     )
     inventory, model = segment_model(arguments.model)
+    each: list[segment_pb2.PairResult] = []
+    names = [picture.name for picture, _ in pairs]
     async with Connection(inventory) as connection:
         to = await connection.to("segment")
-        reply, each = await _evaluated(to, _messages(arguments, model, pairs), pairs)
+        try:
+            reply = await _evaluated(to, _messages(arguments, model, pairs), pairs, each)
+        except Exception:
+            if each:
+                _show_unfinished(worst_first(names, each), len(pairs), as_json=arguments.json)
+            raise
     advice = shift_advice(reply, zero_is_none=arguments.zero_is_none)
     if advice:
         warn(advice)
-    pictures = worst_first([picture.name for picture, _ in pairs], each)
+    pictures = worst_first(names, each)
     if arguments.json:
         print_json(plain(reply) | {"pictures": pictures, "advice": advice})
     else:
@@ -107,12 +114,12 @@ async def _evaluated(
     to: RpcConnection,
     messages: Iterator[segment_pb2.EvaluateSegmentationRequest],
     pairs: Sequence[Pair],
-) -> tuple[segment_pb2.EvaluationResult, list[segment_pb2.PairResult]]:
-    """Follow an evaluation on stderr; return its result and the pairs' results.
+    each: list[segment_pb2.PairResult],
+) -> segment_pb2.EvaluationResult:
+    """Follow an evaluation on stderr; return its result. The pairs' results go to `each`.
 
     Raises InvalidArgument with the file of a picture or mask that the service refuses.
     """
-    each: list[segment_pb2.PairResult] = []
     # Not grpc.aio: if the server ends a call while the client still sends, it says "Internal error
     # from Core" instead of the server's reason.
     with connect(to) as channel, working(f"evaluating {plural(len(pairs), 'picture')}") as status:
@@ -120,7 +127,7 @@ async def _evaluated(
         try:
             while (update := await asyncio.to_thread(next, call, None)) is not None:
                 if update.HasField("result"):
-                    return update.result, each
+                    return update.result
                 if update.HasField("pair"):
                     each.append(update.pair)
                 status.update(f"evaluated {len(each)} of {len(pairs)} pictures")
@@ -268,6 +275,15 @@ def _print_table(reply: segment_pb2.EvaluationResult) -> None:
             shown = f"{percent(item.iou, 2)}", accuracy, f"{item.mask_pixels:,}"
             table.add(item.name, str(item.class_id), *shown)
     show(table)
+
+
+def _show_unfinished(pictures: Sequence[Mapping[str, Any]], total: int, *, as_json: bool) -> None:
+    """The figures of the pictures that were evaluated before an error ended the evaluation."""
+    warn(f"not finished: {len(pictures):,} of {plural(total, 'picture')} evaluated")
+    if as_json:
+        print_json({"pictures": list(pictures)})
+    else:
+        _print_worst(pictures)
 
 
 def _print_worst(pictures: Sequence[Mapping[str, Any]]) -> None:

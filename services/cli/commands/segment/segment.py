@@ -6,10 +6,12 @@ import argparse
 import io
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import grpc
 from assay_rpc.segment.v1 import images_pb2, segment_pb2, segment_pb2_grpc
 
 from services.cli.absent import absent
@@ -161,9 +163,14 @@ async def run(arguments: argparse.Namespace) -> Exit:
                 segment_pb2.GetModelRequest(model=request.model), timeout=TIMEOUT_SECONDS
             )
             request.classes.extend(_class_ids(described, arguments.classes))
-        reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
-            request, timeout=TIMEOUT_SECONDS
-        )
+        try:
+            reply: segment_pb2.SegmentImageResponse = await stub.SegmentImage(
+                request, timeout=TIMEOUT_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            if wrong := _with_file(error, arguments.images[0]):
+                raise wrong from error
+            raise
     for notice in reply.notices:
         warn(f"{arguments.images[0]}: {notice}")
     _write(reply, files)
@@ -174,6 +181,15 @@ async def run(arguments: argparse.Namespace) -> Exit:
     else:
         _print_table(reply)
     return Exit.DONE
+
+
+def _with_file(error: grpc.aio.AioRpcError, image: str) -> InvalidArgument | None:
+    """The error of a picture that the service refuses, with its file; None of any other error."""
+    found = re.match(r"image[\w.]*: ", error.details() or "")
+    if found is None or error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+        return None
+    file = "standard input" if image == "-" else image
+    return InvalidArgument(file, (error.details() or "")[found.end() :])
 
 
 def _read_one(images: list[str]) -> bytes:

@@ -23,7 +23,7 @@ _NAME = "manifest"
 
 @dataclass(frozen=True)
 class Checked:
-    """What there is to say of a manifest; what it is, when nothing is wrong with it."""
+    """Remarks on a manifest, and its entry if nothing is wrong."""
 
     entry: Artifact | Page | Withdrawal | None
     errors: tuple[Violation, ...]
@@ -31,7 +31,7 @@ class Checked:
 
 
 class Registration:
-    """Registers artifacts beside those that come with the ranker."""
+    """Registers artifacts in addition to those that come with the ranker."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Registration:
         """Artifact and version of every manifest that was read from the database."""
 
     async def restore(self) -> None:
-        """Register what was kept, here or by another ranker, and is not registered here yet.
+        """Register stored manifests, from here or another ranker, that are not registered here yet.
 
-        What no longer fits is left out, and the log says why. Raises `Unavailable` when the
+        Manifests that no longer fit are left out, and the log says why. Raises `Unavailable` if the
         database cannot be read now.
         """
         async with self._busy:
@@ -75,11 +75,11 @@ class Registration:
         await self._discovery.refresh()
 
     def _restore(self, new: Sequence[Sequence[KeptManifest]]) -> None:
-        """Register the last version of each, and withdraw those that a later record does.
+        """Register the last version of each manifest, and apply later withdrawals.
 
-        One may name another: a page its artifacts, a claim what it compares with, two models each
-        other. So each is tried until nothing more fits by itself, then the rest together; and what
-        is withdrawn goes when all are there.
+        Manifests may name each other: a page its artifacts, a claim its comparator, two models each
+        other. So each is tried until no more fit alone, then the rest together; withdrawals come
+        last.
         """
         entries = [
             [one for one in versions if not self._is_withdrawal(one.content)][-1:]
@@ -137,7 +137,7 @@ class Registration:
             self._registry.register(entry, kept.registered_by)
 
     def check(self, content: bytes) -> Checked:
-        """Everything that is wrong with a manifest, or what could be better in it."""
+        """All errors of a manifest, or else possible improvements."""
         try:
             entry = self._parse(content)
         except InvalidArgument as error:

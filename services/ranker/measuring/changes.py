@@ -17,7 +17,7 @@ _SHORT_DIGEST_CHARACTERS = 19  # of a digest: "sha256:" and twelve digits
 
 
 def change(before: ClaimVerdict, after: ClaimVerdict) -> Change | None:
-    """Return what is different now; None when there was no evidence before."""
+    """Return the differences now; None if there was no evidence before."""
     if before.evidence is None:
         return None
     return Change(before.verdict, before.evidence, tuple(_differences(before, after)))
@@ -28,7 +28,7 @@ def _differences(before: ClaimVerdict, after: ClaimVerdict) -> Iterator[Differen
         yield Difference("verdict", _readable(before.verdict), _readable(after.verdict))
     if before.evidence is not None and after.evidence is not None:
         yield from _between(before.evidence, after.evidence)
-    if after.sample is not None:  # without another, the one before stands
+    if after.sample is not None:  # without a new one, the previous one counts
         for one in _of_sample(before.sample, after.sample):
             yield replace(one, of_sample=True)
 
@@ -77,7 +77,7 @@ def _versions(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Differ
 
 
 def _expected(old: Evidence, new: Evidence) -> str:
-    """Whether a number lies in the interval that the one before had."""
+    """Whether a number lies in the previous number's interval."""
     number = new.value.number if new.value else None
     if number is None or old.interval is None or not old.interval.level:
         return ""
@@ -94,7 +94,7 @@ def _short(evidence: Evidence) -> str:
 
 
 def _engine(evidence: Evidence) -> str:
-    """The engine with what figures depend on: "openvino-cpu 2026.4.1 fp32, 2 threads"."""
+    """The engine with the settings that affect figures: "openvino-cpu 2026.4.1 fp32, 2 threads"."""
     engine = evidence.engine
     name = " ".join(str(engine[key]) for key in ("id", "version") if engine.get(key))
     precision = str(engine.get("precision", "")).lower()

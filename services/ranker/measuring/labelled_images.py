@@ -16,7 +16,7 @@ VALIDATION_PICTURES = 2000
 """How many pictures ADE20K's validation set has."""
 
 VALIDATION_CLASSES = 150
-"""How many classes its masks tell apart."""
+"""How many classes its masks distinguish."""
 
 _VALIDATION = "ADE_val_"
 
@@ -27,7 +27,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A picture's file and that of its mask."""
+    """A picture's file and its mask's file."""
 
     image: Path
     mask: Path
@@ -36,7 +36,7 @@ class LabelledImage:
 def labelled_images(folder: Path) -> tuple[LabelledImage, ...]:
     """Return the folder's validation pictures, by name.
 
-    Raises InvalidArgument when there are none, or one has no mask.
+    Raises InvalidArgument if there are none, or a picture has no mask.
     """
     found = []
     for image in sorted((folder / "images").glob(f"{_VALIDATION}*")):

@@ -1,8 +1,8 @@
-"""What the methods of one verification have measured, each thing once.
+"""Measurements of one verification's methods, each made once.
 
 Pure over the two peers. An answer, or the failure to get one, is kept for the run: nothing is
-measured twice, and a service that is down costs one timeout and not one a claim. Every answer
-passes `plausibility` before a method sees it.
+measured twice, and a service that is down costs one timeout instead of one for each claim. Every
+answer passes `plausibility` before a method sees it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Earlier = Callable[[Claim], Awaitable[Sequence[Evidence]]]
 _MEBIBYTE = 1 << 20
 
 _MIN_REPETITIONS = 9
-"""The least with which all repetitions span a median at 99.5 %, and two medians' ratio at 99 %."""
+"""Least repetitions whose range covers a median at 99.5 %, and a ratio of medians at 99 %."""
 
 
 _MAX_QUICK_PICTURES = 10
@@ -53,7 +53,7 @@ _MAX_QUICK_TEXT_BYTES = 256 * _MEBIBYTE
 
 
 class Measurement(StrEnum):
-    """What a method has measured; methods of one measurement share its result within a run."""
+    """Kinds of measurement; methods of one kind share its result within a run."""
 
     NONE = "none"
     MODEL_FACTS = "the model's recorded facts"
@@ -69,14 +69,14 @@ class Measurement(StrEnum):
 
 
 class Budget(StrEnum):
-    """How much a verification may cost: about a minute an artifact, or what intervals need."""
+    """Cost limit of a verification: about a minute an artifact, or what intervals need."""
 
     QUICK = "quick"
     FULL = "full"
 
 
 class Measurements:
-    """What one verification has asked of the peers so far, and asks them."""
+    """Asks the peers for measurements, and keeps the answers of one verification."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Measurements:
         pictures: Sequence[LabelledImage] = (),
         earlier: Earlier | None = None,
     ) -> None:
-        """`earlier` gives what is kept of a claim; without it nothing is."""
+        """`earlier` returns stored evidence on a claim; by default there is none."""
         self.registry = registry
         self.facts = facts
         self.budget = budget
@@ -102,7 +102,7 @@ class Measurements:
     def published(self, claim: Claim) -> Observation | None:
         """What is published of a claim, or quoted by its manifest; None without either.
 
-        Facts are of the claims that come with this.
+        Published facts exist only for claims that come with the ranker.
         """
         if self.registry.is_packaged(claim):
             return self.facts.of(claim.id)
@@ -111,7 +111,7 @@ class Measurements:
     async def earlier(self, claim: Claim) -> Sequence[Evidence]:
         """Return what earlier verifications observed of a claim; nothing if it cannot be read.
 
-        Timings are taken together with those, never instead of them.
+        Earlier timings are pooled with new ones, and never replace them.
         """
         return await self._earlier(claim) if self._earlier else ()
 
@@ -125,10 +125,10 @@ class Measurements:
     async def model(
         self, artifact: str, depends_on: Collection[Part]
     ) -> tuple[Model, SubjectRelation]:
-        """Return the served model that shows a fact of an artifact, and how.
+        """Return the served model that shows a fact of an artifact, and its relation to it.
 
         `depends_on` are the parts of a configuration that the fact depends on. Raises
-        `UnobservableError` when none is served or segment does not answer.
+        `UnobservableError` if none is served or segment does not answer.
         """
         wanted = self._artifact(artifact)
         models = await self._once("models", "segment", self._models)
@@ -145,9 +145,9 @@ class Measurements:
         return await self._once(("speed", model.ref.digest, plan), "segment", ask)
 
     async def accuracy(self, model: Model) -> Accuracy:
-        """Compare a model's labels with masks: of a few pictures on the quick budget, else of all.
+        """Compare a model's labels with masks: for a few pictures on the quick budget, else all.
 
-        Raises `UnobservableError` when no labelled pictures are given.
+        Raises `UnobservableError` if no labelled pictures are given.
         """
         if not self._pictures:
             raise UnobservableError(
@@ -170,9 +170,9 @@ class Measurements:
         return await self._once(("accuracy", model.ref.digest), "segment", ask)
 
     async def corpus(self, artifact: str) -> tuple[CorpusSummary, SubjectRelation]:
-        """Return the served corpus that is an artifact, or documents of it, and which of both.
+        """Return the served corpus that is an artifact, or part of one, and its relation to it.
 
-        Raises `UnobservableError` when none is served or corpus does not answer.
+        Raises `UnobservableError` if none is served or corpus does not answer.
         """
         wanted = self._artifact(artifact)
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
@@ -181,13 +181,13 @@ class Measurements:
         return corpus, served.corpus_relation(description, wanted.configuration, wanted.id)
 
     async def files_elsewhere(self, artifact: str) -> int:
-        """Return how many of the files that a dataset's manifest states are not served."""
+        """Return how many files in a dataset's manifest are not served."""
         corpus, _ = await self.corpus(artifact)
         stated = self._artifact(artifact).configuration
         return served.files_elsewhere(await self.description(corpus), stated)
 
     async def description(self, corpus: CorpusSummary) -> CorpusDescription:
-        """Return what a corpus holds."""
+        """Return a corpus's contents."""
 
         async def ask() -> CorpusDescription:
             description = await self._corpus.describe(corpus.ref)
@@ -197,9 +197,9 @@ class Measurements:
         return await self._once(("description", corpus.ref.digest), "corpus", ask)
 
     async def audit(self, corpus: CorpusSummary) -> tuple[CorpusDescription, CorpusAudit]:
-        """Return what a corpus holds, and what its texts repeat and spell.
+        """Return a corpus's contents, repeated texts and personal data.
 
-        Raises `UnobservableError` when it has no documents, or too much text for a quick budget.
+        Raises `UnobservableError` if it has no documents, or too much text for a quick budget.
         """
         description = await self.description(corpus)
         if self.budget is Budget.QUICK and description.text_bytes > _MAX_QUICK_TEXT_BYTES:
@@ -235,24 +235,24 @@ class Measurements:
         return await self._once(("storage", corpus.ref.digest), "corpus", ask)
 
     async def language_model(self, artifact: str) -> tuple[LanguageModel, SubjectRelation]:
-        """Return what is served as an artifact, a language model, and what that is known to be.
+        """Return the language model served as an artifact, and its known relation to it.
 
-        Raises `UnobservableError` when it is not served or corpus does not answer.
+        Raises `UnobservableError` if it is not served or corpus does not answer.
         """
         wanted = self._artifact(artifact)
         return served.language_model(await self._language_models(), wanted)
 
     async def reference_model(self) -> LanguageModel:
-        """Return the language model that a corpus is tried with: the project's own, if served."""
+        """Return the language model for testing a corpus: the project's own, if served."""
         models = await self._language_models()
         if not models:
             raise UnobservableError("corpus has no language model to score")
         return min(models, key=lambda one: (one.weights != WEIGHTS_KIND_REFERENCE, one.ref.name))
 
     async def dataset(self, claim: Claim) -> tuple[CorpusSummary, SubjectRelation]:
-        """Return what is served as a claim's dataset, and what that is known to be.
+        """Return the corpus served as a claim's dataset, and its known relation to it.
 
-        Raises `UnobservableError` when there is none, or its subset is not in it.
+        Raises `UnobservableError` if there is none, or it lacks the claim's subset.
         """
         corpora = await self._once("corpora", "corpus", self._corpus.corpora)
         corpus = served.corpus_named(corpora, claim.dataset, UnmeasuredReason.DATA_MISSING)
@@ -279,7 +279,7 @@ class Measurements:
     async def tokens_per_second(
         self, corpus: CorpusSummary, model: LanguageModel, plan: ScorePlan, times: int
     ) -> tuple[FinalScore, ...]:
-        """Score the same documents so many times again, for how fast that is."""
+        """Score the same documents `runs` more times, to measure the speed."""
 
         async def ask() -> tuple[FinalScore, ...]:
             found = [await self._corpus.score(corpus.ref, model, plan) for _ in range(times)]
@@ -314,7 +314,7 @@ class Measurements:
         return models
 
     async def _once(self, key: Hashable, peer: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask, or give the answer of the first time; a failure is an answer too."""
+        """Ask, or return the first answer; a failure is an answer too."""
         if key not in self._answers:
             try:
                 self._answers[key] = await ask()
@@ -324,7 +324,7 @@ class Measurements:
                 problem = f"{error}; that is outside physics, so it is refused as evidence"
                 self._answers[key] = UnobservableError(problem, UnmeasuredReason.FAILED)
             except Unsupported as error:
-                # It answered: it cannot measure this, and asking again changes nothing.
+                # The peer answered that it cannot measure this; asking again changes nothing.
                 self._answers[key] = UnobservableError(
                     f"{peer} cannot measure it: {error}", UnmeasuredReason.DATA_MISSING
                 )

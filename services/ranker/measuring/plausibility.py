@@ -1,6 +1,6 @@
-"""Refuses results outside physics, before they can become evidence.
+"""Refuses physically impossible results, before they can become evidence.
 
-Pure. A peer may be wrong, or lie; a number that cannot be is not kept, whoever sent it.
+Pure. A peer may be wrong, or lie; an impossible number is not kept, whoever sent it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from services.ranker.peers.protocol import (
 )
 
 MAX_MEGABYTES_PER_SECOND = 100_000.0
-"""Megabytes a second that one core's memory traffic stays under on any machine of today."""
+"""Megabytes a second that one core's memory traffic cannot reach on any machine of today."""
 
 MIN_BATCH_SECONDS = 1e-6
 """Seconds: less than it takes to start a kernel, let alone run a network."""
 
 MAX_COMPRESSION_RATIO = 1_000_000.0
-"""Compression that no text and no codec here comes near."""
+"""A compression ratio far above that of any text and codec here."""
 
 SUM_TOLERANCE = 1e-9
 """Relative slack for sums that were added in another order."""
 
 
 class ImplausibleError(ValueError):
-    """A result that cannot be; the message says who sent what, and which limit it breaks."""
+    """An impossible result; the message says who sent it, and which limit it breaks."""
 
 
 def check_model(model: Model) -> None:
@@ -62,7 +62,7 @@ def _check_facts(name: str, facts: SourceFacts) -> None:
 
 
 def check_accuracy(accuracy: Accuracy, pictures: int) -> None:
-    """Refuse shares that are none, and pictures that were not sent. Raises `ImplausibleError`."""
+    """Refuse invalid shares, and pictures that were not sent. Raises `ImplausibleError`."""
     if accuracy.pictures != pictures:
         raise ImplausibleError(
             f"segment says that it compared {accuracy.pictures} pictures of the {pictures} sent"
@@ -178,7 +178,7 @@ def check_score(score: FinalScore) -> None:
 
 
 def _check_estimate(model: str, one: BitsPerByte) -> None:
-    """An estimate of all documents is not what the sums of the sample give."""
+    """Check an estimate for all documents, which differs from the sample's sums."""
     bits = one.bits_per_byte
     ends = (one.interval.low, one.interval.high) if one.HasField("interval") else (bits, bits)
     if not all(map(math.isfinite, (bits, *ends))) or not ends[0] <= bits <= ends[1] or bits < 0:

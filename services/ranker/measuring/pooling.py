@@ -1,8 +1,8 @@
-"""Timings of one environment over all verifications: never the latest, but all of them together.
+"""Pools timings of one environment over all verifications, instead of taking the latest.
 
-Whoever may verify until it suits gets any answer. Restarts of earlier verifications are therefore
-kept in the evidence and taken together with the new ones;
-`services.common.statistics.speed.timing` looks at them at 8, 16, 32 and 64 clean ones only.
+Anyone who may repeat a verification until it suits can get any answer. So evidence keeps the
+restarts of earlier verifications, and they are pooled with the new ones;
+`services.common.statistics.speed.timing` evaluates them only at 8, 16, 32 and 64 clean ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST_CLEAN = max(LOOKS)
 def restarts_of(result: BenchmarkResult) -> list[Restart]:
     """Return a benchmark's processes as observations.
 
-    One that says nothing of the machine is none that had it for itself.
+    A process that did not observe the machine does not count as having had it alone.
     """
     found = []
     for place, process in enumerate(result.samples):
@@ -52,7 +52,7 @@ def restarts_of(result: BenchmarkResult) -> list[Restart]:
 
 
 def written(restart: Restart) -> Mapping[str, object]:
-    """Return a restart as evidence keeps it."""
+    """Return a restart in the form for evidence."""
     return {
         "started": restart.started,
         "seconds": restart.seconds,
@@ -67,7 +67,7 @@ def written(restart: Restart) -> Mapping[str, object]:
 
 
 def read(kept: Mapping[str, object]) -> Restart:
-    """Read one back. Raises ValueError for what is none."""
+    """Read a restart from evidence. Raises ValueError if it is not one."""
     try:
         return Restart(
             started=_number(kept["started"]),
@@ -87,10 +87,10 @@ def read(kept: Mapping[str, object]) -> Restart:
 def pooled(
     observation: Observation, method: str, new: Iterable[Restart], earlier: Iterable[Evidence]
 ) -> list[Restart]:
-    """Return new restarts with those of earlier evidence of the same identity, the first first.
+    """Return new restarts with those of earlier evidence of the same identity, oldest first.
 
-    `observation` says what the new ones are of, by `method`. No more are kept than are ever looked
-    at: 64 clean ones, and 24 that were not.
+    `observation` describes the new ones, measured by `method`. Keeps only as many as are ever
+    evaluated: 64 clean ones, and 24 others.
     """
     own = _identity(observation, method)
     kept = [

@@ -1,7 +1,7 @@
-"""The shell command that makes an observation again, anywhere: with what it was made of, by digest.
+"""The shell command that repeats an observation anywhere, with its inputs by digest.
 
-It names the flags that supply models and data, with DIR in the place of a folder, and the digests
-that they must have: another folder is refused before it is measured. Pure.
+It names the flags that supply models and data, with DIR for a folder, and their expected digests:
+another folder is refused before it is measured. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BUILT_IN = frozenset({"python-reference", "byte-reference", "segformer-referenc
 
 
 def command(claim: Claim, observation: Observation, *, full: bool, packaged: bool) -> str:
-    """Return the command for one claim; `packaged`: its manifest comes with the ranker."""
+    """Return the command for one claim; `packaged` means its manifest comes with the ranker."""
     words = f"assay claims {shlex.quote(claim.owner)} --claim {shlex.quote(claim.id)}"
     ran = observation.basis is Basis.MEASURED or observation.environment
     if full and ran:
@@ -30,7 +30,7 @@ def command(claim: Claim, observation: Observation, *, full: bool, packaged: boo
 
 
 def _supplies(observation: Observation) -> Iterator[str]:
-    """The flags that supply what was measured, and its digests."""
+    """The flags that supply the measured things, and their digests."""
     subject = observation.subject
     name, digest = str(subject.get("name", "")), observation.subject_digest
     kind = subject.get("type")

@@ -1,8 +1,8 @@
-"""What a served corpus or language model is known to be: by its digest, never by its name.
+"""Identity of a served corpus or language model: by its digest, never by its name.
 
-Pure. Anybody may serve anything under any name. What has the digest that is stated is the thing;
-what consists of files whose digests are stated is of it; all else has its name and no more, and
-what is measured of that is shown and decides nothing.
+Pure. Anybody may serve anything under any name. A thing with the stated digest is the claimed
+thing; a thing made of files with stated digests is part of it. Everything else shares only the
+name, and measurements of it are shown but decide nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _LEAST_TRUSTED = (SubjectRelation.NAMED, SubjectRelation.SAMPLE)
 
 
 def weaker(one: SubjectRelation, other: SubjectRelation) -> SubjectRelation:
-    """Return what holds of a figure of two things: how near it is to the claim's, at worst."""
+    """Return the relation of a figure of two things: the weaker of theirs to the claim."""
     return next((least for least in _LEAST_TRUSTED if least in (one, other)), one)
 
 
 def corpus_named(
     corpora: Collection[CorpusSummary], name: str, reason: UnmeasuredReason
 ) -> CorpusSummary:
-    """Return the corpus that is served under a name. Raises `UnobservableError` without any."""
+    """Return the corpus served under a name. Raises `UnobservableError` without any."""
     for one in corpora:
         if one.ref.name == name:
             return one
@@ -49,10 +49,10 @@ def corpus_named(
 def corpus_relation(
     description: CorpusDescription, stated: Configuration, subject: str
 ) -> SubjectRelation:
-    """Return what served documents are to the dataset `subject`, of which this is stated.
+    """Return the relation of served documents to the dataset `subject` and its stated digests.
 
-    All of it, some of it, or what only has its name. Raises `UnobservableError` for documents of
-    subsets that it has not.
+    All of it, part of it, or only the same name. Raises `UnobservableError` for documents of
+    subsets that the dataset lacks.
     """
     corpus = description.corpus
     if stated.digest and corpus.ref.digest == stated.digest:
@@ -66,25 +66,25 @@ def corpus_relation(
 
 
 def files_elsewhere(description: CorpusDescription, stated: Configuration) -> int:
-    """Return how many of the files that are stated of a dataset are not served."""
+    """Return how many of a dataset's stated files are not served."""
     here = (one.digest for one in description.corpus.shards)
     return len(set(stated.files.values()).difference(here))
 
 
 def dataset_stated(claim: Claim, registered: Artifact | None) -> Configuration:
-    """Return what is stated of a claim's dataset: by the claim, or else where it is registered."""
+    """Return a dataset's stated configuration: by the claim, or else by its registration."""
     if claim.dataset_digest:
         return Configuration(digest=claim.dataset_digest)
     return registered.configuration if registered else Configuration()
 
 
 def comes_with_it(corpus: CorpusSummary) -> bool:
-    """Whether a corpus is the one that every installation brings, whose name says what it is."""
+    """Whether a corpus comes with every installation, so that its name identifies it."""
     return corpus.kind == CORPUS_KIND_REFERENCE
 
 
 def check_subset(claim: Claim, description: CorpusDescription) -> None:
-    """Refuse a subset that no document is of, with the nearest name. Raises `UnobservableError`."""
+    """Refuse a subset without documents, with the nearest name. Raises `UnobservableError`."""
     here = sorted(one.name for one in description.subsets if one.name)
     if not claim.subset or claim.subset in here or not here:
         return
@@ -100,9 +100,9 @@ def check_subset(claim: Claim, description: CorpusDescription) -> None:
 def language_model(
     models: Collection[LanguageModel], wanted: Artifact
 ) -> tuple[LanguageModel, SubjectRelation]:
-    """Return the language model that is served under an artifact's id, and what it is known to be.
+    """Return the language model served under an artifact's id, and its known relation to it.
 
-    Raises `UnobservableError` for one that is stated to be another, and without any.
+    Raises `UnobservableError` if its digests show another model, or if there is none.
     """
     remedy = f"serve it: --language-model {wanted.id}=DIR"
     for one in models:
@@ -131,7 +131,7 @@ def language_model(
 
 
 def _another(model: LanguageModel, stated: Configuration) -> str:
-    """What shows that a model is not the one that is stated; empty for nothing."""
+    """Why a model is not the stated one; empty if nothing shows that."""
     if stated.digest and model.ref.digest != stated.digest:
         alone = sorted(name for name, one in model.digests.items() if one == stated.digest)
         if alone:
@@ -149,7 +149,7 @@ def _another(model: LanguageModel, stated: Configuration) -> str:
 
 
 def _known(model: LanguageModel, stated: Configuration) -> SubjectRelation:
-    """Everything that a figure depends on has to be known: weights, tokenizer and config."""
+    """Whether everything that a figure depends on is known: weights, tokenizer and config."""
     files: Mapping[str, str] = model.digests
     all_stated = bool(files) and all(stated.files.get(name) == files[name] for name in files)
     # The one that every installation brings says itself what it is.

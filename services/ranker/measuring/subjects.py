@@ -1,9 +1,9 @@
-"""How near what is served is to what a claim is about: the same thing, a stand-in, or another.
+"""How near a served thing is to a claim's subject: the same, a stand-in, or another.
 
-Pure. A subject is a configuration and not a name. What was measured of one holds for another only
-where every part of the configuration agrees that the fact depends on; a part that a manifest leaves
-open agrees with nothing but the thing itself, which only a digest shows. Corpora and language
-models are in `services.ranker.measuring.served`.
+Pure. A configuration identifies a subject, not a name. A measurement of one subject holds for
+another only if every part of the configuration on which the fact depends agrees; a part that a
+manifest leaves open agrees only with the thing itself, which only a digest shows. Corpora and
+language models are in `services.ranker.measuring.served`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _RANDOM = SubjectRelation.SAME_ARCHITECTURE_RANDOM_WEIGHTS
 def nearest_model(
     models: Collection[Model], wanted: Artifact, depends_on: Collection[Part]
 ) -> tuple[Model, SubjectRelation]:
-    """Return the served model that shows a fact of `wanted`, and how.
+    """Return the served model that shows a fact of `wanted`, and its relation to it.
 
-    Raises `UnobservableError` that names what is different where none does.
+    Raises `UnobservableError` naming the differences if none does.
     """
     if not models:
         raise UnobservableError(
@@ -48,7 +48,7 @@ def nearest_model(
 def _differences(
     model: Model, wanted: Artifact, depends_on: Collection[Part], relation: SubjectRelation
 ) -> tuple[str, ...]:
-    """What keeps a model from being the thing itself, or from standing in for it."""
+    """Why a model is neither the thing itself nor a stand-in for it."""
     if relation is not _RANDOM and _has_digest(model, wanted):
         # Weights have an architecture and classes, and pictures of any size go through them.
         whole = wanted.configuration.digest == model.ref.digest
@@ -71,7 +71,7 @@ def _differences(
 
 
 def _is_any(model: Model) -> bool:
-    """Whether its architecture is one that has no name of its own."""
+    """Whether the model's architecture has no name of its own."""
     return model.architecture.endswith("-custom") or model.architecture.startswith("imported-")
 
 
@@ -89,7 +89,7 @@ def _different(model: Model, wanted: Artifact, parts: Iterable[Part]) -> Iterato
 
 
 def _wanted(wanted: Artifact, part: Part) -> str:
-    """A part of the configuration as the manifest states it; empty if it does not."""
+    """A part of the configuration as stated in the manifest; empty if it is not."""
     subject = wanted.configuration
     if part is Part.ARCHITECTURE:
         return wanted.subject.lower()
@@ -112,7 +112,7 @@ def _has_digest(model: Model, wanted: Artifact) -> bool:
 
 
 def _other_weights(model: Model, wanted: Artifact) -> str:
-    """Why the weights are not those of the thing itself; empty when they are."""
+    """Why the weights are not those of the thing itself; empty if they are."""
     if model.weights == WEIGHTS_KIND_RANDOM:
         return "random"
     if wanted.configuration.digest:
@@ -125,7 +125,7 @@ def _other_weights(model: Model, wanted: Artifact) -> str:
 def _other(
     models: Collection[Model], wanted: Artifact, depends_on: Collection[Part]
 ) -> UnobservableError:
-    """Say of the model that is least different what is."""
+    """Describe the differences of the most similar model."""
     named = _wanted(wanted, Part.ARCHITECTURE)
     of_it = [
         one
@@ -166,12 +166,12 @@ def _to_serve(wanted: Artifact, served: Model | None = None) -> str:
 
 
 def _or_to_state(wanted: Artifact, served: Model) -> str:
-    """The digest by which a manifest without one would mean the trained model that is served."""
+    """The digest that a manifest must state to mean the trained model that is served."""
     digests = weights_digests(served)
     if wanted.configuration.digest or not digests or served.weights != WEIGHTS_KIND_TRAINED:
         return ""
     stated = [one for one in ALL_BUT_WEIGHTS if _wanted(wanted, one)]
-    if any(_different(served, wanted, stated)):  # it is not, whatever its digest
+    if any(_different(served, wanted, stated)):  # not the same, whatever its digest
         return ""
     return (
         f"; if {served.ref.name} is this artifact, add to its manifest digest: {digests[-1]} and "

@@ -8,7 +8,7 @@ from services.ranker.claims.findings import NotMeasured, UnmeasuredReason
 class UnobservableError(Exception):
     """A method that has nothing to observe here; the message says what is missing.
 
-    `reason` is its kind, and `remedy` says what to do about it, where something can be done.
+    `reason` is the kind of reason, and `remedy` says what to do about it, if possible.
     """
 
     def __init__(
@@ -23,5 +23,5 @@ class UnobservableError(Exception):
 
     @property
     def told(self) -> NotMeasured:
-        """The same as a value."""
+        """The error as a value."""
         return NotMeasured(str(self), self.reason, self.remedy)

@@ -1,7 +1,7 @@
-"""Verifies claims: says what it will cost, then observes, keeps and judges, a claim at a time.
+"""Verifies claims: states the cost, then observes, stores and judges, one claim at a time.
 
-One verification runs at a time, for two would disturb each other's timings. What needs no
-measuring comes first; methods that need the same measurement share it.
+Only one verification runs at a time, since two would disturb each other's timings. Claims that need
+no measuring come first; methods that need the same measurement share it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Verifier:
         self._busy = asyncio.Lock()
 
     def plan(self, subject: str, claims: Iterable[str], budget: Budget) -> VerificationPlan:
-        """What a verification would do and cost; nothing is done.
+        """The work and cost of a verification; does nothing else.
 
         Raises `NotFound` and `InvalidArgument`.
         """
@@ -95,9 +95,9 @@ class Verifier:
     ) -> AsyncGenerator[VerificationUpdate, None]:
         """Yield the plan, then each claim's progress and verdict. `claims` empty means all.
 
-        Closing the iterator ends the work; evidence already kept stays. A verdict whose evidence
-        cannot be kept is given all the same, and says so. It waits while another verification
-        runs. Raises `NotFound` and `InvalidArgument` before anything is measured.
+        Closing the iterator ends the work; stored evidence stays. A verdict whose evidence cannot
+        be stored is returned anyway, and says so. Waits while another verification runs. Raises
+        `NotFound` and `InvalidArgument` before anything is measured.
         """
         chosen = _in_order(_chosen(self._registry.subject(subject), tuple(claims)))
         seconds = self._estimate(chosen, budget)
@@ -132,7 +132,7 @@ class Verifier:
         return estimate(claims, budget, pictures=bool(self._pictures))
 
     async def _earlier(self, claim: Claim) -> Sequence[Evidence]:
-        """What is kept of a claim; nothing if it cannot be read now."""
+        """Stored evidence on a claim; nothing if it cannot be read now."""
         try:
             evidence, _ = await self._store.about(self._registry.stored_names(claim))
         except Unavailable:
@@ -140,7 +140,7 @@ class Verifier:
         return tuple(one for one in evidence if applies(claim, one))
 
     async def _keep(self, found: Iterable[Evidence]) -> str:
-        """Keep the evidence; return why it could not be kept, or nothing."""
+        """Store the evidence; return why it could not be stored, or nothing."""
         try:
             for evidence in found:
                 await self._store.append(evidence)
@@ -155,9 +155,9 @@ class Verifier:
         budget: Budget,
         earlier: Sequence[Evidence],
     ) -> tuple[ClaimVerdict, tuple[Evidence, ...]]:
-        """Return the verdict, and all evidence to keep.
+        """Return the verdict, and all evidence to store.
 
-        It rests on the best of what was found now and `earlier`, as every later reading of it does.
+        The verdict rests on the best of the new evidence and `earlier`, as in every later reading.
         """
         if not claim.method:
             return judge(claim, None), ()
@@ -192,7 +192,7 @@ class Verifier:
             refused = NotMeasured(f"what was observed is refused: {error}", UnmeasuredReason.FAILED)
             return judge(claim, None, refused), ()
         chosen = choose(claim, (*earlier, *found)) or found[0]
-        if chosen not in found:  # what was measured before is better than what was found now
+        if chosen not in found:  # earlier evidence is better than the new
             return replace(judge(claim, chosen), not_measured=unmeasured), tuple(found)
         return replace(judge(claim, found[0], unmeasured), sample=beside), tuple(found)
 
@@ -200,10 +200,10 @@ class Verifier:
 async def _observe(
     claim: Claim, measurements: Measurements
 ) -> tuple[Observation | None, str, NotMeasured | None, Observation | None]:
-    """Observe a claim by its method or, where that cannot decide it, by what is published.
+    """Observe a claim by its method or, if that cannot decide, by what is published.
 
-    Returns the observation, the name of the method that made it, why the claim's own method
-    decided nothing, and what it found on a sample where the publication decides.
+    Returns the observation, the name of the method that made it, why the claim's own method decided
+    nothing, and its result on a sample if the publication decides.
     """
     observation, problem = None, None
     try:
@@ -215,7 +215,7 @@ async def _observe(
     published = measurements.published(claim)
     named = observation is not None and observation.relation is SubjectRelation.NAMED
     if published is not None and published.declared and named:
-        published = None  # a quotation decides nothing either, and tells less
+        published = None  # a quotation decides nothing either, and says less
     if published is not None and (observation is None or decides(published.relation, claim)):
         sampled = observation is not None and observation.relation in BESIDE
         return published, _CITE, problem, observation if sampled else None
@@ -242,7 +242,7 @@ def _measurement(claim: Claim) -> Measurement:
 
 
 def _in_order(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """What costs nothing first, claims of one measurement side by side; else as registered."""
+    """Free claims first, then claims of one measurement together; otherwise as registered."""
     order = list(Measurement)
     return tuple(sorted(claims, key=lambda claim: order.index(_measurement(claim))))
 
@@ -260,9 +260,9 @@ _USUAL = {
 
 
 def estimate(claims: Iterable[Claim], budget: Budget, *, pictures: bool) -> float:
-    """Seconds that observing the claims may take: a measurement that several share counts once.
+    """Seconds that observing the claims may take; a shared measurement counts once.
 
-    Without labelled `pictures` no accuracy is measured, and so none is counted.
+    Without labelled `pictures`, no accuracy is measured or counted.
     """
     costs: dict[Measurement, float] = {}
     for claim in claims:

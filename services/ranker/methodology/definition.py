@@ -20,10 +20,10 @@ from services.errors import Violation
 from services.ranker.claims.model import ArtifactType, SubjectRelation
 
 LEAST, GREATEST = -0.5, 1.5
-"""A utility is cut there: what is better than the end of its scale still gains."""
+"""Limit of utilities: a value better than the end of its scale still gains."""
 
 SHOWN = ("freshness", "outcomes", "adoption")
-"""What is shown of every artifact and is in no profile."""
+"""Parts that are shown for every artifact and are in no profile."""
 
 _SUM_TOLERANCE = 1e-9
 
@@ -53,7 +53,7 @@ class Scale(Document):
     logarithmic: bool = False
 
     def problems(self) -> Iterator[Violation]:
-        """The ends differ, and have logarithms where they are needed."""
+        """Ends that are equal, or lack a logarithm that the scale needs."""
         if self.zero.value == self.one.value:
             yield (
                 "one.value",
@@ -75,12 +75,12 @@ class Scale(Document):
 class Metric(Document):
     """What is read of an artifact, and from which evidence.
 
-    `fact` is what claims are about whose evidence is read; `relations` are the stand-ins that may
-    speak for the artifact. A number has a `unit` and a `scale`; of a truth, `good` says which value
-    is worth 1. `same` names what has to agree before two readings are compared: "hardware",
+    `fact` is the fact whose claims' evidence is read; `relations` are the stand-ins that may
+    represent the artifact. A number has a `unit` and a `scale`; for a truth value, `good` is the
+    value worth 1. `same` names what must agree before two readings are compared: "hardware",
     "engine", or a part of the evidence's subject. `printed_to` is the last digit of published
-    figures, half of which they may be off by. With `per_hardware`, only what was measured on the
-    hardware that is requested is read. `when_missing` says how to get a reading.
+    figures, which may be off by half of it. With `per_hardware`, only measurements on the requested
+    hardware are read. `when_missing` says how to get a reading.
     """
 
     fact: _String
@@ -112,7 +112,7 @@ _Weights = Annotated[Mapping[str, _Weight], Field(min_length=1)]
 class TypeRules(Document):
     """What artifacts of one type are read and ranked by.
 
-    `profiles` are in the order in which one is looked for that two artifacts are complete in. A
+    `profiles` are in order of preference for comparing two artifacts that are complete in one. A
     weight is a number, or the least and the greatest that a reader may choose; their middles sum to
     1.
     """
@@ -190,7 +190,7 @@ class _Outcomes(Document):
 
 
 def _as_computed(document: Document, **constants: float) -> Iterator[Violation]:
-    """The file states what the statistics compute with; a version with others needs other code."""
+    """Check that the file states the constants that the statistics use."""
     for name, value in constants.items():
         if getattr(document, name) != value:
             yield name, f"is {getattr(document, name):g}, and what is computed has {value:g}"

@@ -1,7 +1,8 @@
-"""A score as the sum that it is: each term with its points, and the evidence that it rests on.
+"""A score as a sum: each term with its points, and the evidence that it rests on.
 
-Pure. The terms' points add up to the score's; what is missing is a term too, with all of its points
-open. Ends of terms that err by chance add up as squares, so the score's are within the terms' sums.
+Pure. The terms' points add up to the score's; a missing metric is a term too, with all of its
+points open. Ends of terms with random errors add up as squares, so the score's ends are within the
+terms' sums.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Contribution:
 
 
 def explain(score: Score) -> tuple[Contribution, ...]:
-    """The terms of a score: the metrics of its profile, then what is shown and counts 0."""
+    """The terms of a score: its profile's metrics, then the parts that are shown but count 0."""
     return tuple(
         Contribution(
             component=one.name,

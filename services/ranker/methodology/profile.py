@@ -21,7 +21,7 @@ from services.ranker.methodology.readings import Reading, Readings
 
 _NOTHING = separation.Reading(0.0, 0.0, 0.0, sampled=False)
 _OPEN = Reading(0.0, LEAST, GREATEST, sampled=False)
-"""What is missing: anything from the worst to the best."""
+"""A missing value: anything from the worst to the best."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Profile:
         return separation.corners(self.ranges)
 
     def lacks(self, readings: Readings) -> tuple[str, ...]:
-        """The metrics that an artifact has no reading of, in the profile's order."""
+        """The metrics that an artifact has no reading for, in the profile's order."""
         return tuple(name for name in self.ranges if name not in readings)
 
     def on(self, readings: Readings) -> str:
-        """What an artifact that lacks nothing was measured on, in words."""
+        """What a complete artifact was measured on, in words."""
         same = {name: readings[name].same for name in self.ranges}
         return "; ".join(f"{name} on {one}" for name, one in same.items() if one)
 
     def differs(self, first: Readings, second: Readings) -> tuple[str, ...]:
-        """The metrics of which both have readings, of different things."""
+        """The metrics with readings of both, but of different things."""
         both = [name for name in self.ranges if name in first and name in second]
         return tuple(name for name in both if first[name].same != second[name].same)
 
@@ -63,13 +63,13 @@ class Profile:
         return self.comparable(first, second) and separation.beats(first, second, self._corners)
 
     def level(self, *sides: Readings) -> float:
-        """The least level of the readings; 1 where none is by chance."""
+        """The least level of the readings; 1 if none is random."""
         return min(one[name].level for one in sides for name in self.ranges)
 
     def score(self, readings: Readings) -> tuple[float, float | None, float]:
         """Low, point and high out of 100 at the middle weights.
 
-        Where anything is missing there is no point, and the ends are the bounds that are left.
+        If anything is missing there is no point, and the ends are the remaining bounds.
         """
         filled = {name: readings.get(name, _OPEN) for name in self.ranges}
         nothing = dict.fromkeys(self.ranges, _NOTHING)

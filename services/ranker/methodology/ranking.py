@@ -1,9 +1,9 @@
 """Artifacts of one type -> the places that the evidence allows them in a profile.
 
-Pure. Two kinds of lists. Of the registry, an artifact beats another by the two of them alone, at a
-level that holds for 50 at once: others change nothing. Of a list that a caller names the places
-hold together, by stepping down (Holm 1979): pairs that are apart are set aside, and what is left
-has more room.
+Pure. There are two kinds of lists. In the registry's, an artifact beats another by their evidence
+alone, at a level that holds for 50 at once: others change nothing. In a list that a caller names,
+the places hold together, by stepping down (Holm 1979): pairs that differ are set aside, which
+leaves more room for the rest.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Pair = tuple[str, str]
 class Rank:
     """The place of one artifact in a profile, among the `of` that were measured on the same things.
 
-    Places count from 1; they are None for one that lacks a metric. `beats` are those that it is
-    surely better than, `not_separable_from` those that it cannot be told apart from, `on` what all
-    of them were measured on.
+    Places count from 1; they are None for an artifact that lacks a metric. It is surely better than
+    those in `beats`, and too close to call with those in `not_separable_from`; `on` is what all of
+    them were measured on.
     """
 
     artifact: str
@@ -45,8 +45,8 @@ class Rank:
 class Places:
     """The places of one type's artifacts in a profile.
 
-    `level` is the chance that none that is said to be better is so by chance alone; 1 where nothing
-    was measured by sampling.
+    `level` is the chance that no artifact is called better by chance alone; 1 if nothing was
+    measured by sampling.
     """
 
     profile: str
@@ -55,7 +55,7 @@ class Places:
 
 
 def of_registry(sides: Sequence[Standing], profile: Profile) -> Places:
-    """Places by a fixed family: each pair by itself. The order of the sides does not matter."""
+    """Places by a fixed family: each pair separately. The order of the sides does not matter."""
     groups = _groups(sides, profile)
     wins = {pair for group in groups.values() for pair in _won(group, profile)}
     largest = max(map(len, groups.values()), default=0)
@@ -65,7 +65,7 @@ def of_registry(sides: Sequence[Standing], profile: Profile) -> Places:
 
 
 def of_list(sides: Sequence[Standing], profile: Profile, level: float) -> Places:
-    """Places that hold together with `level`, of the artifacts that a caller named."""
+    """Places that hold together with `level`, for artifacts that a caller named."""
     wins: set[Pair] = set()
     for group in _groups(sides, profile).values():
         won = _won(group, profile)
@@ -95,7 +95,7 @@ def _sure(levels: Mapping[frozenset[str], float], pair: frozenset[str], level: f
 
 
 def _sampled(sides: Sequence[Standing], profile: Profile) -> int:
-    """How many metrics of the profile have readings that may err by chance."""
+    """Number of the profile's metrics whose readings have random errors."""
     return sum(
         any(name in side.readings and side.readings[name].sampled for side in sides)
         for name in profile.ranges
@@ -103,7 +103,7 @@ def _sampled(sides: Sequence[Standing], profile: Profile) -> int:
 
 
 def _groups(sides: Sequence[Standing], profile: Profile) -> dict[str, list[Standing]]:
-    """Those that lack nothing, by what they were measured on."""
+    """Complete artifacts, by what they were measured on."""
     groups: dict[str, list[Standing]] = {}
     for side in sorted(sides, key=lambda side: side.id):
         if not profile.lacks(side.readings):
@@ -112,7 +112,7 @@ def _groups(sides: Sequence[Standing], profile: Profile) -> dict[str, list[Stand
 
 
 def _ranked(sides: Sequence[Standing], profile: Profile, wins: set[Pair]) -> tuple[Rank, ...]:
-    """The largest group first, in each the best places first; last who lacks least."""
+    """The largest group first, each with the best places first; then those that lack least."""
     found: list[Rank] = []
     groups = sorted(_groups(sides, profile).items(), key=lambda one: (-len(one[1]), one[0]))
     for on, group in groups:

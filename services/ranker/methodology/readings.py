@@ -1,9 +1,9 @@
 """Evidence -> the value of a predeclared metric, as a utility.
 
-Pure. What is read depends on where a piece of evidence comes from (fact, relation, unit, hardware,
-basis, level, number of observations), never on what it says, so that a better value can only give
-a better reading. When a sample was measured decides nothing either: who may measure until it suits,
-and have the last one count, has measured nothing.
+Pure. What is read depends on where evidence comes from (fact, relation, unit, hardware, basis,
+level, number of observations), never on its value, so that a better value can only give a better
+reading. The time of a sample does not matter either: otherwise one could measure until the last
+result suits.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from services.ranker.claims.model import STRENGTH, Basis, Claim, SubjectRelation
 from services.ranker.methodology.definition import Metric, Scale
 
 CERTAIN = 1.0
-"""Level of a reading whose ends are not by chance."""
+"""Level of a reading whose ends are not random."""
 
 
 @dataclass(frozen=True)
 class Reading(separation.Reading):
-    """What the evidence says of one metric: its utility, `low` <= `point` <= `high`.
+    """A metric's reading: its utility, `low` <= `point` <= `high`.
 
-    `sampled` says that the ends are of an interval at `level`; bounds, and a count, have level 1.
-    `same` is what it was measured on: readings of different things are not compared. `shown` is the
-    value as a reader sees it, with its unit; `evidence` the digests that it rests on.
+    `sampled` says that the ends are those of an interval at `level`; bounds, and a count, have
+    level 1. `same` is what it was measured on: readings of different things are not compared.
+    `shown` is the value for readers, with its unit; `evidence` the digests that it rests on.
     """
 
     level: float = CERTAIN
@@ -43,10 +43,10 @@ Readings = Mapping[str, Reading]
 
 
 def facts_of(claims: Iterable[Claim]) -> dict[str, str]:
-    """Claim id -> the fact that evidence on it speaks to, for claims about the artifact alone.
+    """Claim id -> the fact that its evidence is about, for claims about the artifact alone.
 
-    A claim that names a comparator is about two things: its evidence may be a ratio, or the other's
-    figure, and is left out.
+    A claim with a comparator is about two things: its evidence may be a ratio, or the other's
+    figure, so it is left out.
     """
     return {claim.id: claim.group for claim in claims if not claim.comparator}
 
@@ -71,12 +71,12 @@ def read(
     hardware: str,
     level: float,
 ) -> Reading | None:
-    """The reading of `metric`, or None when no evidence speaks to it.
+    """The reading of `metric`, or None if no evidence is about it.
 
-    An interval that is less sure than `level` speaks to nothing. Of what is left the best basis
-    counts (measured before derived before sourced), of that the thing itself before what stands in
-    for it. Of samples the one with the most observations counts, of counts and citations the
-    latest; of several as good as each other, the least favourable ends.
+    An interval with a level below `level` is ignored. Of the rest the best basis counts (measured
+    before derived before sourced), then the thing itself before a stand-in. Of samples the one with
+    the most observations counts, of counts and citations the latest; among equals, the least
+    favourable ends.
     """
     found = [
         (item, reading)
@@ -94,8 +94,8 @@ def read(
 def latest_hardware(*sides: Iterable[Evidence]) -> str:
     """The hardware class to compare on: one that every side was measured on, if there is one.
 
-    Among those the one measured on last; empty when nothing was measured. Independent of the order
-    of the sides and of the evidence.
+    Of several, the one measured on last; empty if nothing was measured. Independent of the order of
+    the sides and of the evidence.
     """
     latest: list[dict[str, float]] = []
     for side in sides:
@@ -111,7 +111,7 @@ def latest_hardware(*sides: Iterable[Evidence]) -> str:
 
 
 def _admitted(item: Evidence, metric: Metric, hardware: str) -> bool:
-    """Whether `item` may speak for the artifact."""
+    """Whether `item` may represent the artifact."""
     if item.relation not in metric.relations or item.declared:
         return False
     return not metric.per_hardware or (
@@ -120,10 +120,10 @@ def _admitted(item: Evidence, metric: Metric, hardware: str) -> bool:
 
 
 def _preference(item: Evidence, reading: Reading) -> tuple[int, bool, bool, str, float]:
-    """What counts first: the greater.
+    """Sort key of evidence: the greater counts first.
 
-    Where it was measured on several things the last of their names counts, for any would do as
-    long as all artifacts are read on the same one.
+    Of several things that it was measured on, the last by name counts: any would do, as long as all
+    artifacts are read on the same one.
     """
     chance = reading.sampled
     return (

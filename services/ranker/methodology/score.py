@@ -1,8 +1,8 @@
 """Evidence -> the score of an artifact in a profile, part by part.
 
-Pure. A score is the weighted sum of the profile's metrics, as utilities. An artifact that lacks one
-has no score, only the bounds that what is known leaves; they decide nothing. What is in no profile
-(freshness, reported outcomes, adoption) is shown beside it.
+Pure. A score is the weighted sum of the profile's metrics, as utilities. An artifact that lacks a
+metric has no score, only the remaining bounds, which decide nothing. Parts in no profile
+(freshness, reported outcomes, adoption) are shown next to it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Outcomes:
 
 
 NO_OUTCOMES = Outcomes()
-"""What an artifact has before anyone reported how a match with it ended."""
+"""Outcomes of an artifact before anyone reported how a match with it ended."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,9 @@ class ArtifactRecord:
 
 @dataclass(frozen=True)
 class Standing:
-    """An artifact as profiles see it: what is read of it, on a class of hardware, at a level.
+    """An artifact as profiles see it: its readings on a hardware class, at a level.
 
-    `unsure` are readings of intervals that are less sure than that; they are reported, and not
-    read.
+    `unsure` are readings of intervals with a lower level; they are reported, and not read.
     """
 
     record: ArtifactRecord
@@ -126,12 +125,12 @@ class Standing:
 
     @property
     def id(self) -> str:
-        """The artifact's."""
+        """The artifact's id."""
         return self.record.artifact.id
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
-        """Those of its type."""
+        """The profiles of the artifact's type."""
         return profiles(self.methodology.rules(self.record.artifact.type))
 
     def score(self, profile: Profile) -> Score:

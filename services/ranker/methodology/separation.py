@@ -1,8 +1,8 @@
 """Two artifacts -> which is better, metric by metric and profile by profile, or what would tell.
 
-Pure. Better is said of this pair alone, at the methodology's level of a pair. In a metric or a
-profile it is said only where both have all the evidence, of the same things; overall, in the first
-profile of their type that is so.
+Pure. "Better" is about this pair alone, at the methodology's level for a pair. In a metric or a
+profile it requires that both have all the evidence, on the same things; overall, it is that of the
+first profile of their type for which this holds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Separation(StrEnum):
 
 @dataclass(frozen=True)
 class Missing:
-    """What an artifact would need to be told apart, in words; of which metric."""
+    """What an artifact lacks for a decision, in words, and in which metric."""
 
     artifact: str
     metric: str
@@ -98,7 +98,7 @@ def _profile(profile: Profile, left: Standing, right: Standing) -> Answer:
 def _missing(
     profile: Profile, side: Standing, left: Standing, right: Standing
 ) -> Iterator[Missing]:
-    """What one side would need; nothing where more evidence would tell nothing."""
+    """What one side lacks; nothing if more evidence would not help."""
     lacks = profile.lacks(side.readings)
     components = {one.name: one for one in side.score(profile).components}
     for name in lacks:

@@ -1,8 +1,8 @@
-"""What the ranker asks of segment and corpus: two protocols, answered by the contract's messages.
+"""What the ranker needs from segment and corpus: two protocols with the contract's messages.
 
-Whoever reads the answers takes the messages from here, for this folder alone knows the contract's
-package. Every call may raise `services.errors.Unavailable` when the peer does not answer in time,
-and another `services.errors.AssayError` when it refuses.
+Readers of the answers import the messages from here, since only this folder knows the contract's
+package. Every call may raise `services.errors.Unavailable` if the peer does not answer in time, and
+another `services.errors.AssayError` if it refuses.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Accuracy:
 
 
 class SegmentPeer:
-    """The segmentation service. What a fake leaves out, nothing may ask of it."""
+    """The segmentation service. Tests may implement only the methods that they use."""
 
     async def models(self) -> tuple[Model, ...]:
         """Every served model, described."""
@@ -180,7 +180,7 @@ class SegmentPeer:
 
 
 class CorpusPeer:
-    """The corpus service. What a fake leaves out, nothing may ask of it."""
+    """The corpus service. Tests may implement only the methods that they use."""
 
     async def corpora(self) -> tuple[CorpusSummary, ...]:
         """Every registered corpus."""

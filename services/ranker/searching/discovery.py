@@ -1,4 +1,4 @@
-"""The match graph: what serves a wish, and what became of those who chose it."""
+"""The match graph: what serves an intent, and how matches with it ended."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Discovery:
         )
 
     async def withdraw(self, match_id: str, reporter: Reporter) -> MatchCounts:
-        """Count what a reporter said of a match no longer; return the capability's counts.
+        """Withdraw a reporter's report on a match; return the capability's counts.
 
         Raises `InvalidArgument`, `NotFound` and `Unavailable`.
         """

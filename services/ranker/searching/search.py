@@ -26,8 +26,8 @@ from services.ranker.claims.model import Artifact, ArtifactType, Capability
 
 MIN_CONFIDENCE = 0.27
 """Confidence below which nothing is shown: the least, in hundredths, that shows something for at
-most 15 % of the training intents that nothing serves. A test holds it to that; the test intents
-chose nothing."""
+most 15 % of the training intents that nothing serves. A test checks that; the test intents were not
+used to choose it."""
 
 FIELDS = ("name", "intents", "description", "tags", "conditions")
 """What is searched, and what a match is explained by."""

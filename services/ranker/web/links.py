@@ -1,4 +1,4 @@
-"""Addresses of pages as seen from one page, and which addresses of others become links."""
+"""Addresses of pages as seen from one page, and which foreign addresses become links."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Links(Protocol):
     """Where pages are. An empty address: there is none, and its name is plain text."""
 
     def __hash__(self) -> int:
-        """What is drawn with them is kept by them."""
+        """A hash, since drawn pages are cached by their links."""
 
     def index(self) -> str:
         """The first page."""
@@ -138,7 +138,7 @@ class Files:
     """Pages in a folder, as seen from one that lies `depth` folders down."""
 
     def __init__(self, depth: int, paths: frozenset[str]) -> None:
-        """`paths` are those of the files that there are: what is not among them is no link."""
+        """`paths` are those of the existing files: any other path is not a link."""
         self._up = "../" * depth
         self._paths = paths
 
@@ -158,7 +158,7 @@ class Files:
         return self._to(f"pages/{name}.html")
 
     def comparison(self, left: str, right: str) -> str:
-        """See `Links`. One file has both orders."""
+        """See `Links`. One file covers both orders."""
         first, second = sorted((left, right))
         return self._to(f"comparisons/{first}/{second}.html")
 
@@ -175,11 +175,11 @@ class Files:
         return self._to("methodology.html")
 
     def search(self) -> str:
-        """See `Links`. Nobody answers there."""
+        """See `Links`. There is no server to answer."""
         return ""
 
     jobs = trying = search
 
     def job(self, name: str) -> str:  # noqa: ARG002  # as `Links` says
-        """See `Links`. Nobody answers there."""
+        """See `Links`. There is no server to answer."""
         return ""

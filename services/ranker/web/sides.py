@@ -14,7 +14,7 @@ LEAST, MOST = -0.5, 1.5
 
 Answer = compare_pb2.ComponentComparison | compare_pb2.ProfileComparison
 UNDECIDED = "not decided: evidence is missing"
-"""The answer where a side has no figure. "Too close to call" would say that both have one."""
+"""The answer if a side has no figure. "Too close to call" would mean that both have one."""
 
 
 def score_rows(

@@ -1,13 +1,13 @@
-"""The methods by which claims are observed, one module a subject.
+"""The methods by which claims are observed, one module for each subject.
 
 A method is a small async function from a claim and the `Measurements` of one verification to an
-`Observation`. It is registered under "module.function@version": a change that can move a value is
-a new version, so that evidence always says which rule it was made by.
+`Observation`. It is registered under "module.function@version": a change that can move a value is a
+new version, so that evidence always says which rule made it.
 
     model_accuracy  how right labels are, from segment's EvaluateSegmentation
     model_facts     counts and shapes of the source model, from segment's GetModel
     model_speed     latency and throughput, from segment's BenchmarkModel
-    relative_speed  latency beside a reference's, from the same
+        relative_speed  latency relative to a reference's, from the same
     composition     documents and subsets, from corpus's DescribeCorpus and AuditCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
     scoring         bits per byte as a yardstick, from corpus's ScoreBPB

@@ -1,4 +1,4 @@
-"""Documents and subsets of a corpus: what its shards hold, and what an audit of it tells."""
+"""Documents and subsets of a corpus: the contents of its shards, and the results of an audit."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from services.ranker.peers.protocol import (
 
 
 def _require_published(claim: Claim) -> None:
-    """Refuse another corpus than the one whose subsets' shares and rights corpus knows.
+    """Refuse any corpus except the one whose subsets' shares and rights corpus knows.
 
-    It knows them by the subsets' names, and another corpus may call its own alike: "Wikipedia (en)"
-    says neither how much of it there should be nor what licence its texts are under. Raises
+    It knows them by the subsets' names, which another corpus may also use: "Wikipedia (en)" says
+    neither how large its share should be nor which licence its texts have. Raises
     `UnobservableError`.
     """
     if claim.artifact != USUAL_DATASET:
@@ -54,7 +54,7 @@ async def _described(
 
 
 def about(description: CorpusDescription, note: str) -> str:
-    """Return a note that says first what it was observed on."""
+    """Return a note that first says what was observed."""
     present = sum(1 for one in description.subsets if one.documents)
     return (
         f"Observed on {description.documents:,} documents from {present} subsets of "
@@ -105,7 +105,7 @@ async def subset_count(claim: Claim, measurements: Measurements) -> Observation:
 async def named_source_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of documents that name their subset.
 
-    Of the whole corpus it is counted; what a part shows of the whole, `share_of_all` says.
+    For a whole corpus it is counted; `share_of_all` says what a part shows about the whole.
     """
     description, relation = await _described(claim, measurements)
     named, documents = (
@@ -126,11 +126,11 @@ async def named_source_share(claim: Claim, measurements: Measurements) -> Observ
 
 
 def share_of_all(some: int, seen: int, documents: int | None = None) -> Interval:
-    """Bounds of the share of a corpus's documents that have a form, as `some` of `seen` have it.
+    """Bounds of the share of a corpus's documents that have a form, if `some` of `seen` have it.
 
-    `documents` is how many there are, where that is known. What was not seen was not drawn and may
-    have any form, however well those that were seen agree; but one that has the form shows that
-    not all lack it, and one that lacks it that not all have it.
+    `documents` is the number of all documents, if known. Documents not seen were not left out at
+    random and may have any form, however well the seen ones agree; but one document with the form
+    shows that not all lack it, and one without shows that not all have it.
     """
     if documents is not None:
         return Interval(some / documents, (documents - (seen - some)) / documents)
@@ -141,7 +141,7 @@ def share_of_all(some: int, seen: int, documents: int | None = None) -> Interval
 
 
 def of_the_rest(elsewhere: int) -> str:
-    """Say why a part decides nothing of the whole: it is no random sample, or lacks files."""
+    """Say why a part decides nothing about the whole: it is no random sample, or lacks files."""
     if not elsewhere:
         return "a part that is not a random sample, and the rest may hold anything"
     files = "1 file is" if elsewhere == 1 else f"{elsewhere:,} files are"
@@ -180,7 +180,7 @@ async def share_distance(claim: Claim, measurements: Measurements) -> Observatio
         basis=Basis.MEASURED,
         subject_digest=description.corpus.ref.digest,
         subject=corpus_subject(description.corpus, relation),
-        # Of the whole corpus the distance is known; a sample that was not drawn bounds nothing.
+        # For the whole corpus the distance is known; a part that was not drawn bounds nothing.
         interval=Interval(distance, distance)
         if relation is SubjectRelation.EXACT
         else Interval(0.0, 1.0),
@@ -298,9 +298,9 @@ async def near_duplicate_rate(claim: Claim, measurements: Measurements) -> Obser
     ),
 )
 async def personal_data_share(claim: Claim, measurements: Measurements) -> Observation:
-    """Share of documents that spell an e-mail address, a public IP address or a telephone number.
+    """Share of documents that contain an e-mail address, a public IP address or a telephone number.
 
-    Whether one belongs to a person is not known.
+    Whether it belongs to a person is not known.
     """
     corpus, relation = await measurements.corpus(claim.artifact)
     description, audit = await measurements.audit(corpus)
@@ -325,9 +325,9 @@ def _of_the_whole(
     *,
     what: str = "",
 ) -> Observation:
-    """A share of `documents` (default: all); of a part that was not drawn it bounds nothing.
+    """A share of `documents` (default: all); a part that was not drawn bounds nothing.
 
-    `what` says in the verdict's reason what was counted.
+    `what` names the counted things in the verdict's reason.
     """
     n = description.documents if documents is None else documents
     exact = n == description.documents and relation is SubjectRelation.EXACT

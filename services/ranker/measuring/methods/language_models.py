@@ -1,8 +1,8 @@
-"""Language models: what they are, and their bits per byte, from corpus's scoring.
+"""Language models: their facts, and their bits per byte, from corpus's scoring.
 
-The model that is scored is what is served under the artifact's id. Whether that is the artifact,
-only digests show, and so it is with the corpus: what a figure is of is never more than the least
-that is known of the two, and a figure that corpus itself doubts decides nothing.
+The scored model is the one served under the artifact's id. Only digests show whether that is the
+artifact, and the same applies to the corpus: a figure's relation to the claim is the weaker of the
+two, and a figure that corpus itself doubts decides nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _observed(
     ),
 )
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
-    """Parameters of the whole model; what two layers share counts once."""
+    """Parameters of the whole model; parameters that two layers share count once."""
     model, relation = await measurements.language_model(claim.artifact)
     found = _observed(Value(float(model.parameters), "parameters"), model, relation)
     return replace(found, conditions="of the whole model")
@@ -95,7 +95,7 @@ async def parameter_count(claim: Claim, measurements: Measurements) -> Observati
     ),
 )
 async def window(claim: Claim, measurements: Measurements) -> Observation:
-    """Tokens that it reads at once."""
+    """Tokens that the model reads at once."""
     model, relation = await measurements.language_model(claim.artifact)
     if model.max_length_assumed:
         name, length = model.ref.name, f"{model.max_length:,} tokens"
@@ -117,7 +117,7 @@ async def window(claim: Claim, measurements: Measurements) -> Observation:
     ),
 )
 async def vocabulary(claim: Claim, measurements: Measurements) -> Observation:
-    """Tokens that it has embeddings for; its tokenizer may know fewer."""
+    """Tokens with embeddings; the tokenizer may have fewer."""
     model, relation = await measurements.language_model(claim.artifact)
     count, name = model.vocabulary, model.ref.name
     if not count:
@@ -149,7 +149,7 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
     result = await measurements.score(corpus, model, plan)
     score = _score_of(claim, corpus, plan, result)
     while claim.subset and score.basis.standing == STANDING_EXAMPLE and plan.spans < _MOST_SPANS:
-        # Its tokenizer reproduces too little of the text; the rest costs nothing to score.
+        # Its tokenizer reproduces too little of the text; scoring the rest costs nothing.
         plan = replace(plan, spans=4 * plan.spans)
         result = await measurements.score(corpus, model, plan)
         score = _score_of(claim, corpus, plan, result)
@@ -180,9 +180,9 @@ async def bits_per_byte(claim: Claim, measurements: Measurements) -> Observation
     ),
 )
 async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> Observation:
-    """Bits per byte less those of another model on the same documents, paired by what was scored.
+    """Bits per byte minus those of another model on the same documents, paired by scored text.
 
-    Below 0 where this model predicts better.
+    Below 0 if this model predicts better.
     """
     model, known = await measurements.language_model(claim.artifact)
     other, other_known = await measurements.language_model(claim.rival)
@@ -240,13 +240,13 @@ async def bits_per_byte_difference(claim: Claim, measurements: Measurements) -> 
     ),
 )
 async def tokens_per_second(claim: Claim, measurements: Measurements) -> Observation:
-    """Tokens that are scored a second, loading left out: a lower bound, the same text eight times.
+    """Tokens scored a second, without loading: a lower bound, from the same text eight times.
 
-    All in one process, which is one observation of its layout and clock; and other load only ever
-    takes time. So nothing is said of how fast it may be.
+    All runs share one process, which is one observation of its layout and clock; and other load
+    only ever takes time. So there is no upper bound.
     """
     model, known = await measurements.language_model(claim.artifact)
-    corpus, _ = await measurements.dataset(claim)  # text is text to a clock
+    corpus, _ = await measurements.dataset(claim)  # speed does not depend on which text it is
     subsets = (claim.subset,) if claim.subset else ()
     plan = ScorePlan(held_out(corpus), subsets, text_bytes=_SPEED_BYTES, fresh=True)
     results = await measurements.tokens_per_second(corpus, model, plan, _SPEED_TIMES)
@@ -277,7 +277,7 @@ def _plan(claim: Claim, corpus: CorpusSummary, budget: Budget) -> ScorePlan:
 def _score_of(
     claim: Claim, corpus: CorpusSummary, plan: ScorePlan, result: FinalScore
 ) -> BitsPerByte:
-    """The figure that the claim is about: of all that was scored, or of its subset."""
+    """The claim's figure: of everything that was scored, or of its subset."""
     score = result.overall
     if claim.subset:
         found = (one.score for one in result.subsets if one.subset == claim.subset)
@@ -298,7 +298,7 @@ def _nothing(claim: Claim, corpus: CorpusSummary, plan: ScorePlan) -> Unobservab
 
 
 def _interval(score: BitsPerByte) -> Interval | None:
-    """None for an exact figure; open where too little was scored for an interval."""
+    """None for an exact figure; open if too little was scored for an interval."""
     if score.basis.standing == STANDING_EXACT:
         return None
     if score.basis.standing == STANDING_EXAMPLE or not score.HasField("interval"):
@@ -315,7 +315,7 @@ def _difference_interval(found: BPBDifference) -> Interval | None:
 
 
 def _left_out(result: FinalScore) -> float:
-    """Share of the text that was scored whose documents are in no figure."""
+    """Share of the scored text whose documents are in no figure."""
     left = sum(one.score.text_bytes for one in result.excluded)
     return left / (left + result.overall.text_bytes) if left else 0.0
 
@@ -323,7 +323,7 @@ def _left_out(result: FinalScore) -> float:
 def _conditions(
     corpus: CorpusSummary, plan: ScorePlan, basis: ScoreBasis, left_out: float = 0.0
 ) -> str:
-    """Say which text it is of, and how much of it counted."""
+    """Say which text the figure is of, and how much of it counted."""
     of = f"of {basis.documents:,} documents in the {plan.split} split of {corpus_label(corpus)}"
     if basis.standing == STANDING_EXACT:
         how = f"{of}, all scored"
@@ -349,7 +349,7 @@ def _by_subset(result: FinalScore) -> dict[str, float]:
 def _together(
     observation: Observation, *things: tuple[ModelRef | CorpusRef, SubjectRelation]
 ) -> Observation:
-    """Say what a figure of several things is of: no nearer to the claim's than the worst known."""
+    """Return the relation of a figure of several things: the weakest of theirs to the claim."""
     relation = observation.relation
     for _, one in things:
         relation = weaker(relation, one)
@@ -363,13 +363,13 @@ def _together(
 
 
 def _doubted(*results: FinalScore) -> str:
-    """What makes corpus doubt its own figures, in words; such a figure decides nothing."""
+    """Why corpus doubts its own figures, in words; such a figure decides nothing."""
     doubts = list(dict.fromkeys(one for result in results for one in result.doubts))
     return f"; in doubt, so it decides nothing: {'; '.join(doubts)}" if doubts else ""
 
 
 def _published(claim: Claim, result: FinalScore) -> str:
-    """What is published of the model on the same text, which confirms nothing here."""
+    """The published figure for the same text, which confirms nothing here."""
     told = []
     for one in result.published:
         figure = one.by_subset.get(claim.subset, 0.0) if claim.subset else one.bits_per_byte
@@ -385,7 +385,7 @@ def _described(
     plan: ScorePlan,
     result: FinalScore,
 ) -> Observation:
-    """Add what it was made with; figures of another corpus, sample or definition are others."""
+    """Add what a figure was made with: another corpus, sample or definition changes it."""
     what = f"{plan.spans} spans" if plan.spans else f"the first {plan.text_bytes:,} bytes"
     return replace(
         observation,

@@ -38,8 +38,8 @@ from services.ranker.peers.protocol import engine, model_subject
 async def mean_iou(claim: Claim, measurements: Measurements) -> Observation:
     """Mean intersection over union of the published weights, in percent, at one scale.
 
-    Always of a sample, which decides no accuracy: even on the whole validation set pictures are
-    resized as the model's own processor does, and published accuracy keep their proportions.
+    Always marked as a sample, which decides no accuracy: even on the whole validation set, pictures
+    are resized as the model's own processor does, while published accuracy keeps their proportions.
     """
     model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if len(model.classes) != VALIDATION_CLASSES:

@@ -1,6 +1,6 @@
-"""Counts and shapes of the unmodified source model, from what was recorded at its export.
+"""Counts and shapes of the unmodified source model, as recorded at its export.
 
-Never from the served graph: that one is folded, and its counts would flip verdicts.
+Never from the served graph: that one is folded, and its counts would change verdicts.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def recipe(model: Model, relation: SubjectRelation) -> str:
     ),
 )
 async def class_count(claim: Claim, measurements: Measurements) -> Observation:
-    """How many classes, when their ids are 0, 1, 2, ... and each has a channel of the logits."""
+    """Number of classes, if their ids are 0, 1, 2, ... and each has a channel of the logits."""
     facts, model, relation = await _facts(claim, measurements)
     count = len(model.classes)
     if [one.id for one in model.classes] != list(range(count)) or facts.logits_shape[1] != count:
@@ -114,7 +114,7 @@ async def class_count(claim: Claim, measurements: Measurements) -> Observation:
     ),
 )
 async def stage_downsampling(claim: Claim, measurements: Measurements) -> Observation:
-    """Input pixels a side for one of each encoder stage's."""
+    """Input pixels a side for each output pixel of every encoder stage."""
     facts, model, relation = await _facts(claim, measurements)
     text = "-".join(str(stage.downsampling) for stage in facts.stages)
     return _observed(Value(text), model, relation)
@@ -193,7 +193,7 @@ async def convolution_count(claim: Claim, measurements: Measurements) -> Observa
     ),
 )
 async def head_layer_count(claim: Claim, measurements: Measurements) -> Observation:
-    """Layers of the decode head with weights of their own, normalisation not counted."""
+    """Layers of the decode head with their own weights, without normalisation."""
     facts, model, relation = await _facts(claim, measurements)
     total = sum(facts.head_modules.get(kind, 0) for kind in _LEARNED_LAYERS)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(facts.head_modules.items()))
@@ -217,7 +217,7 @@ async def head_layer_count(claim: Claim, measurements: Measurements) -> Observat
 async def parameter_count(claim: Claim, measurements: Measurements) -> Observation:
     """Parameters of the whole model.
 
-    A number that is one of its parts' says nothing of the whole, in whichever language it is said.
+    A number stated for one of its parts says nothing about the whole, in any language.
     """
     facts, model, relation = await _facts(claim, measurements)
     if part := _part_meant(claim, facts):
@@ -231,7 +231,7 @@ async def parameter_count(claim: Claim, measurements: Measurements) -> Observati
 
 
 def _part_meant(claim: Claim, facts: SourceFacts) -> str:
-    """The part whose parameters a claim states, and not those of the whole; empty for none."""
+    """The part whose parameters a claim states instead of the whole's; empty for none."""
     bound, whole = claim.bound, facts.parameters
     if not isinstance(bound, Equals) or bound.tolerance > _ROUNDED * bound.value:
         return ""
@@ -243,7 +243,7 @@ def _part_meant(claim: Claim, facts: SourceFacts) -> str:
 
 
 _ROUNDED = 0.25
-"""Of a number: how much its printed form may leave open."""
+"""How far the printed form of a number may be rounded."""
 
 
 @method(
@@ -291,7 +291,7 @@ async def head_parameter_ratio(claim: Claim, measurements: Measurements) -> Obse
     ),
 )
 async def logits_shape(claim: Claim, measurements: Measurements) -> Observation:
-    """Logits of one picture: channels, height and width in the order that they come in."""
+    """Logits of one picture: channels, height and width, in order."""
     facts, model, relation = await _facts(claim, measurements)
     return _observed(Value("x".join(map(str, facts.logits_shape[1:]))), model, relation)
 
@@ -356,8 +356,8 @@ async def pads(claim: Claim, measurements: Measurements) -> Observation:
 async def export_label_change(claim: Claim, measurements: Measurements) -> Observation:
     """Labels that the exported graph changes on the inputs that its export was checked on, in %.
 
-    For orientation: these inputs stand in for the pictures that an accuracy is of, and are too few
-    to bound what pictures would lose.
+    For orientation: these inputs replace the pictures of an accuracy measurement, and are too few
+    to bound the loss on pictures.
     """
     model, relation = await measurements.model(claim.artifact, depends_on(claim))
     if not model.HasField("parity"):

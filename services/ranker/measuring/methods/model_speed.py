@@ -1,8 +1,8 @@
-"""Latency and throughput of a served model, timed by segment in processes of their own.
+"""Latency and throughput of a served model, timed by segment in separate processes.
 
-A figure holds for the machine and the engine that its evidence names. What else runs on a machine
-only ever adds time; so where too few processes had the machine for themselves, the longest of them
-is kept as an upper bound, and a claim that it does not settle stays INCONCLUSIVE.
+A figure holds for the machine and the engine that its evidence names. Other load on a machine only
+ever adds time; so if too few processes had the machine alone, the longest is kept as an upper
+bound, and a claim that it does not settle stays INCONCLUSIVE.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _on_accelerator(model: Model) -> bool:
 
 
 async def _subject(claim: Claim, measurements: Measurements) -> tuple[Model, SubjectRelation]:
-    """Return the model to time; another configuration says nothing of this one's time."""
+    """Return the model to time; another configuration says nothing about this one's time."""
     return await measurements.model(claim.artifact, depends_on(claim))
 
 
@@ -117,13 +117,13 @@ async def accelerator_latency(claim: Claim, measurements: Measurements) -> Obser
 async def _latency(
     claim: Claim, model: Model, relation: SubjectRelation, measurements: Measurements
 ) -> Observation:
-    """Time one picture after the other, by the engine that the claim names or by what serves."""
+    """Time single pictures in sequence, by the claim's engine or by the one that serves."""
     result = await measurements.speed(model, _single(measurements.budget, _engine(claim)))
     found = await timed(claim, measurements, model, relation, result)
     observation = _with_seconds(found)
     if claim.engine or names_device(claim.hardware) or _on_accelerator(model):
         return observation
-    # A claim that names neither holds for no engine more than for another: all are shown.
+    # A claim that names neither holds equally for every engine: all are shown.
     figures = {result.engine.id: found.timing.seconds}
     figures |= await _other_engines(model, result.engine.id, measurements)
     if len(figures) == 1:
@@ -132,7 +132,7 @@ async def _latency(
 
 
 def _engine(claim: Claim) -> str:
-    """The engine that a claim names, as segment calls it; empty for what serves."""
+    """The engine that a claim names, as segment calls it; empty for the one that serves."""
     return next((one for one in _ENGINES_ON_CPU if is_engine(claim.engine, one)), "")
 
 
@@ -151,7 +151,7 @@ def _single(budget: Budget, engine: str = "") -> SpeedPlan:
 async def _other_engines(
     model: Model, timed_already: str, measurements: Measurements
 ) -> dict[str, float]:
-    """Return the seconds by each other engine that is available: of a few runs, for orientation."""
+    """Return the seconds by each other available engine: from a few runs, for orientation."""
     found = {}
     full = measurements.budget is Budget.FULL
     for one in _ENGINES_ON_CPU:
@@ -164,7 +164,7 @@ async def _other_engines(
         if one != timed_already:
             try:
                 result = await measurements.speed(model, plan)
-            except UnobservableError:  # it is not installed, or does not run this model
+            except UnobservableError:  # not installed, or cannot run this model
                 continue
             found[one] = median(restart.seconds for restart in restarts_of(result))
     return found
@@ -175,7 +175,7 @@ def _with_seconds(found: Timed) -> Observation:
     return replace(
         found.observation,
         value=Value(found.timing.seconds, "s"),
-        # A time is above 0, whatever else is not known of it.
+        # A time is above 0, whatever else is unknown about it.
         interval=bounds.Interval(interval.low or 0.0, interval.high or 0.0, interval.level),
         note=_note(found),
     )
@@ -205,7 +205,7 @@ def _note(found: Timed) -> str:
 async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
     """Pictures a second in batches: of 32 on an accelerator, and of 2 on a CPU.
 
-    A CPU gains nothing from larger ones, and a slow model would take minutes to go through them.
+    A CPU gains nothing from larger batches, and a slow model would need minutes for them.
     """
     model, relation = await _subject(claim, measurements)
     size = _BATCHES[-1] if _on_accelerator(model) else _RATE_BATCH_ON_CPU
@@ -240,10 +240,10 @@ async def batch_rate(claim: Claim, measurements: Measurements) -> Observation:
 async def batch_speedup(claim: Claim, measurements: Measurements) -> Observation:
     """How many of the claim's three parts hold for pictures a second in batches.
 
-    They are the rate in the largest batch, that rates lie on a straight line up to it, and the
-    gain over one picture at a time. The interval is from the parts that surely hold to those that
-    do not surely fail. On an accelerator it is the figure of the claim; on a CPU, which the claim
-    is not about, it is shown for orientation and only within a full budget.
+    The parts are the rate in the largest batch, that rates lie on a straight line up to it, and the
+    gain over single pictures. The interval runs from the number of parts that surely hold to the
+    number that do not surely fail. On an accelerator this is the claim's figure; on a CPU, which
+    the claim is not about, it is shown for orientation, and only with a full budget.
     """
     model, relation = await _subject(claim, measurements)
     accelerated = _on_accelerator(model)
@@ -296,7 +296,7 @@ _TOGETHER = least_count(1 - (1 - MIN_LEVEL) / len(_BATCHES))
 
 
 def _together(restarts: Sequence[Restart]) -> Interval:
-    """Seconds of a batch, sure enough for three of them; only how long at most, if too few."""
+    """Seconds of a batch, at a level that suits three of them; an upper bound if too few."""
     clean = [one for one in restarts if one.clean]
     if len(clean) < _TOGETHER:
         level = 1 - 0.5 ** len(restarts)
@@ -312,7 +312,7 @@ def _together(restarts: Sequence[Restart]) -> Interval:
 
 
 def _between(first: Interval, second: Interval, part: float) -> Interval:
-    """Every value `part` of the way from one in `first` to one in `second`."""
+    """Every value `part` of the way from a value in `first` to one in `second`."""
     level = max(0.0, first.level + second.level - 1)
     return Interval(
         _mixed(first.low, second.low, part),

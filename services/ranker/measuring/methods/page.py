@@ -1,4 +1,4 @@
-"""What follows from the figures that a comparison page prints."""
+"""Consequences of the figures that a comparison page prints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from services.ranker.methodology.published import feasible
     ),
 )
 async def feasible_score(claim: Claim, measurements: Measurements) -> Observation:
-    """The printed score, with the scores that the published formula allows beside it."""
+    """The printed score, with the scores that the published formula allows."""
     if not claim.artifact:
         raise UnobservableError("the claim is about a page, and names no artifact with a score")
     _require_read(claim, measurements)
@@ -88,7 +88,7 @@ async def match_graph_evidence(claim: Claim, measurements: Measurements) -> Obse
     Definition(aspect=Aspect.PUBLICATION, kind=Kind.BOOLEAN, fact="leads", chance=0.5),
 )
 async def component_leads(claim: Claim, measurements: Measurements) -> Observation:
-    """Whether the first artifact leads in ecosystem alone, the second in adoption and quality."""
+    """Whether the first artifact leads only in ecosystem, the second in adoption and quality."""
     page, artifacts = _compared(claim, measurements)
     if len(artifacts) != 2:
         raise UnobservableError(f"{page.id} compares {len(artifacts)} artifacts, and not two")
@@ -110,7 +110,7 @@ async def component_leads(claim: Claim, measurements: Measurements) -> Observati
 
 
 def _require_read(claim: Claim, measurements: Measurements) -> None:
-    """Let figures that a registered manifest says were printed decide nothing about themselves."""
+    """Prevent figures that a registered manifest calls printed from deciding about themselves."""
     if not measurements.registry.is_packaged(claim):
         raise UnobservableError(
             f"the manifest of {claim.owner} quotes what is printed, and the quote has not been "

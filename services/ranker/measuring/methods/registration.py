@@ -1,4 +1,4 @@
-"""How a function becomes a method that a manifest can name."""
+"""Registers functions as methods that a manifest can name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _METHODS: dict[str, Method] = {}
 def method(
     version: int, measurement: Measurement, definition: Definition
 ) -> Callable[[Observe], Observe]:
-    """Register a function as "module.function@version", with what its figure is."""
+    """Register a function as "module.function@version", with its figure's definition."""
 
     def register(function: Observe) -> Observe:
         module = function.__module__.rpartition(".")[2]
@@ -45,7 +45,7 @@ def method(
 
 
 def known() -> Mapping[str, Definition]:
-    """What the figure of every registered method is, by the method's name."""
+    """The figure's definition of every registered method, by the method's name."""
     return {name: one.definition for name, one in _METHODS.items()}
 
 

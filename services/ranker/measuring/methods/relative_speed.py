@@ -1,4 +1,4 @@
-"""How long a model takes beside a reference on the same machine: one scale for all hardware."""
+"""A model's time relative to a reference on the same machine: one scale for all hardware."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ _BESIDE = SpeedPlan(SCENARIO_SINGLE_STREAM, batch_size=1, runs=5, restarts=_REST
 async def latency_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Seconds a picture over those of SegFormer-B0, both in the same processes, in turn.
 
-    Only restarts on an idle machine count. The interval is at the level that
-    places in a list want where there are 17 of them, and at that of a verdict from 8 on.
+    Only restarts on an idle machine count. With 17 of them, the interval has the level that places
+    in a list need, and from 8 on that of a verdict.
     """
     parts = depends_on(claim)
     model, relation = await measurements.model(claim.artifact, parts)

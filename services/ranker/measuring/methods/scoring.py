@@ -25,7 +25,7 @@ from services.ranker.peers.protocol import (
 )
 
 _FEW, _MANY = 6, 60
-"""Documents that show that the metric can be computed."""
+"""Number of documents that show that the metric can be computed."""
 
 
 @method(
@@ -43,9 +43,9 @@ _FEW, _MANY = 6, 60
 async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Observation:
     """Whether held-out documents give one figure overall and one by subset, less being better.
 
-    That less is better is so by construction: it is the length of the text as the model would
-    encode it. Over which subsets the metric is defined is cited; the run shows that it can be
-    computed. That the subsets add up to the whole has been checked when the figures came in.
+    Less is better by construction: the figure is the length of the text as the model would encode
+    it. A citation says over which subsets the metric is defined; the run shows that it can be
+    computed. That the subsets add up to the whole was checked when the figures came in.
     """
     corpus, relation = await measurements.corpus(claim.artifact)
     documents = _MANY if measurements.budget is Budget.FULL else _FEW
@@ -70,7 +70,7 @@ async def bits_per_byte_defined(claim: Claim, measurements: Measurements) -> Obs
         )
     listed = ", ".join(f"{name} {one.bits_per_byte:.3f}" for name, one in sorted(scored.items()))
     return Observation(
-        # How many bits the model needs says how good it is; the metric is computed either way.
+        # The number of bits shows how good the model is; the metric can be computed in any case.
         value=Value(True),
         relation=relation,
         basis=Basis.DERIVED,

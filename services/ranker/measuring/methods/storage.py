@@ -1,4 +1,4 @@
-"""Compression and reading of a corpus's shards, from what corpus measured on them.
+"""Compression and reading of a corpus's shards, as measured by corpus.
 
 Corpus measures a stretch of each split; figures are taken over the splits, so that their spread
 shows how much they depend on the text.
@@ -65,7 +65,7 @@ from services.ranker.peers.protocol import (
 async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observation:
     """Share of lines that zstandard and a plain JSON parser read as documents.
 
-    A stretch of each split is read; what it shows of the rest, `share_of_all` says.
+    A stretch of each split is read; `share_of_all` says what that shows about the rest.
     """
     measured = await measured_on(claim, measurements)
     counts = [one.plain_parse for one in measured.splits.values()]
@@ -101,9 +101,9 @@ async def plain_parse_share(claim: Claim, measurements: Measurements) -> Observa
 async def compression_ratio(claim: Claim, measurements: Measurements) -> Observation:
     """Size of the whole corpus's JSON lines over their compressed size.
 
-    Of a sample, what was read is known. What the rest would give is unknown, from nothing saved to
-    everything: the interval allows for both, weighted by the share of the text that is not here,
-    by the published shares of subsets, or was not read.
+    In a sample, only the text that was read is known. The rest could save anything from nothing to
+    everything: the interval allows for both, weighted by the share of the text that is missing
+    here, by the published shares of subsets, or was not read.
     """
     corpus, relation = await measurements.corpus(claim.artifact)
     description = await measurements.description(corpus)
@@ -166,8 +166,8 @@ async def compression_ratio(claim: Claim, measurements: Measurements) -> Observa
 async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Compression ratio of zstd over gzip's, both at their defaults; a split is an observation.
 
-    What the text would give that is not here or was not read is unknown, of either codec: the
-    interval allows for both, as that of `compression_ratio` does.
+    For text that is missing here or was not read, both ratios are unknown: the interval allows for
+    that, as in `compression_ratio`.
     """
     measured = await measured_on(claim, measurements)
     missing = open_share(claim, measured, await measurements.description(measured.corpus))
@@ -213,9 +213,9 @@ async def ratio_against_gzip(claim: Claim, measurements: Measurements) -> Observ
 async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observation:
     """Decompression speed of zstd over gzip's, both at their default levels, on one core.
 
-    It depends on who decodes: measured of the libraries in Python and of the tools, and decided
-    only where both say the same. The interval holds every split's of both, moved out by the load
-    that the machine had, and by what the text may give that is not here or was not read.
+    It depends on the decoder: measured with the libraries in Python and with the tools, and decided
+    only if both agree. The interval contains every split's for both, widened by the load that the
+    machine had, and by what missing or unread text may give.
     """
     measured = await measured_on(claim, measurements)
     missing = open_share(claim, measured, await measurements.description(measured.corpus))
@@ -253,22 +253,22 @@ async def speed_against_gzip(claim: Claim, measurements: Measurements) -> Observ
 
 
 _PACKED = (".zst", ".zstd", ".gz")
-"""What names of compressed files end with."""
+"""Suffixes of compressed files."""
 
 
 def _turns(gzip: Sequence[float], zstd: Sequence[float]) -> list[float]:
-    """Gzip's time over zstd's of each turn; empty where one of them was not timed."""
+    """Gzip's time over zstd's for each turn; empty if either was not timed."""
     if not gzip or not zstd:
         return []
     return [one / max(other, _TICK) for one, other in zip(gzip, zstd, strict=True)]
 
 
 _TICK = 1e-6
-"""Seconds: the least that processor time is counted in."""
+"""Seconds: the resolution of processor time."""
 
 
 def _of_all(found: Sequence[Sequence[list[float]]], loads: Sequence[MachineLoad]) -> Interval:
-    """Hold every decoder's and split's median, however the load may have slowed the two codecs."""
+    """Cover every decoder's and split's median, however load may have slowed the two codecs."""
     intervals = [widest_median_interval(turns, MIN_LEVEL) for decoder in found for turns in decoder]
     whole = Interval.of(hull(intervals))
     widening = 1.0
@@ -318,10 +318,10 @@ def _decoders(ratios: Mapping[str, float], result: StorageResult, missing: float
     ),
 )
 async def streaming_memory(claim: Claim, measurements: Measurements) -> Observation:
-    """Growth of peak memory while shards are read as a stream, over the JSON lines that went by.
+    """Growth of peak memory while shards are read as a stream, over the JSON lines read.
 
-    A reader's buffers are of fixed size, so the ratio is an upper bound of what more of the same
-    text would give. A longer document may be where nothing was read: of that it bounds nothing.
+    A reader's buffers are of fixed size, so the ratio is an upper bound for more of the same text.
+    A longer document may be in text that was not read: for that it bounds nothing.
     """
     measured = await measured_on(claim, measurements)
     streams = [one.streaming for one in measured.splits.values()]

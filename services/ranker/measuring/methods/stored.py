@@ -1,4 +1,4 @@
-"""What corpus measured of the storage of a corpus: by codec and split, and how much is missing."""
+"""Corpus's measurements of a corpus's storage: by codec and split, and how much is missing."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from services.ranker.peers.protocol import (
     environment,
 )
 
-# Both tools at their default levels. The shards that are here may have been packed again at another
-# level, so what is "stored" says nothing of the claim.
+# Both tools at their default levels. The shards here may have been recompressed at another level,
+# so "stored" says nothing about the claim.
 ZSTD = "zstd-3"
 GZIP = "gzip-6"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The corpus that was measured, how near it is to the claim's, and what was found by split.
+    """The measured corpus, its relation to the claim's, and the findings by split.
 
-    `whole` says that it is the claim's and that all of it was read; `elsewhere` files are stated of
-    it and not here.
+    `whole` says that it is the claim's and that all of it was read; `elsewhere` is how many of its
+    stated files are not here.
     """
 
     corpus: CorpusSummary
@@ -50,21 +50,21 @@ class Measured:
 
     @property
     def of_it(self) -> SubjectRelation:
-        """What was read of it is to the claim's: a stretch of a whole corpus is a sample."""
+        """Relation of the text read to the claim: a stretch of a whole corpus is a sample."""
         exact = self.relation is SubjectRelation.EXACT
         return SubjectRelation.SAMPLE if exact and not self.whole else self.relation
 
     @property
     def name(self) -> str:
-        """What corpus serves it as."""
+        """The name under which corpus serves it."""
         return self.corpus.ref.name
 
     def observed(
         self, *, value: Value, interval: Interval, n: int, note: str, conditions: str = ""
     ) -> Observation:
-        """Return an observation of it, which says what of it was read.
+        """Return an observation of it, which says what was read.
 
-        Of a part that is not all that is stated of it, nothing is bounded: nobody drew it.
+        A part that lacks stated files bounds nothing: it was not drawn at random.
         """
         results = list(self.splits.values())
         if self.elsewhere:
@@ -91,7 +91,7 @@ class Measured:
 
 
 async def measured_on(claim: Claim, measurements: Measurements) -> Measured:
-    """Return what corpus measures of a claim's artifact. Raises `UnobservableError`."""
+    """Return corpus's measurements for a claim's artifact. Raises `UnobservableError`."""
     corpus, relation = await measurements.corpus(claim.artifact)
     splits = await measurements.storage(corpus)
     if not splits:
@@ -104,7 +104,7 @@ async def measured_on(claim: Claim, measurements: Measurements) -> Measured:
 
 
 def _read(splits: Mapping[str, StorageResult], description: CorpusDescription) -> float:
-    """Return the share of what is served that was read."""
+    """Return the share of the served text that was read."""
     content = sum(one.content_bytes for one in description.corpus.shards)
     read = sum(one.sample_bytes for one in splits.values())
     return min(1.0, read / content) if content else 1.0
@@ -138,7 +138,7 @@ def mean_over_splits(measured: Measured, ratios: Sequence[float]) -> Interval:
 
 
 def of_part(open_share: float, interval: Interval) -> str:
-    """What was found of the part of the text that was read, where some was not."""
+    """Describe the part of the text that was read, if some was not."""
     if not open_share:
         return ""
     return (
@@ -148,9 +148,9 @@ def of_part(open_share: float, interval: Interval) -> str:
 
 
 def open_share(claim: Claim, measured: Measured, description: CorpusDescription) -> float:
-    """Return the share of a corpus's text that nothing was seen of: not here, or not read.
+    """Return the share of a corpus's text that was not seen: missing here, or not read.
 
-    A stretch is read from the start of each split, and nobody drew that one either.
+    A stretch is read from the start of each split, so it is not a random draw either.
     """
     missing = missing_share(claim, measured.relation, description)
     return 1 - (1 - missing) * _read(measured.splits, description)

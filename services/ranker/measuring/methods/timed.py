@@ -1,4 +1,4 @@
-"""What a benchmark says of how long a batch takes, with the benchmarks of earlier verifications."""
+"""How long a batch takes, from a benchmark and those of earlier verifications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from services.ranker.peers.protocol import (
 
 @dataclass(frozen=True)
 class Timed:
-    """The restarts of one environment, what they say together, and an observation without value."""
+    """The restarts of one environment, their joint result, and an observation without value."""
 
     timing: Timing
     restarts: tuple[Restart, ...]
@@ -39,7 +39,7 @@ async def timed(
     relation: SubjectRelation,
     result: BenchmarkResult,
 ) -> Timed:
-    """Pool a benchmark with those kept of the claim, and describe what it was made with."""
+    """Pool a benchmark with the claim's stored ones, and describe its conditions."""
     base = Observation(
         value=None,
         relation=relation,
@@ -63,7 +63,7 @@ async def timed(
 
 
 def conditions(of: Observation, found: Timing, restarts: Sequence[Restart]) -> str:
-    """Say what a time holds for: engine, hardware, and how far the machine was free."""
+    """Say what a time holds for: engine, hardware, and how idle the machine was."""
     what = [f"with {engine_words(of)} on {hardware_class(of.environment) or 'this machine'}"]
     if found.interval.low is None:
         what.append(f"an upper bound, since {busy(found, restarts)}")
@@ -77,7 +77,7 @@ def conditions(of: Observation, found: Timing, restarts: Sequence[Restart]) -> s
 
 
 def engine_words(of: Observation) -> str:
-    """The engine with what its speed depends on."""
+    """The engine with the settings that affect its speed."""
     used = of.engine
     words = " ".join(str(used[key]) for key in ("id", "version") if used.get(key))
     precision = str(used.get("precision", "")).lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 from assay_rpc.corpus.v1 import scoring_pb2
@@ -16,6 +17,7 @@ from services.common.counts import plural
 from services.common.percent import percent
 from services.ranker.web.values import enum_name
 
+_LARGEST = math.log(sys.float_info.max)  # of what the exponential is a number
 _NO_NAME, _NO_VALUE = "(none named)", "\u2014"
 _EXCLUDED = {
     scoring_pb2.EXCLUSION_REASON_NOT_ROUND_TRIPPING: "that the tokenizer cannot round-trip",
@@ -288,8 +290,15 @@ def score_words(overall: scoring_pb2.BitsPerByte) -> list[str]:
     perplexities = []
     if overall.HasField("byte_perplexity"):
         perplexities.append(f"byte perplexity {overall.byte_perplexity:,.5g}")
+    elif overall.HasField("bits_per_byte") and overall.bits_per_byte * math.log(2) > _LARGEST:
+        perplexities.append("byte perplexity not shown, because it is above 1.8e308")
     if overall.HasField("word_perplexity"):
         perplexities.append(f"word perplexity {overall.word_perplexity:,.5g}")
+    elif perplexities and overall.nats > _LARGEST and not overall.basis.unit:
+        perplexities.append(
+            "word perplexity not shown, because it is above 1.8e308 (long runs without a blank) or "
+            "an earlier version scored"
+        )
     return [*said, ", ".join(perplexities)]
 
 

@@ -281,7 +281,10 @@ def _figured(score: Score, figure: Figure | None) -> scoring_pb2.BitsPerByte:
             message.ClearField(name)
         return message
     message.bits_per_byte = figure.value
-    message.byte_perplexity = perplexity(figure.value * math.log(2))
+    message.ClearField("byte_perplexity")
+    of_bytes = perplexity(figure.value * math.log(2))
+    if of_bytes is not None:
+        message.byte_perplexity = of_bytes
     if figure.basis.unit is not None:
         message.ClearField("word_perplexity")
     message.basis.CopyFrom(_basis(figure.basis))

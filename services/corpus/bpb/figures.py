@@ -48,18 +48,18 @@ class Score:
 
     @property
     def word_perplexity(self) -> float | None:
-        """exp(nats / words); None when no token was scored, and without words."""
+        """exp(nats / words); None when no token was scored, without words, and over 1.8e308."""
         if not (self.tokens and self.words):
             return None
         return perplexity(self.nats / self.words)
 
 
-def perplexity(nats: float) -> float:
-    """Return exp(nats); infinite if it exceeds the range of a float."""
+def perplexity(nats: float) -> float | None:
+    """Return exp(nats); None if it exceeds the range of a float, about 1.8e308."""
     try:
         return math.exp(nats)
     except OverflowError:
-        return math.inf
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ _DICTIONARY_ID_BYTES = (0, 1, 2, 4)
 _BLOCK_HEADER_BYTES = 3
 _RLE_BLOCK = 1
 _CHECKSUM_BYTES = 4
+# What zstd says of damage within a block, and of a frame whose dictionary has no id.
+_AS_WITHOUT_DICTIONARY = "Data corruption detected"
+_NO_ID = ", or needs a dictionary without an id (decompress it with `zstd -D DICTIONARY`),"
 
 
 def decode_shard(
@@ -163,7 +166,8 @@ class _Decoder:
             return decoder.decompress(data)
         except zstandard.ZstdError as error:
             reason = str(error).rpartition(": ")[2]
-            raise DataLoss(self._name, start, f"is damaged ({reason})") from None
+            problem = f"is damaged ({reason})" + _NO_ID * (reason == _AS_WITHOUT_DICTIONARY)
+            raise DataLoss(self._name, start, problem) from None
 
     def _truncated(self) -> DataLoss:
         return DataLoss(self._name, self._offset, "is cut off in the middle of a zstd frame,")

@@ -35,7 +35,7 @@ from services.corpus.shards.formats import (
     looks_like_data,
     stem_of,
 )
-from services.corpus.shards.names import SPLITS, is_split, natural, split_of
+from services.corpus.shards.names import SPLITS, fits, is_split, natural, shortened, split_of
 
 SUFFIX = ".jsonl.zst"
 BUILD_WORK, BUILD_NOTES = "_build", "_provenance"
@@ -173,7 +173,7 @@ def indexed_names(shards: Sequence[ShardFile]) -> dict[str, str]:
     """Name what `assay corpus index` writes of each shard: path to path in The Pile's layout."""
     names: dict[str, str] = {}
     for shard in shards:
-        if in_order([shard.path]):
+        if in_order([shard.path]) and fits(shard.path):
             names[shard.path] = shard.path
     taken = set(names.values())
     for shard in shards:
@@ -185,6 +185,8 @@ def indexed_names(shards: Sequence[ShardFile]) -> dict[str, str]:
             folders = folders[1:]
         # A name that begins with one of these is passed over.
         stem = "-".join([*folders, own]).lstrip("._") or "shard"
+        if not fits(f"{stem}-{len(shards)}{SUFFIX}"):
+            stem = shortened(stem)
         name, number = f"{shard.split}/{stem}{SUFFIX}", 1
         while name in taken:
             number += 1

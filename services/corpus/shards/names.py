@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 
+_MAX_NAME_BYTES = 255 - len(".partial")
+_KEPT_BYTES = 180
 SPLITS = ("train", "val", "test")
 _ALIASES = {
     "train": "train",
@@ -44,6 +48,18 @@ def split_of(path: str) -> str:
 def _joined(name: str) -> str:
     """Return a name in small letters, with "held-out" and "hold_out" as one word."""
     return re.sub(r"(?<![a-z])(held|hold)[-_. ]out(?![a-z])", r"\1out", name.lower())
+
+
+def fits(path: str) -> bool:
+    """Whether a file system takes the last part of a path, and ".partial" behind it."""
+    return len(os.fsencode(path.rpartition("/")[2])) <= _MAX_NAME_BYTES
+
+
+def shortened(name: str) -> str:
+    """Cut a name; the digest behind it tells it from others that begin with the same."""
+    data = os.fsencode(name)
+    kept = os.fsdecode(data[:_KEPT_BYTES]).encode(errors="ignore").decode()
+    return f"{kept}-{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

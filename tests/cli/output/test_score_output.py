@@ -231,6 +231,17 @@ def test_perplexities_are_shown_where_they_are_known() -> None:
     assert "byte perplexity 2, word perplexity 1,234.5" in shown
 
 
+def test_a_perplexity_that_no_float_holds_is_absent_with_the_reason() -> None:
+    hard = scoring_pb2.BitsPerByte(bits_per_byte=1.8, nats=2e4, byte_perplexity=3.5)
+    assert "word perplexity not shown, because it is above" in score_output.score_words(hard)[-1]
+    hard.bits_per_byte = 1025.0
+    hard.ClearField("byte_perplexity")
+    assert "byte perplexity not shown, because it is above" in score_output.score_words(hard)[-1]
+    hard.bits_per_byte = 2.0
+    hard.basis.unit = scoring_pb2.SAMPLE_UNIT_SPANS
+    assert score_output.score_words(hard)[-1] == ""
+
+
 def test_a_sum_of_a_sample_is_no_figure() -> None:
     final = scoring_pb2.FinalScore(overall=score(1.0))
     final.overall.basis.unit = scoring_pb2.SAMPLE_UNIT_SPANS

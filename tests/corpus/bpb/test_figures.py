@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.corpus.bpb.exact_sum import ExactSum
 from services.corpus.bpb.exclusion import Exclusion
-from services.corpus.bpb.figures import EXCLUDED_IDS, DocumentScore, ScoreTotals
+from services.corpus.bpb.figures import EXCLUDED_IDS, DocumentScore, ScoreTotals, perplexity
 
 VALUES = st.floats(0, 1e9, allow_nan=False)
 
@@ -139,7 +139,9 @@ def test_words_are_unknown_where_one_documents_are() -> None:
     assert unknown.overall.words is None
     assert unknown.overall.word_perplexity is None
     hard = counted([DocumentScore("d", "x", 1e5, 9, 2, words=1)])
-    assert hard.overall.word_perplexity == math.inf
+    assert hard.overall.word_perplexity is None
+    assert perplexity(709.0) == math.exp(709.0)
+    assert perplexity(710.0) is None
 
 
 def test_what_follows_from_the_sums() -> None:

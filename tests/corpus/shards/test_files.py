@@ -560,6 +560,23 @@ def test_large_windows_are_read_where_they_are_allowed(tmp_path: Path, log: int)
     assert texts(tmp_path, Reading(window_log=log)) == TEXTS
 
 
+def test_names_that_no_file_system_takes_are_shortened(tmp_path: Path) -> None:
+    """The written name is longer than the source's: its folders are in it, and .partial behind."""
+    long, deep = "n" * 240, "/".join(("\u00e9" * 60,) * 4)
+    files = (f"{long}.jsonl", f"{long}1.jsonl", f"{deep}/a.jsonl", f"{deep}/b.jsonl")
+    source = write_corpus(tmp_path / "source", dict.fromkeys(files, LINES))
+    out = tmp_path / "out"
+    written = [one.path for one in index_corpus(source, out, IndexOptions(), jobs=1)]
+    assert len(set(written)) == len(files)
+    assert all(in_order([path]) for path in written)
+    assert sorted(texts(out)) == sorted(TEXTS * len(files))
+    again = index_corpus(source, out, IndexOptions(), jobs=1)
+    assert not any(one.fresh for one in again)
+    pile = write_corpus(tmp_path / "pile", {f"train/{'n' * 240}.jsonl.zst": compress(LINES)})
+    (one,) = index_corpus(pile, tmp_path / "of-pile", IndexOptions(), jobs=1)
+    assert one.documents == len(TEXTS)
+
+
 def test_a_dictionary_is_named(tmp_path: Path) -> None:
     samples: list[Any] = [line(f"document {n} of many {n * n}", "Pile-CC") for n in range(2000)]
     trained = zstandard.train_dictionary(4096, samples)
@@ -567,6 +584,29 @@ def test_a_dictionary_is_named(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"test.jsonl.zst": data})
     with pytest.raises(DataLoss, match=f"needs dictionary {trained.dict_id()}"):
         documents(tmp_path)
+
+
+def test_a_dictionary_without_an_id_is_a_possible_reason(tmp_path: Path) -> None:
+    """Such a frame does not say that it needs one: what fails is the decoding."""
+    lines = b"".join(line(f"document {n} of many {n * n}", "Pile-CC") for n in range(500))
+    raw = zstandard.ZstdCompressionDict(lines[:4096], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    samples: list[Any] = lines.splitlines(keepends=True) * 4
+    trained = zstandard.train_dictionary(4096, samples)
+    for number, compressor in enumerate(
+        (
+            zstandard.ZstdCompressor(dict_data=raw),
+            zstandard.ZstdCompressor(dict_data=trained, write_dict_id=False),
+        )
+    ):
+        root = write_corpus(tmp_path / str(number), {"test.jsonl.zst": compressor.compress(lines)})
+        with pytest.raises(DataLoss, match=r"damaged .* or needs a dictionary without an id"):
+            documents(root)
+    whole = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(lines))
+    whole[-1] ^= 1
+    root = write_corpus(tmp_path / "checksum", {"test.jsonl.zst": bytes(whole)})
+    with pytest.raises(DataLoss, match="checksum") as caught:
+        documents(root)
+    assert "dictionary" not in str(caught.value)
 
 
 def test_a_shard_that_grows_is_read_to_its_registered_size(tmp_path: Path) -> None:

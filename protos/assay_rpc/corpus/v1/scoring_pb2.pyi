@@ -1378,7 +1378,7 @@ class BitsPerByte(_message.Message):
     """2 ^ bits_per_byte, as in lm-evaluation-harness."""
     word_perplexity: _builtins.float
     """exp(nats / words), as in lm-evaluation-harness: one word more than runs of whitespace. Absent
-    in a sample, or if an earlier version scored.
+    in a sample, of an earlier version, or above 1e308.
     """
     @_builtins.property
     def interval(self) -> _common_pb2.Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from services.common.percent import percent
@@ -59,6 +59,7 @@ def card_text(card: Mapping[str, Any]) -> str:
                 for source in card["sources"]
             ),
         ),
+        *_shared(card["shared_files"]),
         "## Files",
         _table(
             ("File", "Size", "Digest"),
@@ -114,6 +115,15 @@ def _steps(steps: Iterable[Mapping[str, Any]]) -> str:
             for step in steps
         ),
     )  # fmt: skip
+
+
+def _shared(files: Iterable[Iterable[Mapping[str, Any]]]) -> Iterator[str]:
+    rows = [
+        ("; ".join(f"{place['source']}: {place['path']}" for place in places),) for places in files
+    ]
+    if rows:
+        yield "## Files that were read more than once"
+        yield _table(("Source and path of each time",), rows)
 
 
 def _function(options: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from services.corpus.build.card import card_text
 from services.corpus.build.croissant import croissant
 from services.corpus.build.job import CARD, Job, read_facts, recipe_digest
 from services.corpus.build.mixture import Mixture
+from services.corpus.build.shared_files import shared_files
 from services.corpus.build.stages.gather import GATHER
 from services.corpus.build.stages.passes import name_of
 from services.corpus.build.tally import READ, Count, Tally
@@ -72,6 +73,7 @@ def card_of(job: Job, mixture: Mixture) -> dict[str, Any]:
             }
             for number, source in enumerate(recipe.sources)
         ],
+        "shared_files": shared_files(recipe, job.units),
         "files": listed,
     }
 

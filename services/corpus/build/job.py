@@ -15,6 +15,7 @@ from typing import Any
 from services.corpus.build.listing import Part, Unit, list_units, refuse_within_sources
 from services.corpus.build.recipe import Recipe, Step
 from services.corpus.build.recipe_file import read_recipe
+from services.corpus.build.shared_files import shared_files, shared_notice
 from services.corpus.build.steps.chain import identity_of
 from services.corpus.build.steps.plugins import look_beside
 from services.corpus.build.unit_files import UnitFiles
@@ -85,7 +86,7 @@ def open_job(
     """Read a recipe, find its sources, and see whether `out` is empty or of the same build.
 
     Paths in the recipe start at its folder; `values` and the environment are its variables. `tell`
-    is called with what is left out. Call it with the folder locked.
+    is called with what is left out and what is read more than once. Call it with the folder locked.
 
     Raises InvalidArgument for what is wrong in the recipe, NotFound and LayoutError for its
     sources, PreconditionFailed where `out` holds another build, and SourceChanged where it has
@@ -107,6 +108,8 @@ def open_job(
             f"--out: {out} holds something that is not a build; name an empty directory"
         )
     units = list_units(recipe, variables, folder, tell)
+    if shared := shared_files(recipe, units):
+        tell(shared_notice(recipe, shared))
     if known is None:
         write_json(begun, {**made_by, "units": [asdict(unit) for unit in units]})
     else:

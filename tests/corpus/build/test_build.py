@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from services.corpus.build.job import open_job
 from services.corpus.build.stages import scatter
 from services.corpus.build.stages.sequence import Builder
 from services.corpus.catalog.published import SUBSETS
@@ -84,6 +85,41 @@ def test_the_card_adds_up(tmp_path: Path) -> None:
     assert (
         "| Component | Raw Size | Weight | Epochs | Effective Size | Mean Document Size |" in text
     )
+
+
+def test_a_file_that_is_read_twice_is_told_and_on_the_card(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "sources" / "one" / "a.jsonl.zst", [prose(1), prose(2)])
+    (shard.parent / "b.jsonl.zst").symlink_to(shard)
+    write_shard(tmp_path / "sources" / "two" / "c.jsonl.zst", [prose(3)])
+    sources = [
+        {"name": "one", "path": "${SOURCES}/one", "license": "MIT"},
+        {"name": "two", "path": "${SOURCES}/*", "license": "MIT"},
+    ]
+    out, card = built(tmp_path, sources=sources, steps=[])
+    assert card["shared_files"] == [
+        [
+            {"source": "one", "path": "a.jsonl.zst"},
+            {"source": "one", "path": "b.jsonl.zst"},
+            {"source": "two", "path": "one/a.jsonl.zst"},
+            {"source": "two", "path": "one/b.jsonl.zst"},
+        ]
+    ]
+    assert sum(counts["documents"] for counts in card["splits"].values()) == 9
+    assert "| one: a.jsonl.zst; one: b.jsonl.zst; two: one/a" in (out / "card.md").read_text()
+    for steps, effect in (([], "taken each time"), (["exact_duplicates"], "keeps one of each")):
+        told: list[str] = []
+        recipe = write_recipe(tmp_path / f"told-{len(steps)}", sources=sources, steps=steps)
+        given = {"SOURCES": str(tmp_path / "sources")}
+        folder = tmp_path / f"told-{len(steps)}" / "out"
+        folder.mkdir()
+        open_job(recipe, folder, given, told.append)
+        assert len(told) == 1
+        assert "1 file read more than once, first a.jsonl.zst of source 'one' and b." in told[0]
+        assert effect in told[0]
+    _, alone = built(
+        tmp_path, "alone", sources=[*sources[:1], sources[1] | {"path": "${SOURCES}/two"}]
+    )
+    assert [len(places) for places in alone["shared_files"]] == [2]
 
 
 def test_epochs_repeat_what_is_trained_on(tmp_path: Path) -> None:

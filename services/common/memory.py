@@ -29,8 +29,17 @@ def left() -> int | None:
     Unlike `available`, this counts cached and mapped files, and the memory of other processes, as
     free.
     """
-    limit, pages = total(), _own_pages()
-    return None if limit is None or pages is None else limit - pages * os.sysconf("SC_PAGE_SIZE")
+    limit, own = total(), held()
+    return None if limit is None or own is None else limit - own
+
+
+def held() -> int | None:
+    """Return how many bytes this process holds that belong to no file; None if unknown."""
+    try:
+        _, resident, of_files, *_ = _OWN_PAGES.read_text(encoding="ascii").split()
+        return (int(resident) - int(of_files)) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
 
 
 def _groups() -> Iterator[tuple[Path, Path]]:
@@ -80,12 +89,3 @@ def _number(file: Path) -> int | None:
     except OSError:
         return None
     return int(text) if text.isdecimal() else None
-
-
-def _own_pages() -> int | None:
-    """Return how many pages this process holds that belong to no file."""
-    try:
-        _, resident, of_files, *_ = _OWN_PAGES.read_text(encoding="ascii").split()
-        return int(resident) - int(of_files)
-    except (OSError, ValueError):
-        return None

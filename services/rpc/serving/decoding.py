@@ -28,7 +28,7 @@ class _Refused:
 
 
 class Sizes:
-    """Size of the last message that a call has read."""
+    """Size of the last message that a stream has read."""
 
     def __init__(self) -> None:
         self.last: int | None = None
@@ -64,21 +64,15 @@ def marking(
     return read
 
 
-def decoded(request: Any, sizes: Sizes | None = None) -> Any:
-    """Return the request, or an iterator over a stream's requests.
-
-    A stream has `last_bytes`, for `services.rpc.call.encoded_size`. Raises TooLarge or
-    InvalidArgument on reaching a mark.
-    """
-    if isinstance(request, AsyncIterator):
-        return _Requests(request, sizes or Sizes())
+def decoded(request: Any) -> Any:
+    """Return the request. Raises TooLarge or InvalidArgument if it is a mark."""
     if isinstance(request, _Refused):
         raise request.error
     return request
 
 
-class _Requests(AsyncIterator[Any]):
-    """The requests of a stream."""
+class Requests(AsyncIterator[Any]):
+    """The requests of a stream; raises TooLarge or InvalidArgument on reaching a mark."""
 
     def __init__(self, requests: AsyncIterator[Any], sizes: Sizes) -> None:
         self._requests = requests
@@ -86,7 +80,7 @@ class _Requests(AsyncIterator[Any]):
 
     @property
     def last_bytes(self) -> int | None:
-        """Bytes on the wire of the last message returned."""
+        """Bytes on the wire of the last message returned, for `rpc.call.encoded_size`."""
         return self._sizes.last
 
     async def __anext__(self) -> Any:

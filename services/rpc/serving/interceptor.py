@@ -19,10 +19,11 @@ from services.rpc import status
 from services.rpc.access.access import Access
 from services.rpc.access.roles import Role, required
 from services.rpc.call import host_of, note_deadline, remaining, require_short_lists
-from services.rpc.serving.decoding import Sizes, decoded, marking
+from services.rpc.serving.decoding import Sizes, marking
 from services.rpc.serving.health import Health
-from services.rpc.serving.intake import Claim, Intake
+from services.rpc.serving.intake import Intake
 from services.rpc.serving.metrics import CallMetrics
+from services.rpc.serving.receiving import CountedOne, CountedStream, Receiving, Uncounted
 from services.rpc.tracing.tracing import Tracing
 
 REQUEST_ID_KEY = "x-request-id"
@@ -97,82 +98,90 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             or handler.stream_unary
             or handler.stream_stream
         )
-        claim = None
-        # A stream's own method checks the sizes of its messages.
-        limit = None if handler.request_streaming else self._max_request_bytes
-        sizes = Sizes() if handler.request_streaming else None
-        deserialize = marking(handler.request_deserializer, limit, sizes)
-        if self._intake and not handler.request_streaming and not self._is_quiet(method):
-            claim = await self._intake.enter()
-            deserialize = claim.reading(deserialize)
+        requests = self._receiving(method, handler)
         wrap: Callable[..., Any]
         if not handler.response_streaming:
             wrap = (
                 grpc.stream_unary_rpc_method_handler
-                if handler.request_streaming
+                if requests.streamed
                 else grpc.unary_unary_rpc_method_handler
             )
-            wrapped: Callable[..., Any] = self._unary(method, behavior, claim, sizes)
+            wrapped: Callable[..., Any] = self._unary(method, behavior, requests)
         else:
             wrap = (
                 grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
+                if requests.streamed
                 else grpc.unary_stream_rpc_method_handler
             )
             # A coroutine that answers with context.write() works like a generator.
             streams = inspect.isasyncgenfunction(behavior)
-            wrapped = (self._stream if streams else self._unary)(method, behavior, claim, sizes)
+            wrapped = (self._stream if streams else self._unary)(method, behavior, requests)
         serialize = _serializer(handler.response_serializer)
-        return wrap(wrapped, deserialize, serialize)
+        return wrap(wrapped, requests.deserialize, serialize)
 
-    def _begin(self, method: str, context: Context, claim: Claim | None) -> _Call:
+    def _receiving(self, method: str, handler: Any) -> Receiving:
+        """Return how a call of the method gets its requests."""
+        if not handler.request_streaming:
+            deserialize = marking(handler.request_deserializer, self._max_request_bytes)
+            if self._intake is None or self._is_quiet(method):
+                return Uncounted(deserialize, None)
+            return CountedOne(self._intake, deserialize)
+        sizes = Sizes()
+        # A stream's own method checks the sizes of its messages.
+        deserialize = marking(handler.request_deserializer, sizes=sizes)
+        if self._intake is None or self._is_quiet(method):
+            return Uncounted(deserialize, sizes)
+        return CountedStream(self._intake, deserialize, sizes)
+
+    def _begin(self, method: str, context: Context) -> _Call:
         quiet = self._is_quiet(method)
         # Probes come from callers that cannot sign in, and reveal only whether the server is ready.
         access = None if quiet and not method.startswith(_REFLECTION) else self._access
         tracing = self._untraced if quiet else self._tracing
-        return _Call(self._metrics, method, context, access, claim, tracing=tracing, quiet=quiet)
+        return _Call(self._metrics, method, context, access, tracing=tracing, quiet=quiet)
 
-    def _end(self, record: _Call) -> None:
+    def _end(self, record: _Call, requests: Receiving) -> None:
+        requests.close()
         record.end()
         self.ended += not record.quiet
 
     def _is_quiet(self, method: str) -> bool:
         return method in self._probes or method.startswith(_INFRASTRUCTURE)
 
-    def _checked(self, request: Any, sizes: Sizes | None) -> Any:
+    async def _received(self, request: Any, requests: Receiving) -> Any:
         """Refuses a message that is too large or of another type, and lists that are too long."""
-        request = decoded(request, sizes)
-        if isinstance(request, Message):
-            require_short_lists(request)
-        return request
+        received = await requests.receive(request)
+        if isinstance(received, Message):
+            require_short_lists(received)
+        return received
 
     def _unary(
-        self, method: str, behavior: Any, claim: Claim | None, sizes: Sizes | None
+        self, method: str, behavior: Any, requests: Receiving
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            record = self._begin(method, context, claim)
+            record = self._begin(method, context)
             try:
                 record.begin(serving=self._health.serving)
-                reply = await behavior(self._checked(request, sizes), context)
+                reply = await behavior(await self._received(request, requests), context)
                 record.succeed()
             except BaseException as error:
                 await record.fail(error)
                 raise
             finally:
-                self._end(record)
+                self._end(record, requests)
             return reply
 
         return call
 
     def _stream(
-        self, method: str, behavior: Any, claim: Claim | None, sizes: Sizes | None
+        self, method: str, behavior: Any, requests: Receiving
     ) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            record = self._begin(method, context, claim)
+            record = self._begin(method, context)
             replies = None
             try:
                 record.begin(serving=self._health.serving)
-                replies = behavior(self._checked(request, sizes), context)
+                replies = behavior(await self._received(request, requests), context)
                 async for reply in replies:
                     yield reply
                 record.succeed()
@@ -182,7 +191,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 if replies is not None:
                     await replies.aclose()
-                self._end(record)
+                self._end(record, requests)
 
         return call
 
@@ -196,7 +205,6 @@ class _Call:
         method: str,
         context: Context,
         access: Access | None,
-        claim: Claim | None,
         *,
         tracing: Tracing,
         quiet: bool,
@@ -204,7 +212,6 @@ class _Call:
         self._access = access
         self._caller = ANONYMOUS
         self._metrics = metrics
-        self._claim = claim
         self._method = method
         self._context = context
         self._labels = tuple(method.lstrip("/").split("/", 1))
@@ -240,8 +247,6 @@ class _Call:
             self._access.admit_as(self._method, self._caller, host_of(self._peer))
         if not serving and not self.quiet:
             raise Unavailable("the service is starting or stopping; try again")
-        if self._claim is not None:
-            self._claim.require_read()
         note_deadline(self._context)
 
     def succeed(self) -> None:
@@ -280,8 +285,6 @@ class _Call:
 
     def end(self) -> None:
         """Counts the call and writes its log line."""
-        if self._claim is not None:
-            self._claim.close()
         seconds = time.perf_counter() - self._start
         name = self._code.name
         self._metrics.in_flight.labels(*self._labels).dec()

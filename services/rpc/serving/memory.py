@@ -19,6 +19,9 @@ def _trimmer() -> Callable[[int], int] | None:
     return trim
 
 
+_trim = _trimmer()
+
+
 async def return_freed_memory(ended_calls: Callable[[], int]) -> None:
     """Return freed memory every 10 seconds in which calls ended; runs until cancelled.
 
@@ -28,16 +31,19 @@ async def return_freed_memory(ended_calls: Callable[[], int]) -> None:
     glibc keeps freed memory in each thread's arena unless the memory lies at the very end: after 50
     streams that nobody read, a server of 100 MB stayed at 900 MB.
     """
-    trim = _trimmer()
-    if trim is None:
-        return
     seen = ended_calls()
     while True:
         await asyncio.sleep(_SECONDS)
         now = ended_calls()
         if now != seen:
             seen = now
-            gc.collect()
-            # In a thread, which releases the interpreter's lock: trimming takes milliseconds a
-            # gigabyte.
-            await asyncio.to_thread(trim, 0)
+            await return_memory()
+
+
+async def return_memory() -> None:
+    """Collect cycles, and return freed memory to the system."""
+    gc.collect()
+    if _trim is not None:
+        # In a thread, which releases the interpreter's lock: trimming takes milliseconds a
+        # gigabyte.
+        await asyncio.to_thread(_trim, 0)

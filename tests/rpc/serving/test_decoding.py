@@ -13,7 +13,7 @@ from assay_rpc.ranker.v1 import artifact_pb2
 from grpc_health.v1 import health_pb2
 
 from services.errors import InvalidArgument, TooLarge
-from services.rpc.serving.decoding import decoded, marking
+from services.rpc.serving.decoding import Requests, Sizes, decoded, marking
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import RANKER, method
 
@@ -92,7 +92,7 @@ async def test_a_stream_is_read_up_to_what_cannot_be_decoded() -> None:
         yield read(good.SerializeToString())
         yield read(BROKEN)
 
-    requests = decoded(sent())
+    requests = Requests(sent(), Sizes())
     assert await anext(requests) == good
     with pytest.raises(InvalidArgument, match="is not a message of the method's type"):
         await anext(requests)

@@ -3,70 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import grpc
 import pytest
 from assay_rpc.channel import connect_async
 
-from services.errors import Overloaded
 from services.rpc.serving import intake
-from services.rpc.serving.intake import Claim, Intake
+from services.rpc.serving.intake import Intake, Turn
 from services.rpc.serving.server import build_server
 from services.rpc.settings import ServerSettings
 from tests.rpc.conftest import EchoClient
 from tests.rpc.echo_server import Echo, echo_service, method
 
 
-def read(claim: Claim, size: int) -> Any:
-    return claim.reading(None)(bytes(size))
-
-
-async def test_what_finds_no_room_is_not_parsed() -> None:
+def test_what_finds_no_room_is_not_held() -> None:
     held = Intake(100)
-    first, second = await held.enter(), await held.enter()
-    assert read(first, 60) == bytes(60)
-    assert second.reading(lambda _: pytest.fail("it was parsed"))(bytes(50)) is None
-    with pytest.raises(Overloaded, match="holds 60 bytes of requests, and this one has 50"):
-        second.require_read()
-    first.require_read()
-    second.close()
-    assert held.held_bytes == 60
-    first.close()
-    first.close()
-    assert held.held_bytes == 0
+    assert held.take(60)
+    assert not held.take(50)
+    assert held.take(40)
+    held.release(60)
+    assert held.held_bytes == 40
 
 
-async def test_one_request_is_always_read() -> None:
+def test_one_request_is_always_held() -> None:
     """How large it may be is another limit's to say."""
+    assert Intake(100).take(1000)
+
+
+async def test_a_stream_waits_for_room() -> None:
     held = Intake(100)
-    claim = await held.enter()
-    assert read(claim, 1000) == bytes(1000)
-    claim.require_read()
+    held.take(60)
+    first, second = (asyncio.create_task(held.room(50)) for _ in range(2))
+    gone = asyncio.create_task(held.room(1 << 20))
+    await asyncio.sleep(0)
+    gone.cancel()
+    held.release(60)
+    async with asyncio.timeout(30):
+        await asyncio.gather(first, second)
+    assert held.held_bytes == 100
+    assert not held._rooms
 
 
-async def entered(held: Intake, count: int) -> list[Claim]:
-    return [await held.enter() for _ in range(count)]
+async def turns(held: Intake, count: int) -> list[Turn]:
+    return [await held.turn() for _ in range(count)]
 
 
-@pytest.mark.parametrize("ends", ["reads", "leaves", "is slow"])
-async def test_so_many_read_at_a_time(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
-    monkeypatch.setattr(intake, "_READ_SECONDS", 0.0 if ends == "is slow" else 3600.0)
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_so_many_read_at_a_time(monkeypatch: pytest.MonkeyPatch, is_slow: bool) -> None:
+    monkeypatch.setattr(intake, "_READ_SECONDS", 0.0 if is_slow else 3600.0)
     held = Intake(1 << 20)
-    claims = await entered(held, intake._READING)
-    later = asyncio.create_task(held.enter())
+    reading = await turns(held, intake._READING)
+    later = asyncio.create_task(held.turn())
     await asyncio.sleep(0)
     assert not later.done()
-    if ends == "reads":
-        read(claims[0], 1)
-    elif ends == "leaves":
-        claims.pop()
-        gc.collect()
+    if not is_slow:
+        reading[0].end()
     async with asyncio.timeout(30):
-        read(await later, 1)
+        (await later).end()
 
 
 async def test_a_call_waits_so_long_for_those_that_send_nothing(
@@ -75,22 +70,22 @@ async def test_a_call_waits_so_long_for_those_that_send_nothing(
     monkeypatch.setattr(intake, "_READ_SECONDS", 3600.0)
     monkeypatch.setattr(intake, "_WAIT_SECONDS", 0.01)
     held = Intake(1 << 20)
-    claims = await entered(held, intake._READING)
+    reading = await turns(held, intake._READING)
     async with asyncio.timeout(30):
-        claims += await entered(held, 20)
+        reading += await turns(held, 20)
     assert not held._waiting
     # Those beyond the number give their turns to nobody, and it is the number again.
     monkeypatch.setattr(intake, "_WAIT_SECONDS", 3600.0)
-    later = asyncio.create_task(held.enter())
+    later = asyncio.create_task(held.turn())
     await asyncio.sleep(0)
-    for claim in claims[:20]:
-        read(claim, 1)
+    for turn in reading[:20]:
+        turn.end()
     assert held._reading == intake._READING
-    read(claims[20], 1)
+    reading[20].end()
     async with asyncio.timeout(30):
-        claims.append(await later)
-    for claim in claims[21:]:
-        read(claim, 1)
+        reading.append(await later)
+    for turn in reading[21:]:
+        turn.end()
     assert held._reading == 0
 
 
@@ -100,15 +95,15 @@ async def test_a_call_has_waited_long_enough_in_the_moment_in_which_another_ends
     monkeypatch.setattr(intake, "_READ_SECONDS", 3600.0)
     monkeypatch.setattr(intake, "_WAIT_SECONDS", 0.0)
     held = Intake(1 << 20)
-    claims = await entered(held, intake._READING)
-    later = asyncio.create_task(held.enter())
+    reading = await turns(held, intake._READING)
+    later = asyncio.create_task(held.turn())
     await asyncio.sleep(0)  # the end of its wait is the loop's next step
-    asyncio.get_running_loop().call_soon(read, claims[0], 1)  # and this the one after it
+    asyncio.get_running_loop().call_soon(reading[0].end)  # and this the one after it
     async with asyncio.timeout(30):
-        claims[0] = await later
+        reading[0] = await later
     assert not held._waiting
-    for claim in claims:
-        read(claim, 1)
+    for turn in reading:
+        turn.end()
     assert held._reading == 0
 
 
@@ -117,18 +112,16 @@ async def test_a_caller_that_leaves_while_it_waits_takes_no_turn(
 ) -> None:
     monkeypatch.setattr(intake, "_READ_SECONDS", 3600.0)
     held = Intake(1 << 20)
-    claims = await entered(held, intake._READING)
-    gone, in_time, next_one = (asyncio.create_task(held.enter()) for _ in range(3))
+    reading = await turns(held, intake._READING)
+    gone, in_time, next_one = (asyncio.create_task(held.turn()) for _ in range(3))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.sleep(0)
-    read(claims[0], 1)
+    reading[0].end()
     in_time.cancel()  # it was given its turn in this very moment
     async with asyncio.timeout(30):
         await next_one
     assert not held._waiting
-    for claim in claims:
-        claim.reading(None)(b"")
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ class Intake:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.arrivals = arrivals or Arrivals()
         """Calls whose message has not arrived yet."""
-        self._rooms: deque[asyncio.Future[None]] = deque()
         self.held_bytes = 0
         """Bytes of requests that were read and are not answered yet."""
 
@@ -58,17 +57,6 @@ class Intake:
             self._reading += 1
         return Turn(self)
 
-    async def room(self, size: int) -> None:
-        """Wait until a message of so many bytes fits, and hold it."""
-        while not self.take(size):
-            waiting = asyncio.get_running_loop().create_future()
-            self._rooms.append(waiting)
-            try:
-                await waiting
-            finally:
-                with suppress(ValueError):
-                    self._rooms.remove(waiting)
-
     def take(self, size: int) -> bool:
         """Hold a message of so many bytes, if it fits; a single one always does."""
         if self.held_bytes and self.held_bytes + size > self._max_bytes:
@@ -79,9 +67,6 @@ class Intake:
     def release(self, size: int) -> None:
         """Hold so many bytes no longer."""
         self.held_bytes -= size
-        for waiting in self._rooms:
-            if not waiting.done():
-                waiting.set_result(None)
 
     def _forget(self, turn: asyncio.Future[None]) -> None:
         """Remove a cancelled turn from the queue, unless another call's end has already done so."""

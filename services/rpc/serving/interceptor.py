@@ -23,7 +23,7 @@ from services.rpc.serving.decoding import Sizes, marking
 from services.rpc.serving.health import Health
 from services.rpc.serving.intake import Intake
 from services.rpc.serving.metrics import CallMetrics
-from services.rpc.serving.receiving import CountedOne, CountedStream, Receiving, Uncounted
+from services.rpc.serving.receiving import CountedOne, Receiving, Uncounted, WatchedStream
 from services.rpc.tracing.tracing import Tracing
 
 REQUEST_ID_KEY = "x-request-id"
@@ -131,7 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         deserialize = marking(handler.request_deserializer, sizes=sizes)
         if self._intake is None or self._is_quiet(method):
             return Uncounted(deserialize, sizes)
-        return CountedStream(self._intake, deserialize, sizes)
+        return WatchedStream(self._intake, deserialize, sizes)
 
     def _begin(self, method: str, context: Context) -> _Call:
         quiet = self._is_quiet(method)

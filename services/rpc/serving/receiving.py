@@ -105,37 +105,28 @@ class CountedOne:
         self._size = 0
 
 
-class CountedStream:
-    """A stream's requests: each is parsed when it fits, and counts until the next is read."""
+class WatchedStream:
+    """A stream's requests, of which the method counts those that it holds."""
 
     streamed = True
-    deserialize: Deserialize = None
 
     def __init__(self, intake: Intake, deserialize: Deserialize, sizes: Sizes) -> None:
-        self._intake = intake
-        self._parse = deserialize
+        self.deserialize = deserialize
+        self._arrivals = intake.arrivals
         self._sizes = sizes
-        self._size = 0
 
-    async def receive(self, request: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async def receive(self, request: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """See Receiving. Reading raises Overloaded if memory is short before a request arrives."""
         return Requests(self._each(request), self._sizes)
 
-    async def _each(self, messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async def _each(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         while True:
-            self.close()
-            with self._intake.arrivals.expected(stream=True):
-                message = await anext(messages, None)
-                if message is None:
-                    return
-                await self._intake.room(len(message))
-                self._size = len(message)
-            request = message if self._parse is None else self._parse(message)
-            del message
+            with self._arrivals.expected(stream=True):
+                request = await anext(requests, None)
+            if request is None:
+                return
             yield request
             del request
 
     def close(self) -> None:
         """See Receiving."""
-        self._intake.release(self._size)
-        self._size = 0

@@ -32,20 +32,6 @@ def test_one_request_is_always_held() -> None:
     assert Intake(100).take(1000)
 
 
-async def test_a_stream_waits_for_room() -> None:
-    held = Intake(100)
-    held.take(60)
-    first, second = (asyncio.create_task(held.room(50)) for _ in range(2))
-    gone = asyncio.create_task(held.room(1 << 20))
-    await asyncio.sleep(0)
-    gone.cancel()
-    held.release(60)
-    async with asyncio.timeout(30):
-        await asyncio.gather(first, second)
-    assert held.held_bytes == 100
-    assert not held._rooms
-
-
 async def turns(held: Intake, count: int) -> list[Turn]:
     return [await held.turn() for _ in range(count)]
 

@@ -23,6 +23,7 @@ from benchmarks.faults.http2 import half_open_streams, unacknowledged_lists
 from benchmarks.faults.load import Load
 from benchmarks.faults.probes import Probes
 from benchmarks.faults.running import MemoryLimit, Running
+from benchmarks.faults.stalling import stalled, streamed
 from benchmarks.faults.table import Row, row
 from tests import proxy
 
@@ -206,6 +207,22 @@ def _streamed_pictures(service: Running) -> str:
     return f"{len(asyncio.run(send()))} of 12 answered"
 
 
+def _stalled_pictures(service: Running) -> str:
+    message = _large_picture().SerializeToString()
+    path = "/assay.segment.v1.SegmentService/SegmentImage"
+    return _statuses(asyncio.run(stalled(service.port, path, message, callers=40, seconds=40)))
+
+
+def _pictures_in_many_streams(service: Running) -> str:
+    item = _large_picture()
+    items = [
+        segment_pb2.SegmentImagesRequest(id=number, item=item).SerializeToString()
+        for number in range(2)
+    ]
+    path = "/assay.segment.v1.SegmentService/SegmentImages"
+    return _statuses(asyncio.run(streamed(service.address, path, items, callers=30)))
+
+
 def _yaml_bombs(service: Running) -> str:
     bombs = [
         b"a: [" + b"1," * (1 << 19) + b"]",
@@ -244,6 +261,8 @@ ATTACKS = (
     Attack("corpus", "400 streams that nobody reads, 2 MiB chunks", _unread_streams),
     Attack("segment", "12 pictures of 63 MB at once", _many_pictures),
     Attack("segment", "12 pictures of 63 MB in one stream", _streamed_pictures),
+    Attack("segment", "40 pictures of 63 MB, stopped before their end", _stalled_pictures),
+    Attack("segment", "two pictures of 63 MB in each of 30 streams", _pictures_in_many_streams),
     Attack("ranker", "seven YAML bombs", _yaml_bombs),
 )
 

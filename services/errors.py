@@ -8,7 +8,7 @@ tree into a status code and details.
     │   ├── BadImage             the bytes are not an image that can be decoded
     │   └── ImageTooLarge        the image has more pixels than the server decodes
     ├── NotFound                 nothing is registered under that name
-        ├── PreconditionFailed       something that the request relies on does not hold; subclasses:
+    ├── PreconditionFailed       something that the request relies on does not hold; subclasses:
     │   ├── DigestMismatch       a name has another digest than the request's
     │   ├── CursorMismatch       the cursor is of another corpus, selection, rank or version
     │   ├── IndexRequired        a shard has no index
@@ -23,15 +23,14 @@ tree into a status code and details.
     ├── LicenseNotAccepted       the weights' licence has not been accepted in the settings
     ├── DataLoss                 stored data is damaged
     ├── Unauthenticated          the token is missing, malformed or expired
-        ├── Forbidden                the caller lacks the role, or the thing belongs to another
-        caller
+    ├── Forbidden                the caller lacks the role, or it is another caller's
     ├── Overloaded               try again later
     │   └── QuotaExceeded        the caller has used up its quota
     ├── TooLarge                 over a size limit: trying again cannot help
     ├── StorageFull              the server's disk is full: trying again cannot help
     ├── Unavailable              the service, or one that it depends on, does not answer now
     ├── DeadlineExceeded         the deadline passed before the work was done
-        └── InternalError            a fault of the server that deserves its own message
+    └── InternalError            a fault of the server that deserves its own message
 """
 
 from __future__ import annotations

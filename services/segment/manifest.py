@@ -1,12 +1,12 @@
 """The manifest of an exported model directory.
 
-<directory>/
-    manifest.json   this module's `Manifest`
-    model.onnx      the graph
-            LICENSE.txt     the licence of the weights, if their source has one
+    <directory>/
+        manifest.json   this module's `Manifest`
+        model.onnx      the graph
+        LICENSE.txt     the licence of the weights, if their source has one
 
-    Pure. Reading is strict: a missing key, an unknown key or a value of the wrong type is an
-    error with its path, so that a manifest means exactly what it says.
+Pure. Reading is strict: a missing key, an unknown key or a value of the wrong type is an error with
+its path, so that a manifest means exactly what it says.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class ModelGraph(Document):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def problems(self) -> Iterator[Violation]:
-        """Return an error if two tensors have the same name."""
+        """Yield an error if two tensors have the same name."""
         if len({self.input, self.logits, self.labels}) != 3:
             yield "input", "three distinct names are needed"
 

@@ -153,16 +153,16 @@ class Position:
             places = dealt  # no rank has begun: what they were dealt is what is left
         self._resume = places
 
-    def untold(self) -> dict[str, Any] | None:
-        """Return a place that the server has to be requested for, by `request`, before others."""
+    def unknown_place(self) -> dict[str, Any] | None:
+        """Return a place without a cursor, to `request` first; None if all have one."""
         place: dict[str, Any] | None = None
         inner = self._resume
         while unknown := next((one for one in inner if "resume" in one), None):
             place, inner = unknown, unknown["resume"]
         return place
 
-    def told(self, place: dict[str, Any], cursor: bytes) -> None:
-        """The server has said where a place of `untold` is."""
+    def set_place(self, place: dict[str, Any], cursor: bytes) -> None:
+        """Note the cursor that the server gave for a place of `unknown_place`."""
         place["cursor"] = base64.b64encode(cursor).decode()
         del place["resume"]
 
@@ -191,7 +191,7 @@ class Position:
         _check_place(state, _MEMBERS)
 
     def request(self, place: dict[str, Any] | None = None) -> stream_pb2.StreamCorpusRequest:
-        """The request that continues here, or at a place of `untold`."""
+        """The request that continues here, or at a place of `unknown_place`."""
         self._skip = 0
         request = stream_pb2.StreamCorpusRequest(
             corpus=self._corpus,

@@ -263,10 +263,10 @@ class CorpusStream(_Stream):
                 return
 
     def _learn_places(self) -> None:
-        """Learn where ranks are that had saved their state before the server said it."""
-        while (place := self._position.untold()) is not None:
+        """Request the places of ranks that saved their state before the server's first message."""
+        while (place := self._position.unknown_place()) is not None:
             call = self._stub.StreamCorpus(self._position.request(place))
-            self._position.told(place, next(call).cursor)
+            self._position.set_place(place, next(call).cursor)
             call.cancel()
 
     def _joined(
@@ -382,9 +382,9 @@ class AsyncCorpusStream(_Stream):
                     call.cancel()
 
     async def _learn_places(self) -> None:
-        while (place := self._position.untold()) is not None:
+        while (place := self._position.unknown_place()) is not None:
             call = self._stub.StreamCorpus(self._position.request(place))
-            self._position.told(place, (await anext(aiter(call))).cursor)
+            self._position.set_place(place, (await anext(aiter(call))).cursor)
             call.cancel()
 
 

@@ -22,8 +22,8 @@ from services.corpus.shards.index.format import Index, IndexFormatError, index_p
 from services.corpus.shards.layout import (
     SUFFIX,
     Layout,
-    LayoutError,
     NoShardError,
+    broken_link,
     files_below,
     find_layout,
 )
@@ -191,9 +191,7 @@ def _texts(source: Source, root: Path, where: str) -> Iterator[Part]:
     matched = list(root.glob(source.files))
     gone = next((file for file in matched if file.is_symlink() and not file.exists()), None)
     if gone is not None:
-        raise LayoutError(
-            f"{gone} is a link to a file that is gone; fetch the file again, or remove the link"
-        )
+        raise broken_link(gone)
     found = [file.relative_to(root).as_posix() for file in matched if file.is_file()]
     for path in sorted(set(found), key=natural):
         if not any(_under(path, pattern) for pattern in source.exclude):

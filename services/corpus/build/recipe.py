@@ -55,10 +55,10 @@ class Source(Document):
         if "://" in self.path:
             yield "path", f"{self.path!r} is a URL, and sources are files: copy them first"
         elif "\0" in self.path:
-            yield "path", "has a character that no path has (U+0000)"
+            yield "path", "contains U+0000, which no path can have; remove it"
         parts = PurePosixPath(self.files).parts
         if self.files.startswith("/") or ".." in parts or "\0" in self.files:
-            yield "files", f"{self.files!r} is not a pattern of files below `path`"
+            yield "files", f"{self.files!r} must match files below `path`: write it as **/*.txt"
         if self.exclude and not self.files:
             yield "exclude", "is for sources with files alone"
         unknown = [split for split in self.splits if split not in SPLITS]
@@ -103,7 +103,7 @@ class Contamination(Document):
             yield "against", "names no test set"
         for number, path in enumerate(self.against):
             if "\0" in path:
-                yield f"against[{number}]", "has a character that no path has (U+0000)"
+                yield f"against[{number}]", "contains U+0000, which no path can have; remove it"
 
 
 class Language(Document):

@@ -91,7 +91,7 @@ def is_over_lines(file: Path) -> bool:
         return opened.readline(_FIRST_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").strip() == b"{"
 
 
-def refuse_no_table(shard: str, file: Path, ending: str) -> None:
+def require_table(shard: str, file: Path, ending: str) -> None:
     """Refuse a table that begins as something else does, or that is empty. Raises Unreadable.
 
     `ending` is that of its name: ".parquet". Raises OSError.

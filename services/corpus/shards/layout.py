@@ -231,12 +231,17 @@ def files_below(root: Path, again: list[str]) -> Iterator[str]:
             if name.startswith("."):
                 continue
             if not (root / path).exists() and not _is_set_aside(path):
-                what = "is a link that leads round to itself; correct it"
-                if not _is_round(root / path):
-                    what = "is a link to a file that is gone; fetch the file again"
-                raise LayoutError(f"{root / path} {what}, or remove the link")
+                raise broken_link(root / path)
             if (root / path).is_file() and _is_utf8(path):  # a pipe would be waited for
                 yield path
+
+
+def broken_link(path: Path) -> LayoutError:
+    """Return the error of a link that leads to nothing."""
+    what = "is a link that leads round to itself; correct it"
+    if not _is_round(path):
+        what = "is a link to a file that is gone; fetch the file again"
+    return LayoutError(f"{path} {what}, or remove the link")
 
 
 def _is_round(link: Path) -> bool:

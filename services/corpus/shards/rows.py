@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from services.corpus.shards.foreign import foreign, refuse_no_table
+from services.corpus.shards.foreign import foreign, require_table
 from services.corpus.shards.formats import Format, Reading, Unreadable
 from services.corpus.shards.records import lookup
 from services.corpus.shards.text_folder import text_files
@@ -155,7 +155,7 @@ def _parquet(file: Path, name: str) -> Iterator[tuple[int, Any]]:
                     for number in range(row_group.num_columns)
                 )
     except (pyarrow.ArrowException, OSError) as error:
-        refuse_no_table(name, file, ".parquet")
+        require_table(name, file, ".parquet")
         raise DataLoss(name, 0, f"is damaged, or no parquet file ({_short(error)}),") from None
 
 
@@ -177,7 +177,7 @@ def _arrow(file: Path, name: str) -> Iterator[tuple[int, Any]]:
                 for start in range(0, batch.num_rows, _BATCH_ROWS):
                     yield source.tell(), batch.slice(start, _BATCH_ROWS)
     except (pyarrow.ArrowException, OSError) as error:
-        refuse_no_table(name, file, ".arrow")
+        require_table(name, file, ".arrow")
         raise DataLoss(name, 0, f"is damaged, or no Arrow file ({_short(error)}),") from None
 
 

@@ -29,7 +29,7 @@ from services.cli.output.messages import plain
 from services.cli.output.progress import working
 from services.common.counts import plural
 from services.common.percent import percent
-from services.errors import InternalError, InvalidArgument
+from services.errors import AssayError, InternalError, InvalidArgument
 
 Pair = tuple[Path, Path]
 
@@ -93,7 +93,7 @@ async def run(arguments: argparse.Namespace) -> Exit:
         to = await connection.to("segment")
         try:
             reply = await _evaluated(to, _messages(arguments, model, pairs), pairs, each)
-        except Exception:
+        except (AssayError, grpc.RpcError, OSError):
             if each:
                 _show_unfinished(worst_first(names, each), len(pairs), as_json=arguments.json)
             raise

@@ -7,7 +7,7 @@ new version, so that evidence always says which rule made it.
     model_accuracy  how right labels are, from segment's EvaluateSegmentation
     model_facts     counts and shapes of the source model, from segment's GetModel
     model_speed     latency and throughput, from segment's BenchmarkModel
-        relative_speed  latency relative to a reference's, from the same
+    relative_speed  latency relative to a reference's, from the same
     composition     documents and subsets, from corpus's DescribeCorpus and AuditCorpus
     storage         compression and reading, from corpus's BenchmarkStorage
     scoring         bits per byte as a yardstick, from corpus's ScoreBPB

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,17 @@ async def test_one_benchmark_at_a_time(serve: Start, tmp_path: Path) -> None:
         await _run(client).read()
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "a storage benchmark is running" in (caught.value.details() or "")
+    # The loop must not be closed before the first call has ended its worker process.
+    method = {"grpc_service": "assay.corpus.v1.CorpusBenchmarkService",
+              "grpc_method": "BenchmarkStorage"}  # fmt: skip
+    calls = functools.partial(
+        client.server.registry.get_sample_value, "grpc_server_in_flight", method
+    )
+    assert calls() == 1
+    first.cancel()
+    async with asyncio.timeout(60):
+        while calls():  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
 
 
 class _Reader:
